@@ -43,8 +43,7 @@ vhostpci_supported_features(void)
 		1ULL << VIRTIO_NET_F_CTRL_RX |
 		1ULL << VIRTIO_NET_F_CTRL_VLAN |
 		1ULL << VIRTIO_NET_F_CTRL_RX_EXTRA |
-		1ULL << VIRTIO_NET_F_CTRL_MAC_ADDR |
-		1ULL << 30; /* VHOST_USER_F_PROTOCOL_FEATURES */
+		1ULL << VIRTIO_NET_F_CTRL_MAC_ADDR;
 }
 
 static int
@@ -341,12 +340,9 @@ dev_close(struct rte_eth_dev *eth_dev)
 		return rc;
 	dev->closed = true;
 	dev->transport.ops->close(dev);
-	/* After the transport: adopting may break rings. */
-	rte_intr_callback_unregister_sync(dev->broken_intr,
-					  vhostpci_handle_broken, dev);
-	free_broken_intr(dev);
 	release_queues(eth_dev);
-	pthread_mutex_destroy(&dev->lock);
+	/* After the transport: adopting may break rings. */
+	vhostpci_ethdev_abandon(dev);
 	return 0;
 }
 
@@ -515,6 +511,15 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 		RTE_ETH_DEV_INTR_RMV;
 	vhostpci_update_link(dev);
 	return dev;
+}
+
+void
+vhostpci_ethdev_abandon(struct vhostpci_dev *dev)
+{
+	rte_intr_callback_unregister_sync(dev->broken_intr,
+					  vhostpci_handle_broken, dev);
+	free_broken_intr(dev);
+	pthread_mutex_destroy(&dev->lock);
 }
 
 int
