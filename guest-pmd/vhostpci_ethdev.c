@@ -86,14 +86,23 @@ set_flag(struct vhostpci_dev *dev, bool *flag, bool value)
 	return rc;
 }
 
+/* Queues start and stop with the port. */
+static void
+set_queue_states(struct rte_eth_dev_data *data, uint8_t state)
+{
+	memset(data->rx_queue_state, state, data->nb_rx_queues);
+	memset(data->tx_queue_state, state, data->nb_tx_queues);
+}
+
 static int
 dev_start(struct rte_eth_dev *eth_dev)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	int rc = dev->removed ? -EIO : set_flag(dev, &dev->started, true);
 
-	if (dev->removed)
-		return -EIO;
-	return set_flag(dev, &dev->started, true);
+	if (rc == 0)
+		set_queue_states(eth_dev->data, RTE_ETH_QUEUE_STATE_STARTED);
+	return rc;
 }
 
 static int
@@ -102,6 +111,7 @@ dev_stop(struct rte_eth_dev *eth_dev)
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
 
 	eth_dev->data->dev_started = 0;
+	set_queue_states(eth_dev->data, RTE_ETH_QUEUE_STATE_STOPPED);
 	return set_flag(dev, &dev->started, false);
 }
 
