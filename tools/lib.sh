@@ -5,7 +5,7 @@
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Everything that is obtained or built lives below BUILD.
-BUILD=${VHOSTPCI_BUILD:-$ROOT/build}
+BUILD=${VHOSTPCI_BUILDDIR:-$ROOT/build}
 # Debian's programs; another Python in front would lack pytest and meson.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mkdir -p "$BUILD"
