@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+# unit/ (cmocka), native/ (DPDK processes, no machine), fuzz/ run in
+# `make check`; vm/ runs in `make check-vm`.
+EXTRA_DIST +=
