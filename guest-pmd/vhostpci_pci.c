@@ -196,7 +196,7 @@ create_ethdev(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
 }
 
 /* Bring up @p for @eth_dev, short of DRIVER_OK: no event comes before that.
- * On failure @p is shut down and freed. */
+ * On failure both are gone. */
 static int
 pci_setup(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
 {
@@ -207,11 +207,12 @@ pci_setup(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
 		ret = create_ethdev(p, eth_dev);
 	if (ret != 0) {
 		pci_shutdown(p);
+		rte_eth_dev_release_port(eth_dev);
 		return ret;
 	}
 	ret = vhostpci_pci_control_start(p);
 	if (ret != 0)
-		/* Closing the ethdev ends in pci_close(). */
+		/* Ends in pci_close(). */
 		vhostpci_ethdev_destroy(eth_dev);
 	return ret;
 }
@@ -250,14 +251,12 @@ pci_probe(struct rte_pci_driver *driver __rte_unused,
 		goto unmap;
 	}
 	ret = pci_setup(p, eth_dev);
-	if (ret != 0) {
-		rte_eth_dev_release_port(eth_dev);
+	if (ret != 0)
 		return ret;
-	}
 	rte_eth_dev_probing_finish(eth_dev);
 	vhostpci_pci_driver_ok(p);
 	vhostpci_ctrlq_kick(&p->eventq);
-	vhostpci_pci_control_poll_soon(p);
+	vhostpci_pci_control_poll_in(p, 1);
 	return 0;
 
 unmap:
@@ -270,8 +269,10 @@ unmap:
 static int
 pci_remove(struct rte_pci_device *pci)
 {
-	/* Does nothing for a port that rte_eth_dev_close() has released. */
-	return rte_eth_dev_pci_generic_remove(pci, vhostpci_ethdev_destroy);
+	struct rte_eth_dev *eth_dev = rte_eth_dev_allocated(pci->device.name);
+
+	/* None: rte_eth_dev_close() came before. */
+	return eth_dev != NULL ? vhostpci_ethdev_destroy(eth_dev) : 0;
 }
 
 static const struct rte_pci_id pci_ids[] = {

@@ -22,7 +22,6 @@
 #include <linux/virtio_pci.h>
 
 #include <bus_pci_driver.h>
-#include <rte_spinlock.h>
 
 #include "../protocol/vhost_pci.h"
 #include "vhostpci.h"
@@ -60,16 +59,20 @@ struct vhostpci_pci {
 	struct vhostpci_window window;
 	struct vhost_pci_net_config config;	/* as read at probe */
 
-	struct vhostpci_ctrlq eventq;		/* control: rw */
-	struct vhostpci_ctrlq ackq;		/* under ack_lock */
-	/* Acknowledgements and reports that wait for a free buffer. */
-	rte_spinlock_t ack_lock;
-	bool ack_pending;			/* under ack_lock */
-	uint64_t ack_generation;		/* under ack_lock */
-	const char *broken[VHOST_PCI_MAX_RINGS]; /* under ack_lock */
+	/* control: rw from DRIVER_OK on. */
+	struct vhostpci_ctrlq eventq;
+	struct vhostpci_ctrlq ackq;
+	struct vhost_pci_state state;	/* our copy of the last one */
+	bool state_pending;		/* it is not adopted yet */
+	/* Messages that wait for a free buffer. */
+	bool ack_pending;
+	uint64_t ack_generation;	/* of the last adopted state */
+	struct {
+		const char *rule;	/* NULL: nothing to report */
+		uint64_t generation;	/* of the state that ran the ring */
+	} broken[VHOST_PCI_MAX_RINGS];
+	bool alarm_armed;		/* atomic; at most one alarm of ours */
 
-	struct vhost_pci_state state;	/* control: rw; our copy of the last */
-	bool state_pending;		/* control: rw; not yet adopted */
 	/* control: w; ethdev: r. The device left or cannot be trusted: its
 	 * registers are touched no more. */
 	bool gone;
@@ -100,12 +103,12 @@ bool vhostpci_pci_is_gone(const struct vhostpci_pci *p);
 
 /* Fill the event queue; interrupts on. 0 or -errno. */
 int vhostpci_pci_control_start(struct vhostpci_pci *p);
-/* Look at the queue once without waiting for an interrupt. */
-void vhostpci_pci_control_poll_soon(struct vhostpci_pci *p);
+/* Look at the queues in control, in @us from now at the latest. */
+void vhostpci_pci_control_poll_in(struct vhostpci_pci *p, uint64_t us);
 /* Returns when control runs no more. 0, or -EBUSY if it would not end:
  * @p must then live on. */
 int vhostpci_pci_control_stop(struct vhostpci_pci *p);
-/* Any thread: queue a BROKEN message. */
+/* control: queue a BROKEN message; @rule is static. */
 void vhostpci_pci_send_broken(struct vhostpci_pci *p, unsigned int ring,
 			      const char *rule);
 

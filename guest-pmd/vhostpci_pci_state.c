@@ -2,8 +2,8 @@
 
 /*
  * The control path of the pci transport: interrupt, STATE, adoption, ACK.
- * All of it runs in the EAL interrupt thread except control_start,
- * control_stop (ethdev) and send_broken (any).
+ * All of it runs in the EAL interrupt thread except control_start and
+ * control_stop (ethdev).
  */
 
 #include <errno.h>
@@ -27,16 +27,26 @@
 
 static void control_alarm(void *arg);
 
+void
+vhostpci_pci_control_poll_in(struct vhostpci_pci *p, uint64_t us)
+{
+	/* Not by cancelling the one that may be armed: that waits for control,
+	 * and the caller may hold what control waits for. */
+	if (__atomic_exchange_n(&p->alarm_armed, true, __ATOMIC_RELAXED))
+		return;
+	if (rte_eal_alarm_set(us, control_alarm, p) != 0) {
+		__atomic_store_n(&p->alarm_armed, false, __ATOMIC_RELAXED);
+		VHOSTPCI_LOG(ERR, "%s: cannot set an alarm", p->pci->name);
+	}
+}
+
 static void
 retry_later(struct vhostpci_pci *p)
 {
-	/* At most one alarm of ours is pending. */
-	rte_eal_alarm_cancel(control_alarm, p);
-	if (rte_eal_alarm_set(VHOSTPCI_PCI_RETRY_US, control_alarm, p) != 0)
-		VHOSTPCI_LOG(ERR, "%s: cannot set an alarm", p->pci->name);
+	vhostpci_pci_control_poll_in(p, VHOSTPCI_PCI_RETRY_US);
 }
 
-/* Messages to the device. Under ack_lock. */
+/* Messages to the device. */
 
 /* A buffer that the device is done with; -ENOBUFS. */
 static int
@@ -53,7 +63,7 @@ ack_buffer(struct vhostpci_pci *p)
 
 static bool
 post_message(struct vhostpci_pci *p, struct vhost_pci_broken *m, uint16_t type,
-	     uint32_t len)
+	     uint32_t len, uint64_t generation)
 {
 	int i = ack_buffer(p);
 
@@ -61,7 +71,7 @@ post_message(struct vhostpci_pci *p, struct vhost_pci_broken *m, uint16_t type,
 		return false;
 	m->hdr.type = rte_cpu_to_le_16(type);
 	m->hdr.len = rte_cpu_to_le_32(len);
-	m->hdr.generation = rte_cpu_to_le_64(p->ack_generation);
+	m->hdr.generation = rte_cpu_to_le_64(generation);
 	memcpy(vhostpci_ctrlq_buf(&p->ackq, i), m, len);
 	vhostpci_ctrlq_post(&p->ackq, i, len);
 	return true;
@@ -76,19 +86,21 @@ flush_messages(struct vhostpci_pci *p)
 	unsigned int i;
 
 	for (i = 0; i < VHOST_PCI_MAX_RINGS && all; i++) {
-		if (p->broken[i] == NULL)
+		if (p->broken[i].rule == NULL)
 			continue;
 		memset(&m, 0, sizeof(m));
 		m.ring = rte_cpu_to_le_16(i);
-		strlcpy(m.rule, p->broken[i], sizeof(m.rule));
-		all = post_message(p, &m, VHOST_PCI_MSG_BROKEN, sizeof(m));
+		strlcpy(m.rule, p->broken[i].rule, sizeof(m.rule));
+		all = post_message(p, &m, VHOST_PCI_MSG_BROKEN, sizeof(m),
+				   p->broken[i].generation);
 		if (all)
-			p->broken[i] = NULL;
+			p->broken[i].rule = NULL;
 		posted |= all;
 	}
 	if (all && p->ack_pending) {
 		memset(&m, 0, sizeof(m));
-		all = post_message(p, &m, VHOST_PCI_MSG_ACK, sizeof(m.hdr));
+		all = post_message(p, &m, VHOST_PCI_MSG_ACK, sizeof(m.hdr),
+				   p->ack_generation);
 		p->ack_pending = !all;
 		posted |= all;
 	}
@@ -97,29 +109,15 @@ flush_messages(struct vhostpci_pci *p)
 	return all;
 }
 
-static void
-send_ack(struct vhostpci_pci *p, uint64_t generation)
-{
-	rte_spinlock_lock(&p->ack_lock);
-	p->ack_generation = generation;
-	p->ack_pending = true;
-	rte_spinlock_unlock(&p->ack_lock);
-}
-
 void
 vhostpci_pci_send_broken(struct vhostpci_pci *p, unsigned int ring,
 			 const char *rule)
 {
-	bool all = true;
-
-	if (ring >= VHOST_PCI_MAX_RINGS)
+	if (ring >= VHOST_PCI_MAX_RINGS || p->gone)
 		return;
-	rte_spinlock_lock(&p->ack_lock);
-	p->broken[ring] = rule;
-	if (!p->gone)
-		all = flush_messages(p);
-	rte_spinlock_unlock(&p->ack_lock);
-	if (!all)
+	p->broken[ring].rule = rule;
+	p->broken[ring].generation = p->ack_generation;
+	if (!flush_messages(p))
 		retry_later(p);
 }
 
@@ -199,11 +197,11 @@ convert_state(struct vhostpci_pci *p, struct vhostpci_peer *peer)
 	return 0;
 }
 
-/* Keep the state page mapped whatever the peer has. */
+/* The state page stays mapped whatever the peer has. */
 static void
-keep_state_page(struct vhostpci_pci *p)
+begin_mappings(struct vhostpci_pci *p)
 {
-	vhostpci_window_mark_unused(&p->window);
+	vhostpci_window_begin(&p->window);
 	vhostpci_window_map(&p->window, p->state_area.offset,
 			    sizeof(*p->state_page));
 }
@@ -220,9 +218,9 @@ adopt_pending(struct vhostpci_pci *p)
 	struct vhostpci_peer peer = absent;
 	int ret;
 
-	keep_state_page(p);
+	begin_mappings(p);
 	if (p->gone || convert_state(p, &peer) != 0) {
-		keep_state_page(p);
+		begin_mappings(p);
 		peer = absent;
 	}
 	ret = vhostpci_peer_adopt(p->dev, &peer);
@@ -232,9 +230,9 @@ adopt_pending(struct vhostpci_pci *p)
 		return;
 	}
 	p->state_pending = false;
-	vhostpci_window_unmap_unused(&p->window);
-	if (!p->gone)
-		send_ack(p, rte_le_to_cpu_64(p->state.hdr.generation));
+	vhostpci_window_commit(&p->window);
+	p->ack_generation = rte_le_to_cpu_64(p->state.hdr.generation);
+	p->ack_pending = true;
 }
 
 /* Take all STATE messages; only the last one matters. */
@@ -284,9 +282,7 @@ device_gone(struct vhostpci_pci *p)
 	if (p->gone)
 		return;
 	VHOSTPCI_LOG(WARNING, "%s: the device was removed", p->pci->name);
-	rte_spinlock_lock(&p->ack_lock);
 	p->gone = true;
-	rte_spinlock_unlock(&p->ack_lock);
 	p->state_pending = true;
 	adopt_pending(p);
 	vhostpci_dev_removed(p->dev);
@@ -295,27 +291,23 @@ device_gone(struct vhostpci_pci *p)
 static void
 control_poll(struct vhostpci_pci *p)
 {
-	bool all;
-
 	if (!p->gone && vhostpci_pci_is_gone(p))
 		device_gone(p);
 	if (!p->gone)
 		drain_eventq(p);
 	if (p->state_pending)
 		adopt_pending(p);
-	if (p->gone)
-		return;
-	rte_spinlock_lock(&p->ack_lock);
-	all = flush_messages(p);
-	rte_spinlock_unlock(&p->ack_lock);
-	if (!all)
+	if (!p->gone && !flush_messages(p))
 		retry_later(p);
 }
 
 static void
 control_alarm(void *arg)
 {
-	control_poll(arg);
+	struct vhostpci_pci *p = arg;
+
+	__atomic_store_n(&p->alarm_armed, false, __ATOMIC_RELAXED);
+	control_poll(p);
 }
 
 static void
@@ -347,7 +339,6 @@ vhostpci_pci_control_start(struct vhostpci_pci *p)
 	struct rte_intr_handle *intr = p->pci->intr_handle;
 	int ret, i;
 
-	rte_spinlock_init(&p->ack_lock);
 	while ((i = vhostpci_ctrlq_get(&p->eventq)) >= 0)
 		vhostpci_ctrlq_post(&p->eventq, i, p->eventq.buf_len);
 
@@ -371,12 +362,6 @@ vhostpci_pci_control_start(struct vhostpci_pci *p)
 		VHOSTPCI_LOG(WARNING, "%s: cannot watch for unplugging",
 			     p->pci->name);
 	return 0;
-}
-
-void
-vhostpci_pci_control_poll_soon(struct vhostpci_pci *p)
-{
-	rte_eal_alarm_set(1, control_alarm, p);
 }
 
 /* Repeat while control is inside the callback that is to go. */

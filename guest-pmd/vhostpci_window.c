@@ -126,6 +126,18 @@ vhostpci_window_close(struct vhostpci_window *w)
 	w->whole = NULL;
 }
 
+void
+vhostpci_window_begin(struct vhostpci_window *w)
+{
+	struct vhostpci_window_map *m;
+
+	for (m = w->maps; m < w->maps + RTE_DIM(w->maps); m++) {
+		if (!m->adopted)
+			slot_unmap(w, m);
+		m->wanted = false;
+	}
+}
+
 static struct vhostpci_window_map *
 slot_find(struct vhostpci_window *w, uint64_t offset, uint64_t len)
 {
@@ -169,27 +181,20 @@ vhostpci_window_map(struct vhostpci_window *w, uint64_t offset, uint64_t len)
 		m->len = end - start;
 		m->addr = addr;
 	}
-	m->used = true;
+	m->wanted = true;
 	return m->addr + (offset - start);
 }
 
 void
-vhostpci_window_mark_unused(struct vhostpci_window *w)
+vhostpci_window_commit(struct vhostpci_window *w)
 {
-	unsigned int i;
+	struct vhostpci_window_map *m;
 
-	for (i = 0; i < RTE_DIM(w->maps); i++)
-		w->maps[i].used = false;
-}
-
-void
-vhostpci_window_unmap_unused(struct vhostpci_window *w)
-{
-	unsigned int i;
-
-	for (i = 0; i < RTE_DIM(w->maps); i++)
-		if (!w->maps[i].used)
-			slot_unmap(w, &w->maps[i]);
+	for (m = w->maps; m < w->maps + RTE_DIM(w->maps); m++) {
+		if (!m->wanted)
+			slot_unmap(w, m);
+		m->adopted = m->wanted;
+	}
 }
 
 /* Cycles for 64 reads of one line, the best of many: the first ones fault and

@@ -34,7 +34,8 @@ struct vhostpci_window_map {
 	uint64_t offset;	/* from the start of the BAR, page aligned */
 	uint64_t len;		/* bytes, a multiple of pages; 0: free slot */
 	uint8_t *addr;
-	bool used;		/* named by the state being adopted */
+	bool adopted;		/* of the state in use */
+	bool wanted;		/* of the state being adopted */
 };
 
 /* control: rw; probe and close: rw before and after control runs. */
@@ -58,14 +59,15 @@ int vhostpci_window_open(struct vhostpci_window *w,
 void vhostpci_window_close(struct vhostpci_window *w);
 
 /*
- * Map [offset, offset + len) of the BAR, or find it mapped, and mark it used.
- * Checks the range. NULL with errno.
+ * control: moving from one set of mappings to the next. begin() forgets what an
+ * earlier begin() led to without a commit(); map() finds or makes a mapping of
+ * [offset, offset + len) of the BAR, checking the range (NULL with errno);
+ * commit() unmaps what was not asked for since begin().
  */
+void vhostpci_window_begin(struct vhostpci_window *w);
 void *vhostpci_window_map(struct vhostpci_window *w, uint64_t offset,
 			  uint64_t len);
-/* Forget all marks; then map what is needed; then unmap the rest. */
-void vhostpci_window_mark_unused(struct vhostpci_window *w);
-void vhostpci_window_unmap_unused(struct vhostpci_window *w);
+void vhostpci_window_commit(struct vhostpci_window *w);
 
 /*
  * Time reads of RAM behind the window at @line (64 bytes, readable) against
