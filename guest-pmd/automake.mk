@@ -6,7 +6,32 @@
 pmd_name = librte_net_vhostpci.so
 pmd_file = guest-pmd/$(pmd_name).23.0
 
-guest_pmd_sources =
+guest_pmd_sources = \
+	guest-pmd/vhostpci.h \
+	guest-pmd/rte_pmd_vhostpci.h \
+	guest-pmd/vhostpci_chain.c \
+	guest-pmd/vhostpci_chain.h \
+	guest-pmd/vhostpci_dev.h \
+	guest-pmd/vhostpci_ethdev.c \
+	guest-pmd/vhostpci_info.c \
+	guest-pmd/vhostpci_mem.c \
+	guest-pmd/vhostpci_mem.h \
+	guest-pmd/vhostpci_peer.c \
+	guest-pmd/vhostpci_ring.c \
+	guest-pmd/vhostpci_ring.h \
+	guest-pmd/vhostpci_rxtx.c \
+	guest-pmd/vhostpci_split.c \
+	guest-pmd/vhostpci_stats.c
+# the pci transport
+guest_pmd_sources += \
+	guest-pmd/vhostpci_pci.c \
+	guest-pmd/vhostpci_pci.h \
+	guest-pmd/vhostpci_pci_ctrlq.c \
+	guest-pmd/vhostpci_pci_ctrlq.h \
+	guest-pmd/vhostpci_pci_state.c \
+	guest-pmd/vhostpci_pci_virtio.c \
+	guest-pmd/vhostpci_window.c \
+	guest-pmd/vhostpci_window.h
 
 if HAVE_PMD
 pmd_PROGRAMS += guest-pmd/librte_net_vhostpci.so.23.0

@@ -340,10 +340,11 @@ dev_close(struct rte_eth_dev *eth_dev)
 	if (rc != 0)
 		return rc;
 	dev->closed = true;
-	dev->transport.ops->close(dev);
-	/* After the transport: adopting may break rings. */
+	/* Before the transport: no ops->broken() comes after its close. */
 	rte_intr_callback_unregister_sync(dev->broken_intr,
 					  vhostpci_handle_broken, dev);
+	dev->transport.ops->close(dev);
+	/* After it: until then adopting may signal a broken ring. */
 	free_broken_intr(dev);
 	release_queues(eth_dev);
 	pthread_mutex_destroy(&dev->lock);
