@@ -16,6 +16,12 @@ guest_pmd_sources = $(protocol_sources) \
 	guest-pmd/vhostpci_info.c \
 	guest-pmd/vhostpci_mem.c \
 	guest-pmd/vhostpci_mem.h \
+	guest-pmd/vhostpci_pci.c \
+	guest-pmd/vhostpci_pci.h \
+	guest-pmd/vhostpci_pci_ctrlq.c \
+	guest-pmd/vhostpci_pci_ctrlq.h \
+	guest-pmd/vhostpci_pci_state.c \
+	guest-pmd/vhostpci_pci_virtio.c \
 	guest-pmd/vhostpci_peer.c \
 	guest-pmd/vhostpci_ring.c \
 	guest-pmd/vhostpci_ring.h \
@@ -25,7 +31,9 @@ guest_pmd_sources = $(protocol_sources) \
 	guest-pmd/vhostpci_socket_io.c \
 	guest-pmd/vhostpci_socket_vdev.c \
 	guest-pmd/vhostpci_split.c \
-	guest-pmd/vhostpci_stats.c
+	guest-pmd/vhostpci_stats.c \
+	guest-pmd/vhostpci_window.c \
+	guest-pmd/vhostpci_window.h
 
 if HAVE_PMD
 pmd_PROGRAMS += guest-pmd/librte_net_vhostpci.so.23.0

@@ -43,7 +43,9 @@ vhostpci_supported_features(void)
 		1ULL << VIRTIO_NET_F_CTRL_RX |
 		1ULL << VIRTIO_NET_F_CTRL_VLAN |
 		1ULL << VIRTIO_NET_F_CTRL_RX_EXTRA |
-		1ULL << VIRTIO_NET_F_CTRL_MAC_ADDR;
+		1ULL << VIRTIO_NET_F_CTRL_MAC_ADDR |
+		/* VHOST_USER_F_PROTOCOL_FEATURES: the transport's own. */
+		1ULL << 30;
 }
 
 static int
@@ -349,10 +351,14 @@ dev_close(struct rte_eth_dev *eth_dev)
 	if (rc != 0)
 		return rc;
 	dev->closed = true;
+	/* Before the transport: no ops->broken() comes after its close. */
+	rte_intr_callback_unregister_sync(dev->broken_intr,
+					  vhostpci_handle_broken, dev);
 	dev->transport.ops->close(dev);
+	/* After it: until then adopting may signal a broken ring. */
+	free_broken_intr(dev);
 	release_queues(eth_dev);
-	/* After the transport: adopting may break rings. */
-	vhostpci_ethdev_abandon(dev);
+	pthread_mutex_destroy(&dev->lock);
 	return 0;
 }
 

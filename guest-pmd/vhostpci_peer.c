@@ -330,8 +330,8 @@ apply(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	if (moved &&
 	    vhostpci_mem_set(&dev->mem, peer->regions, peer->n_regions) != 0)
 		rule = VHOSTPCI_RULE_REGIONS;
-	if (peer->features & ~dev->transport.offered_features &
-	    ~(1ULL << 30)) /* VHOST_USER_F_PROTOCOL_FEATURES: the transport's */
+	/* VHOST_USER_F_PROTOCOL_FEATURES is the transport's own. */
+	if (peer->features & ~dev->transport.offered_features & ~(1ULL << 30))
 		rule = VHOSTPCI_RULE_FEATURES;
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
 		adopt_ring(dev, peer, i, rule, moved);
