@@ -42,7 +42,7 @@ endif
 
 guest_pmd_librte_net_vhostpci_so_23_0_SOURCES = $(guest_pmd_sources)
 guest_pmd_librte_net_vhostpci_so_23_0_CPPFLAGS = $(AM_CPPFLAGS) \
-	-I$(srcdir)/guest-pmd -D_GNU_SOURCE
+	-I$(srcdir)/guest-pmd
 guest_pmd_librte_net_vhostpci_so_23_0_CFLAGS = $(AM_CFLAGS) \
 	$(DPDK_DRIVER_CFLAGS) -fPIC -fno-strict-aliasing
 # Only the registration constructors and the public calls leave the object;
