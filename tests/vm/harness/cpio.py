@@ -70,10 +70,14 @@ class Archive:
             self.library(library)
 
     def library(self, path):
-        """Copy a library to the place the loader looks for it."""
-        name = str(path).lstrip("/")
-        name = re.sub(r"^(lib|lib64)/", r"usr/\1/", name)
-        self.file(name, os.path.realpath(path), 0o755)
+        """Copy a library to where it really is, with a link where the loader
+        looks for it: a DPDK driver is both a library that others need and a
+        plugin, and two real copies of it make EAL abort."""
+        name = re.sub(r"^(lib|lib64)/", r"usr/\1/", str(path).lstrip("/"))
+        real = os.path.realpath(path)
+        self.file(real.lstrip("/"), real, 0o755)
+        if real != "/" + name:
+            self.symlink(name, real)
 
     def links_and_file(self, pattern_dir, stem, target_dir):
         """Copy a plugin with its symbolic links kept as links: two real
