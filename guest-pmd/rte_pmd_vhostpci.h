@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Public interface of net_vhostpci beyond ethdev: what the port knows of its
+ * peer.
+ */
+
+#ifndef RTE_PMD_VHOSTPCI_H
+#define RTE_PMD_VHOSTPCI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RTE_PMD_VHOSTPCI_NAME_LEN 64
+
+/* A snapshot; all numbers are in host byte order. */
+struct rte_pmd_vhostpci_info {
+	char transport[16];	/* "pci" or "socket" */
+	char peer_name[RTE_PMD_VHOSTPCI_NAME_LEN]; /* empty: unknown */
+	uint8_t peer_uuid[16];	/* RFC 4122 byte order; zero: unknown */
+	char window[16];	/* "write-back", "uncached", "shared memory",
+				 * "unknown" */
+	bool connected;		/* a front-end is there */
+	bool link_up;		/* and at least one of its rings runs */
+	uint64_t features;	/* virtio bits acknowledged by the peer */
+	uint64_t offered_features; /* ... offered to it */
+	uint16_t n_regions;	/* of the peer's memory */
+	uint64_t mem_size;	/* bytes, sum over regions */
+	uint16_t max_queue_pairs;
+	uint16_t rx_rings;	/* running rings we receive from */
+	uint16_t tx_rings;	/* running rings we send to */
+	uint16_t ring_size;	/* entries of the first running ring; 0: none */
+	uint16_t peer_mtu;	/* bytes; 0: not told */
+	uint64_t violations;	/* rules broken by the peer, since creation */
+	char broken_rule[48];	/* the last one; empty: none */
+};
+
+/*
+ * Fill @info for @port_id. Any thread. Returns 0; -ENODEV: no such port;
+ * -ENOTSUP: not a net_vhostpci port.
+ */
+int rte_pmd_vhostpci_info_get(uint16_t port_id,
+			      struct rte_pmd_vhostpci_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
