@@ -82,6 +82,7 @@ class Machine:
                    "-nodefaults", "-display", "none", "-vga", "none",
                    "-L", "/usr/share/qemu", "-L", "/usr/share/seabios",
                    "-qtest", f"unix:{self.rundir}/qtest",
+                   "-qtest-log", "none",
                    "-qmp", f"unix:{self.rundir}/qmp"] + list(arguments)
         parent = os.getpid()
         with open(self.log_path, "wb") as log:
