@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the programs under test are, and which accelerator works here.
+
+Everything has a default below the build directory and can be overridden by an
+environment variable (named in each message), so that the same tests run on a
+build tree, on an installation, and on stock packages.
+"""
+import functools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[3]
+BUILD = Path(os.environ.get("VHOSTPCI_BUILDDIR", TOP / "build")).resolve()
+
+# Under emulation with busy cores everything is slow at times: deadlines are
+# multiplied by this, so a loaded machine needs one setting and no edits.
+TIME_SCALE = float(os.environ.get("VHOSTPCI_TIME_SCALE", "1"))
+
+
+class Missing(Exception):
+    """Something the harness needs is not there; the text says what to do."""
+
+
+def _env_path(variable, default):
+    return Path(os.environ.get(variable) or default)
+
+
+def program(name):
+    """A program of the system, also where a user's PATH has no sbin."""
+    path = shutil.which(name, path=os.environ.get("PATH", "")
+                        + ":/usr/local/sbin:/usr/sbin:/sbin")
+    if not path:
+        raise Missing(f"{name} is not installed (quickstart installs it)")
+    return Path(path).resolve()
+
+
+def kernel_dir():
+    """An unpacked Debian kernel package: boot/vmlinuz-V, lib/modules/V."""
+    path = _env_path("VHOSTPCI_KERNEL", BUILD / "src" / "kernel")
+    if not list(path.glob("boot/vmlinuz-*")):
+        raise Missing(f"no kernel in {path} (set VHOSTPCI_KERNEL, "
+                      "or run quickstart, which fetches it)")
+    return path
+
+
+def kernel_image():
+    return sorted(kernel_dir().glob("boot/vmlinuz-*"))[-1]
+
+
+def kernel_modules():
+    version = kernel_image().name[len("vmlinuz-"):]
+    return kernel_dir() / "lib" / "modules" / version
+
+
+def stock_qemu():
+    """The distribution's QEMU, which runs every front-end."""
+    return _env_path("VHOSTPCI_STOCK_QEMU", "/usr/bin/qemu-system-x86_64")
+
+
+def our_qemu():
+    """The QEMU with the vhost-pci device, which runs the switch VM."""
+    path = _env_path("VHOSTPCI_QEMU", BUILD / "qemu" / "qemu-system-x86_64")
+    if not path.exists():
+        raise Missing(f"no QEMU with the device at {path} (set VHOSTPCI_QEMU)")
+    return path
+
+
+def plugin():
+    """The PMD; its symbolic links lie beside it."""
+    path = _env_path("VHOSTPCI_PMD",
+                     BUILD / "guest-pmd" / "librte_net_vhostpci.so")
+    if not path.exists():
+        raise Missing(f"no PMD at {path} (set VHOSTPCI_PMD)")
+    return path
+
+
+def dpdk_plugin_dir():
+    dirs = sorted(Path("/usr/lib/x86_64-linux-gnu/dpdk").glob("pmds-*"))
+    if not dirs:
+        raise Missing("DPDK's plugin directory is not there (package dpdk)")
+    return dirs[-1]
+
+
+def libgcc():
+    run = subprocess.run(["ldconfig", "-p"], stdout=subprocess.PIPE, text=True,
+                         check=False, env={"PATH": "/usr/sbin:/sbin:/usr/bin"})
+    for line in run.stdout.splitlines():
+        if "libgcc_s.so.1" in line and "x86-64" in line:
+            return Path(line.split("=> ")[1].strip())
+    raise Missing("libgcc_s.so.1 is not installed (package libgcc-s1)")
+
+
+OVS_PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "ovs-vsctl", "ovs-ofctl",
+                "ovs-appctl", "ovsdb-tool", "vswitch.ovsschema")
+
+
+@functools.lru_cache(maxsize=None)
+def ovs(flavour):
+    """{name: path} of OVS: "ours" from the build, "stock" from Debian."""
+    if flavour == "stock":
+        found = {n: program(n) for n in OVS_PROGRAMS[1:-1]}
+        found["ovs-vswitchd"] = Path(
+            "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")
+        found["vswitch.ovsschema"] = Path(
+            "/usr/share/openvswitch/vswitch.ovsschema")
+        if not found["ovs-vswitchd"].exists():
+            raise Missing("package openvswitch-switch-dpdk is not installed")
+        return found
+    root = _env_path("VHOSTPCI_OVS", BUILD / "ovs")
+    places = ("vswitchd", "ovsdb", "utilities", "bin", "sbin",
+              "share/openvswitch", "usr/bin", "usr/sbin")
+    found = {}
+    for name in OVS_PROGRAMS:
+        hits = [root / p / name for p in places if (root / p / name).exists()]
+        if hits:
+            found[name] = hits[0]
+        elif name == "vswitch.ovsschema":
+            found[name] = _env_path("VHOSTPCI_OVS_SCHEMA", BUILD / "src"
+                                    / "openvswitch/vswitchd" / name)
+        else:
+            raise Missing(f"no {name} below {root} (set VHOSTPCI_OVS)")
+    return found
+
+
+def _boots(accel):
+    """True if the stock kernel gets as far as its own console with it."""
+    command = [str(stock_qemu()), "-M", "q35", "-accel", accel, "-cpu", "max",
+               "-nodefaults", "-display", "none", "-m", "256", "-no-reboot",
+               "-serial", "stdio", "-kernel", str(kernel_image()),
+               "-append", "console=ttyS0 panic=-1 earlyprintk=ttyS0"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=20,
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, check=False)
+        return b"Linux version" in done.stdout
+    except subprocess.TimeoutExpired as late:
+        return b"Linux version" in (late.stdout or b"")
+
+
+@functools.lru_cache(maxsize=None)
+def accel():
+    """"kvm" only if a kernel really boots with it: /dev/kvm may be there and
+    refuse (facts: nested machines), so nothing less than trying tells."""
+    wanted = os.environ.get("VHOSTPCI_ACCEL")
+    if wanted:
+        return wanted
+    if os.access("/dev/kvm", os.R_OK | os.W_OK) and _boots("kvm"):
+        return "kvm"
+    return "tcg,thread=multi"
+
+
+def is_kvm():
+    return accel().startswith("kvm")

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Child processes that never outlive us, and waiting with a deadline.
+
+Every child is started through setpriv(1) with a parent-death signal, so it
+ends even if this process is killed; `Child.end` ends it by its pid.  Each has
+its own process group: an interrupt from the keyboard reaches only us, and we
+end the children in order.
+"""
+import atexit
+import os
+import signal
+import subprocess
+import time
+import weakref
+
+from . import config
+
+_live = weakref.WeakSet()
+
+
+class Late(AssertionError):
+    """A condition did not come true before its deadline."""
+
+
+def wait_until(condition, seconds, what, interval=0.1):
+    """Poll until condition() is true and return its value, or raise Late."""
+    deadline = time.monotonic() + seconds * config.TIME_SCALE
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Late(f"not within {seconds} s: {what} (last: {value!r})")
+        time.sleep(interval)
+
+
+class Child:
+    """A process of ours.  `log` gets its output; None inherits it."""
+
+    def __init__(self, command, log=None, env=None, cwd=None):
+        self.command = [str(c) for c in command]
+        self.log = log
+        out = open(log, "ab") if log else None
+        try:
+            self.process = subprocess.Popen(
+                [str(config.program("setpriv")), "--pdeathsig", "KILL", "--",
+                 *self.command],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env,
+                cwd=cwd, start_new_session=True)
+        finally:
+            if out:
+                out.close()
+        _live.add(self)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def running(self):
+        return self.process.poll() is None
+
+    def output(self):
+        try:
+            with open(self.log, errors="replace") as f:
+                return f.read()
+        except (OSError, TypeError):
+            return ""
+
+    def signal(self, number):
+        if self.running():
+            os.kill(self.pid, number)
+
+    def kill(self):
+        """End it at once, as a crash would."""
+        self.signal(signal.SIGKILL)
+        self.process.wait(30)
+
+    def end(self, seconds=5):
+        """End it politely, then not."""
+        if self.running():
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        _live.discard(self)
+        return self.process.returncode
+
+
+@atexit.register
+def _end_all():
+    for child in list(_live):
+        if child.running():
+            child.kill()

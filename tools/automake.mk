@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# Targets that go beyond compiling our own code.
+dist_doc_DATA += README.md
+EXTRA_DIST += quickstart .ci/run \
+	LICENSES/Apache-2.0.txt LICENSES/BSD-3-Clause.txt \
+	LICENSES/GPL-2.0-or-later.txt \
+	m4/vhostpci.m4 tools/lib.sh tools/stages.sh tools/fetch \
+	tools/prepare-host tools/build-here tools/build-qemu tools/build-ovs \
+	tools/count-results tools/lint tools/lint-files \
+	tools/codespell-ignore \
+	protocol/.clang-format guest-pmd/.clang-format \
+	vhostpci-netdev/.clang-format qemu-patches/vhost-pci/.clang-format
+
+# The trees may have been named to configure; else tools/ obtain them here.
+tools_env = VHOSTPCI_BUILDDIR='$(abs_top_builddir)'
+if HAVE_QEMU_TREE
+tools_env += QEMU_SRC='$(QEMU_SRC)'
+endif
+if HAVE_OVS_TREE
+tools_env += OVS_SRC='$(OVS_SRC)'
+endif
+if HAVE_KERNEL_TREE
+vm_env = VHOSTPCI_KERNEL='$(KERNEL_SRC)'
+endif
+
+# Always run: only QEMU's and OVS's own builds know what is up to date.
+.PHONY: qemu ovs kernel lint check-vm
+qemu:
+	$(tools_env) $(top_srcdir)/tools/build-qemu
+ovs:
+	$(tools_env) $(top_srcdir)/tools/build-ovs
+kernel:
+if !HAVE_KERNEL_TREE
+	$(tools_env) $(top_srcdir)/tools/fetch kernel
+endif
+
+lint:
+	$(tools_env) DPDK_DRIVER_CFLAGS='$(DPDK_DRIVER_CFLAGS)' \
+	  $(top_srcdir)/tools/lint
+
+# PYTEST_ARGS='-k name' selects.
+check-vm: all qemu ovs kernel
+	$(tools_env) $(vm_env) PYTHONDONTWRITEBYTECODE=1 $(PYTHON3) -m pytest -v \
+	  -p no:cacheprovider --junitxml=vm-junit.xml $(PYTEST_ARGS) \
+	  $(abs_top_srcdir)/tests/vm
+
+# distcheck configures anew; it needs the same trees.
+AM_DISTCHECK_CONFIGURE_FLAGS = --with-dpdk-src='$(DPDK_SRC)' \
+	--with-pmddir="$$dc_install_base/lib/dpdk"

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Stages of quickstart: named commands with a log, a time, a progress line now
+# and then, and results that are summed at the end.  Sourced after lib.sh.
+#
+# A lane is a function of stages that runs beside other lanes.  Every background
+# process leads a process group of its own, so that ending a lane by its pid
+# ends what it started and nothing else.
+
+LOGS=$BUILD/log
+RESULTS=$BUILD/results
+# One file for each stage under way, for the progress lines of other processes.
+RUNNING=$LOGS/running
+STARTED=$SECONDS
+CHILDREN=()
+
+elapsed() { printf '%3d:%02d' $(((SECONDS - STARTED) / 60)) $(((SECONDS - STARTED) % 60)); }
+tell() { printf '[%s] %s\n' "$(elapsed)" "$*"; }
+
+begin_stages() {
+    rm -rf "$RUNNING" "$RESULTS"
+    mkdir -p "$LOGS" "$RESULTS" "$RUNNING"
+    set -m # each background job becomes a process group
+    trap end_stages EXIT
+    trap 'tell "interrupted"; exit 130' INT
+    trap 'tell "terminated"; exit 143' TERM HUP
+    show_progress &
+    CHILDREN+=($!)
+}
+
+# Ends what is still running, by the process groups started here.
+end_stages() {
+    local status=$? pid i
+    trap - EXIT INT TERM HUP
+    for pid in "${CHILDREN[@]}"; do
+        kill -TERM -- "-$pid" 2>/dev/null || true
+    done
+    # Tests end their machines on SIGTERM; grant them ten seconds for it.
+    for ((i = 0; i < 100; i++)); do
+        kill -0 "${CHILDREN[@]/#/-}" 2>/dev/null || break
+        sleep 0.1
+    done
+    for pid in "${CHILDREN[@]}"; do
+        kill -KILL -- "-$pid" 2>/dev/null || true
+    done
+    rm -rf "$RUNNING"
+    exit "$status"
+}
+
+# stage NAME WORDS COMMAND...: runs COMMAND with its output in log/NAME.log.
+stage() {
+    local name=$1 words=$2 began=$SECONDS
+    shift 2
+    tell "$name: $words"
+    echo "$words" > "$RUNNING/$name"
+    if "$@" > "$LOGS/$name.log" 2>&1 < /dev/null; then
+        rm -f "$RUNNING/$name"
+        tell "$name: done in $((SECONDS - began)) s"
+        return 0
+    fi
+    rm -f "$RUNNING/$name"
+    tell "$name: FAILED after $((SECONDS - began)) s; the end of ${LOGS#"$PWD"/}/$name.log:"
+    # Made lines of compilers and linkers are long; their ends say little.
+    tail -n 40 "$LOGS/$name.log" | cut -c1-300 | sed 's/^/    /'
+    return 1
+}
+
+# lane FUNCTION: runs FUNCTION beside the caller; its pid is in $lane_pid.
+lane() {
+    "$@" < /dev/null 9>&- &
+    lane_pid=$!
+    CHILDREN+=("$lane_pid")
+}
+
+# How far a stage is, from the last counter or line of its log.
+progress_of() {
+    local log=$1 part
+    part=$(tail -c 20000 "$log" 2>/dev/null | tr '\r' '\n' |
+        grep -Eo '^\[[0-9]+/[0-9]+\]|\[ *[0-9]+%\]' | tail -n 1)
+    case $part in
+        *%*) echo "${part//[][ ]/}" ;;
+        */*) tr -d '[]' <<< "$part" | awk -F/ '{ printf "%d%%\n", 100 * $1 / $2 }' ;;
+        *) echo "$(wc -l < "$log") lines of log" ;;
+    esac
+}
+
+show_progress() {
+    local f line
+    trap - EXIT INT TERM HUP
+    while sleep 20; do
+        line=
+        for f in "$RUNNING"/*; do
+            [ -f "$f" ] || continue
+            line+="${line:+, }${f##*/} $(progress_of "$LOGS/${f##*/}.log")"
+        done
+        [ -z "$line" ] || tell "... $line"
+    done
+}
+
+# result NAME PASSED FAILED SKIPPED: what a stage of tests found.
+result() {
+    echo "$2 $3 $4" > "$RESULTS/$1"
+    tell "$1: $2 passed, $3 failed, $4 skipped"
+}
+
+# tests NAME WORDS COUNT COMMAND...: a stage whose results the command COUNT
+# prints as "PASSED FAILED SKIPPED".  Fails if the command fails, and if no
+# test ran: silence is not success.
+tests() {
+    local name=$1 words=$2 count=$3 status=0 passed=0 failed=0 skipped=0
+    shift 3
+    stage "$name" "$words" "$@" || status=1
+    read -r passed failed skipped < <($count 2>> "$LOGS/$name.log") || true
+    if [ "$status" != 0 ] && [ "${failed:-0}" = 0 ]; then
+        failed=1 # the runner itself failed
+    elif [ "${passed:-0}" = 0 ] && [ "${failed:-0}" = 0 ]; then
+        tell "$name: no test ran"
+        failed=1
+    fi
+    result "$name" "${passed:-0}" "${failed:-0}" "${skipped:-0}"
+    [ "$failed" = 0 ]
+}
+
+# sum_results NAME...: the summary line; fails if a stage failed or is missing.
+sum_results() {
+    local name p f s passed=0 failed=0 skipped=0
+    for name; do
+        if read -r p f s 2>/dev/null < "$RESULTS/$name"; then
+            passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+        else
+            tell "$name: did not run"
+            failed=$((failed + 1))
+        fi
+    done
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" = 0 ]
+}
