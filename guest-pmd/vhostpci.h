@@ -13,18 +13,19 @@
  *   control   the transport's thread: the EAL interrupt thread
  *   ethdev    whoever calls ethdev ops (OVS main thread)
  * control and ethdev exclude each other by vhostpci_dev.lock. The datapath
- * takes no lock: see vhostpci_ring_enter().
+ * takes no lock: see "Quiescence" in vhostpci_dev.h.
  */
 
 #ifndef VHOSTPCI_H
 #define VHOSTPCI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <rte_common.h>
 #include <rte_ether.h>
-#include <rte_spinlock.h>
+#include <rte_log.h>
 
 #define VHOSTPCI_MAX_REGIONS	32
 #define VHOSTPCI_MAX_RINGS	60
@@ -80,15 +81,18 @@ struct vhostpci_transport_ops {
 	 */
 	void (*call)(struct vhostpci_dev *dev, unsigned int i);
 	/*
-	 * control or ethdev: ring @i was stopped because the peer broke @rule.
+	 * EAL interrupt thread, outside any lock of the driver and outside
+	 * vhostpci_peer_adopt(): ring @i was stopped because the peer broke
+	 * @rule (static storage). Called once per start of a ring.
 	 */
 	void (*broken)(struct vhostpci_dev *dev, unsigned int i,
 		       const char *rule);
 	/* ethdev: enable/disable an interrupt on the peer's kick of ring @i;
 	 * NULL: the transport has none. 0 or -errno. */
 	int (*kick_intr)(struct vhostpci_dev *dev, unsigned int i, bool on);
-	/* ethdev: stop control, unmap everything, free the transport's part.
-	 * No burst runs any more. */
+	/* ethdev: stop control (no vhostpci_peer_adopt() runs or comes after
+	 * this), unmap everything, free the transport's part. No burst runs
+	 * any more. Called without a lock of the driver held. */
 	void (*close)(struct vhostpci_dev *dev);
 };
 
@@ -115,7 +119,8 @@ struct vhostpci_transport {
 
 /*
  * ethdev: virtio feature bits that the rings of this build can serve; a
- * transport offers a subset.
+ * transport offers a subset. Bits that mean nothing to a ring (control queue,
+ * MTU, ...) are among them.
  */
 uint64_t vhostpci_supported_features(void);
 
@@ -135,16 +140,27 @@ int vhostpci_peer_adopt(struct vhostpci_dev *dev,
 /*
  * Make an ethdev of a transport. @eth_dev was allocated by the bus glue (PCI:
  * rte_eth_dev_pci_generic_probe or equivalent; vdev: rte_eth_vdev_allocate),
- * its dev_private has room for vhostpci_dev_size() bytes. Returns the device
- * or NULL with rte_errno. The ethdev is closed through eth_dev->dev_ops.
+ * its dev_private has room for vhostpci_dev_size() zeroed bytes. Returns the
+ * device or NULL with rte_errno (ENOTSUP: built for another DPDK release, or a
+ * secondary process); the caller then releases the port. Copies *@transport.
+ * The caller calls rte_eth_dev_probing_finish() (PCI: the generic probe does)
+ * and may call vhostpci_peer_adopt() from the return of this call on. The
+ * ethdev is closed through eth_dev->dev_ops, which calls ops->close().
  */
 size_t vhostpci_dev_size(void);
 struct vhostpci_dev *
 vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 		       const struct vhostpci_transport *transport);
-/* For bus remove callbacks: stop and close. 0 or -errno. */
+/* For a probe that fails after vhostpci_ethdev_create(): undo it. The caller
+ * releases the port and what is its own; ops->close() is not called. */
+void vhostpci_ethdev_abandon(struct vhostpci_dev *dev);
+/* For bus remove callbacks: stop, close and release the port. Does nothing
+ * for a port that the application has closed already. 0 or -errno. */
 int vhostpci_ethdev_destroy(struct rte_eth_dev *eth_dev);
+/* The device's copy: a transport may change window_type in it, in control. */
 struct vhostpci_transport *vhostpci_dev_transport(struct vhostpci_dev *dev);
+/* For log lines: the peer's name, or the ethdev's while that is unknown. */
+const char *vhostpci_dev_label(const struct vhostpci_dev *dev);
 /* control: the device disappeared (surprise removal): raise RMV. */
 void vhostpci_dev_removed(struct vhostpci_dev *dev);
 

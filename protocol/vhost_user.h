@@ -49,11 +49,15 @@
 #define VU_PROTOCOL_F_REPLY_ACK			3
 #define VU_PROTOCOL_F_NET_MTU			4
 #define VU_PROTOCOL_F_BACKEND_REQ		5
+#define VU_PROTOCOL_F_RESET_DEVICE		13
 #define VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS	15
 #define VU_PROTOCOL_F_STATUS			16
 
-/* In the virtio feature word: protocol features are to be negotiated. */
-#define VU_F_PROTOCOL_FEATURES			30
+/* In the virtio feature word. LOG_ALL (dirty logging) and IOMMU_PLATFORM
+ * (ring addresses through an IOTLB) cannot be offered. */
+#define VU_F_LOG_ALL				26
+#define VU_F_PROTOCOL_FEATURES			30 /* always offered */
+#define VU_F_IOMMU_PLATFORM			33
 
 /* One region of the peer's memory. core: w, user: r unless said otherwise. */
 struct vu_region {
@@ -81,6 +85,8 @@ struct vu_ring {
 	/* Internal to the core. */
 	uint64_t desc_uva, avail_uva, used_uva;
 	bool have_num, have_addr, started, enabled;
+	bool ran;			/* since it was started */
+	int kick_id;			/* kernel's id of kick_fd, -1: unknown */
 };
 
 /* What vu_ops.update() is told has changed. */
@@ -114,13 +120,17 @@ struct vu_ops {
 	 * when nothing uses the old state any more; VU_WAIT when that takes
 	 * until the user calls vu_core_resume() (the core holds back the
 	 * reply, the unmapping, and further input); or < 0 to end the
-	 * connection.
+	 * connection. What went away (regions, fds) stays mapped and open
+	 * until this returned 0 or vu_core_resume() was called. Once this
+	 * failed, nothing is told again before vu_core_disconnect().
+	 * It may not call vu_core_input(), _resume() or _disconnect().
 	 */
 	int (*update)(void *opaque, uint32_t changed);
 	/*
 	 * Where ring @i stands, now that it is stopped: the value for the
 	 * reply of GET_VRING_BASE (split: next avail index; packed: avail
-	 * index | wrap << 15 | (used index | wrap << 15) << 16).
+	 * index | wrap << 15 | (used index | wrap << 15) << 16). Asked only
+	 * of a ring that ran since it was started.
 	 */
 	uint32_t (*ring_base)(void *opaque, unsigned int i);
 	/* Send a reply. Must not block. < 0 ends the connection. */
@@ -153,9 +163,14 @@ struct vu_core {
 	struct vu_ring rings[VU_MAX_RINGS];
 	unsigned int n_rings;		/* highest ring named so far + 1 */
 
-	/* Internal to the core (the implementation may add what it needs). */
-	struct vu_region gone[VU_MAX_REGIONS];
+	/* Internal to the core. */
+	/* What the running update takes away: twice, since a disconnect may
+	 * come on top of an update that waits. */
+	struct vu_region gone[2 * VU_MAX_REGIONS];
 	unsigned int n_gone;
+	int gone_fds[3 * VU_MAX_RINGS + VU_MAX_FDS];
+	unsigned int n_gone_fds;
+	/* The message being received or run. */
 	struct {
 		uint32_t request, flags, size;
 	} hdr;
@@ -163,7 +178,14 @@ struct vu_core {
 	size_t have;			/* bytes of hdr and payload received */
 	int fds[VU_MAX_FDS];
 	unsigned int n_fds;
+	bool in_message;		/* its handler ran, its reply did not */
+	uint32_t changed;		/* VU_CHANGED_* of its handler */
+	unsigned int judged_ring;	/* the ring it is about, or a VU_JUDGE_* */
+	uint64_t reply;
 	bool waiting;			/* an update returned VU_WAIT */
+	bool failed;			/* only disconnect is left */
+	bool have_features;
+	uint8_t status;
 	int backend_req_fd;
 	char error[192];
 };
@@ -172,14 +194,19 @@ struct vu_core {
 int vu_core_init(struct vu_core *core, const struct vu_config *config,
 		 const struct vu_ops *ops, void *opaque);
 
-/* A front-end connected: a new session, ring epochs go on counting. */
+/*
+ * A front-end connected: a new session, ring epochs go on counting. Calls
+ * update with VU_CHANGED_LINK. Returns 0, the update's error, or -EBUSY when
+ * the session before has not ended yet.
+ */
 int vu_core_connect(struct vu_core *core);
 
 /*
  * The front-end is gone: all rings stop (update with VU_CHANGED_LINK), then
  * every region is unmapped and every fd closed. Returns 0, or VU_WAIT when
- * that completes in vu_core_resume() only. Calling it again, or before
- * vu_core_connect(), does nothing.
+ * that completes in vu_core_resume() only; an error of this update is
+ * ignored. May be called while an update waits: one vu_core_resume() then
+ * completes both. Calling it again, or before vu_core_connect(), does nothing.
  */
 int vu_core_disconnect(struct vu_core *core);
 
@@ -190,7 +217,8 @@ size_t vu_core_want(const struct vu_core *core);
 /*
  * Take @len <= vu_core_want() bytes and @n_fds fds that came with them. Runs
  * the message when it is complete. Returns 0, or < 0: the connection must be
- * ended with vu_core_disconnect(), vu_core_error() says why.
+ * ended with vu_core_disconnect(), vu_core_error() says why. Every ring is
+ * marked stopped then; the user learns so from the update of the disconnect.
  */
 int vu_core_input(struct vu_core *core, const void *buf, size_t len,
 		  const int *fds, unsigned int n_fds);
@@ -200,13 +228,15 @@ int vu_core_input(struct vu_core *core, const void *buf, size_t len,
 int vu_core_resume(struct vu_core *core);
 
 /* Stop ring @i because of a violation found by the user; it runs again only
- * after the front-end has set it up anew. Does not call update. */
+ * after the front-end has set it up anew (NUM, ADDR and KICK). Does not call
+ * update. */
 void vu_core_break_ring(struct vu_core *core, unsigned int i);
 
 /* Why the last call failed; never empty after a failure. */
 const char *vu_core_error(const struct vu_core *core);
 
-/* For callbacks: the sentence that vu_core_error() is to return. */
+/* For callbacks: the sentence that vu_core_error() is to return. The core
+ * puts the name of the message before it. */
 void vu_core_set_error(struct vu_core *core, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -96,8 +96,10 @@ class Images:
         archive.file("etc/openvswitch/conf.db", database, 0o644)
         target = str(config.dpdk_plugin_dir()).lstrip("/")
         for stem in [*DPDK_PLUGINS, *extra_plugins]:
-            archive.links_and_file(config.dpdk_plugin_dir(), stem, target)
+            archive.plugin(config.dpdk_plugin_dir(), stem, target)
+        # pthread_cancel, which EAL uses when it ends, loads this by name.
+        archive.library(config.shared_library("libgcc_s.so.1"))
         if with_plugin:
-            archive.links_and_file(config.plugin().parent,
-                                   "librte_net_vhostpci", target)
+            archive.plugin(config.plugin().parent, "librte_net_vhostpci",
+                           target)
         return SWITCH_MODULES

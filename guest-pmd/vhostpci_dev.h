@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * A port: its queues, its peer's rings, and how control stops the datapath.
+ *
+ * Quiescence. A queue's lists of rings, the rings' set-up and the peer's
+ * memory table change only while no burst uses them:
+ *
+ *	burst					control
+ *	  queue->in_burst = 1			  queue->run = 0
+ *	  compiler barrier			  membarrier(PRIVATE_EXPEDITED)
+ *	  if (queue->run) ... work ...		  wait until queue->in_burst == 0
+ *	  queue->in_burst = 0 (release)		  (acquire), change, then
+ *						  queue->run = 1 (release)
+ *
+ * The membarrier makes every running thread of the process execute a full
+ * barrier between two of its instructions. Either that falls before the
+ * burst's load of run, which then sees 0; or after it, and then the earlier
+ * store to in_burst is visible to control, which waits. So the burst pays no
+ * fence. Where the kernel lacks membarrier, `fence` (chosen once, at probe)
+ * makes bursts execute the full barrier themselves.
+ * The release of in_burst pairs with control's acquire: what the burst did is
+ * over. The release of run pairs with the burst's acquire: it sees the change.
+ */
+
+#ifndef VHOSTPCI_DEV_H
+#define VHOSTPCI_DEV_H
+
+#include <pthread.h>
+
+#include <ethdev_driver.h>
+
+#include "vhostpci_ring.h"
+
+#define VHOSTPCI_MAX_PAIRS	(VHOSTPCI_MAX_RINGS / 2)
+#define VHOSTPCI_MAX_QUEUES	64 /* tx: more queues than rings share them */
+
+struct vhostpci_queue {
+	uint32_t in_burst;	/* datapath: w, control: r */
+	uint32_t run;		/* control: w, datapath: r */
+	bool fence;		/* constant */
+	/* control: w while in_burst is 0; datapath: r. rx: every running ring
+	 * of ours; tx: the one ring we send to, if any. */
+	uint16_t n_rings;
+	uint16_t next;		/* datapath: rw: the ring to begin with */
+	uint16_t id;
+	struct rte_mempool *mp;	/* rx */
+	struct vhostpci_dev *dev;
+	/* rx queue 0: an address to announce (MAC | 1 << 48), or 0. control: w
+	 * nonzero, datapath: w 0 once done. */
+	uint64_t announce;
+	uint64_t announced;	/* datapath: w */
+	struct vhostpci_ring *rings[VHOSTPCI_MAX_PAIRS];
+} __rte_cache_aligned;
+
+/* Since creation; reset by baseline. */
+struct vhostpci_stats_base {
+	struct vhostpci_counters rings[VHOSTPCI_MAX_RINGS];
+	uint64_t rules[VHOSTPCI_N_RULES];
+	uint64_t adoptions, timeouts, announced;
+};
+
+struct vhostpci_dev {
+	/* control and ethdev exclude each other; never held in a burst. */
+	pthread_mutex_t lock;
+	struct rte_eth_dev *eth_dev;
+	bool fence;		/* constant: see above */
+	struct vhostpci_transport transport;
+
+	/* Below: rw under lock unless said otherwise. */
+	bool started;
+	bool admin_down;	/* rte_eth_dev_set_link_down() */
+	bool removed;
+	bool closed;
+	/* A pause timed out: all queues stand still until the next adoption. */
+	bool unsettled;
+	uint16_t n_rxq, n_txq;
+	struct vhostpci_queue *rxq[VHOSTPCI_MAX_QUEUES];
+	struct vhostpci_queue *txq[VHOSTPCI_MAX_QUEUES];
+
+	struct vhostpci_peer peer;	/* as last adopted */
+	/* rings: rw by datapath as vhostpci_ring.h says. */
+	struct vhostpci_mem mem;
+	struct vhostpci_ring rings[VHOSTPCI_MAX_RINGS];
+
+	/* datapath signals control that a ring broke. */
+	struct rte_intr_handle *broken_intr;
+
+	enum vhostpci_rule last_rule;
+	struct vhostpci_stats_base total; /* .rings unused: the rings count */
+	struct vhostpci_stats_base base;
+};
+
+extern const struct eth_dev_ops vhostpci_ops;
+
+/* vhostpci_peer.c */
+
+/* Whether bursts need a fence. Registers the process for membarrier: at probe.
+ */
+bool vhostpci_needs_fence(void);
+/* ethdev, lock held: no burst uses any queue any more. 0 or -ETIMEDOUT. */
+int vhostpci_pause_all(struct vhostpci_dev *dev);
+/* ethdev, lock held, after vhostpci_pause_all(): give each queue its rings, and
+ * let bursts go on if the device is started. */
+void vhostpci_resume_all(struct vhostpci_dev *dev);
+/* Set the ethdev's link from what is known; returns whether it changed, and
+ * then the caller raises LSC with vhostpci_raise() after it unlocked. */
+bool vhostpci_update_link(struct vhostpci_dev *dev);
+void vhostpci_raise(struct vhostpci_dev *dev, enum rte_eth_event_type event);
+/* EAL interrupt thread: report rings that broke. */
+void vhostpci_handle_broken(void *arg);
+
+/* vhostpci_rxtx.c */
+uint16_t vhostpci_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
+uint16_t vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
+
+/* vhostpci_stats.c; a lock is taken inside where needed. */
+int vhostpci_stats_get(struct rte_eth_dev *eth_dev, struct rte_eth_stats *s);
+int vhostpci_stats_reset(struct rte_eth_dev *eth_dev);
+int vhostpci_xstats_get(struct rte_eth_dev *eth_dev, struct rte_eth_xstat *x,
+			unsigned int n);
+int vhostpci_xstats_get_names(struct rte_eth_dev *eth_dev,
+			      struct rte_eth_xstat_name *names,
+			      unsigned int n);
+
+#endif

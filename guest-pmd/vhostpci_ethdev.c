@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The ethdev shell: what an application sees of a port. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <sys/eventfd.h>
+
+#include <rte_errno.h>
+#include <rte_interrupts.h>
+#include <rte_jhash.h>
+#include <rte_malloc.h>
+#include <rte_version.h>
+
+#include "rte_pmd_vhostpci.h"
+#include "vhostpci_dev.h"
+
+RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vhostpci, NOTICE);
+
+/* Ethernet header, two VLAN tags, CRC: what an MTU does not count. */
+#define OVERHEAD	(RTE_ETHER_HDR_LEN + 8)
+
+uint64_t
+vhostpci_supported_features(void)
+{
+	return 1ULL << VIRTIO_F_VERSION_1 |
+		1ULL << VIRTIO_F_ANY_LAYOUT |
+		1ULL << VIRTIO_RING_F_INDIRECT_DESC |
+		1ULL << VIRTIO_RING_F_EVENT_IDX |
+		1ULL << VIRTIO_NET_F_MRG_RXBUF |
+		/* Of no concern to the rings. */
+		1ULL << VIRTIO_NET_F_MQ |
+		1ULL << VIRTIO_NET_F_MTU |
+		1ULL << VIRTIO_NET_F_MAC |
+		1ULL << VIRTIO_NET_F_STATUS |
+		1ULL << VIRTIO_NET_F_GUEST_ANNOUNCE |
+		1ULL << VIRTIO_NET_F_CTRL_VQ |
+		1ULL << VIRTIO_NET_F_CTRL_RX |
+		1ULL << VIRTIO_NET_F_CTRL_VLAN |
+		1ULL << VIRTIO_NET_F_CTRL_RX_EXTRA |
+		1ULL << VIRTIO_NET_F_CTRL_MAC_ADDR |
+		/* VHOST_USER_F_PROTOCOL_FEATURES: the transport's own. */
+		1ULL << 30;
+}
+
+static int
+dev_configure(struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	int rc;
+
+	pthread_mutex_lock(&dev->lock);
+	rc = vhostpci_pause_all(dev);
+	if (rc == 0) {
+		dev->n_rxq = eth_dev->data->nb_rx_queues;
+		dev->n_txq = eth_dev->data->nb_tx_queues;
+		vhostpci_resume_all(dev);
+	}
+	pthread_mutex_unlock(&dev->lock);
+	return rc;
+}
+
+/* Change a flag that decides whether bursts run, with no burst running. */
+static int
+set_flag(struct vhostpci_dev *dev, bool *flag, bool value)
+{
+	bool link_changed = false;
+	int rc;
+
+	pthread_mutex_lock(&dev->lock);
+	rc = vhostpci_pause_all(dev);
+	if (rc == 0) {
+		*flag = value;
+		vhostpci_resume_all(dev);
+		link_changed = vhostpci_update_link(dev);
+	}
+	pthread_mutex_unlock(&dev->lock);
+	if (rc != 0)
+		VHOSTPCI_LOG(ERR, "%s: a burst does not end",
+			     dev->eth_dev->data->name);
+	if (link_changed)
+		vhostpci_raise(dev, RTE_ETH_EVENT_INTR_LSC);
+	return rc;
+}
+
+/* Queues start and stop with the port. */
+static void
+set_queue_states(struct rte_eth_dev_data *data, uint8_t state)
+{
+	memset(data->rx_queue_state, state, data->nb_rx_queues);
+	memset(data->tx_queue_state, state, data->nb_tx_queues);
+}
+
+static int
+dev_start(struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	int rc = dev->removed ? -EIO : set_flag(dev, &dev->started, true);
+
+	if (rc == 0)
+		set_queue_states(eth_dev->data, RTE_ETH_QUEUE_STATE_STARTED);
+	return rc;
+}
+
+static int
+dev_stop(struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+
+	eth_dev->data->dev_started = 0;
+	set_queue_states(eth_dev->data, RTE_ETH_QUEUE_STATE_STOPPED);
+	return set_flag(dev, &dev->started, false);
+}
+
+static int
+dev_set_link_up(struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+
+	return set_flag(dev, &dev->admin_down, false);
+}
+
+static int
+dev_set_link_down(struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+
+	return set_flag(dev, &dev->admin_down, true);
+}
+
+/* ethdev's link was set when it changed: nothing to ask, nothing to wait for. */
+static int
+link_update(struct rte_eth_dev *eth_dev __rte_unused, int wait __rte_unused)
+{
+	return 0;
+}
+
+static int
+is_removed(struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+
+	return dev->removed;
+}
+
+static int
+dev_infos_get(struct rte_eth_dev *eth_dev, struct rte_eth_dev_info *info)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	const struct rte_eth_desc_lim any = {
+		/* No descriptors of our own: the peer sizes its rings. */
+		.nb_max = VHOSTPCI_MAX_RING_SIZE,
+		.nb_min = 1,
+		.nb_align = 1,
+	};
+
+	info->max_mac_addrs = 1;
+	info->max_rx_pktlen = VHOSTPCI_MAX_PKT_LEN;
+	info->min_mtu = RTE_ETHER_MIN_MTU;
+	info->max_mtu = VHOSTPCI_MAX_PKT_LEN - OVERHEAD;
+	info->min_rx_bufsize = RTE_ETHER_MIN_LEN;
+	/* Any number of rx queues up to the peer's can be filled; tx queues
+	 * may be more than that, they share. */
+	info->max_rx_queues = dev->transport.max_queue_pairs;
+	info->max_tx_queues = VHOSTPCI_MAX_QUEUES;
+	info->rx_desc_lim = any;
+	info->tx_desc_lim = any;
+	info->speed_capa = RTE_ETH_LINK_SPEED_10G | RTE_ETH_LINK_SPEED_FIXED;
+	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	info->default_rxportconf.burst_size = 32;
+	info->default_txportconf.burst_size = 32;
+	info->default_rxportconf.ring_size = 1024;
+	info->default_txportconf.ring_size = 1024;
+	info->default_rxportconf.nb_queues = 1;
+	info->default_txportconf.nb_queues = 1;
+	return 0;
+}
+
+static struct vhostpci_queue *
+queue_new(struct vhostpci_dev *dev, uint16_t id, unsigned int socket_id)
+{
+	struct vhostpci_queue *queue;
+
+	queue = rte_zmalloc_socket("vhostpci_queue", sizeof(*queue),
+				   RTE_CACHE_LINE_SIZE, socket_id);
+	if (queue == NULL)
+		return NULL;
+	queue->id = id;
+	queue->dev = dev;
+	queue->fence = dev->fence;
+	return queue;
+}
+
+/* ethdev calls queue_setup and queue_release on a stopped port only. */
+static void
+queue_put(struct vhostpci_dev *dev, struct vhostpci_queue **slot,
+	  struct vhostpci_queue *queue)
+{
+	pthread_mutex_lock(&dev->lock);
+	*slot = queue;
+	pthread_mutex_unlock(&dev->lock);
+}
+
+static int
+rx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
+	       uint16_t n_desc __rte_unused, unsigned int socket_id,
+	       const struct rte_eth_rxconf *conf __rte_unused,
+	       struct rte_mempool *mp)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	struct vhostpci_queue *queue = queue_new(dev, id, socket_id);
+
+	if (queue == NULL)
+		return -ENOMEM;
+	queue->mp = mp;
+	eth_dev->data->rx_queues[id] = queue;
+	queue_put(dev, &dev->rxq[id], queue);
+	return 0;
+}
+
+static int
+tx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
+	       uint16_t n_desc __rte_unused, unsigned int socket_id,
+	       const struct rte_eth_txconf *conf __rte_unused)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	struct vhostpci_queue *queue = queue_new(dev, id, socket_id);
+
+	if (queue == NULL)
+		return -ENOMEM;
+	eth_dev->data->tx_queues[id] = queue;
+	queue_put(dev, &dev->txq[id], queue);
+	return 0;
+}
+
+static void
+rx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+
+	queue_put(dev, &dev->rxq[id], NULL);
+	rte_free(eth_dev->data->rx_queues[id]);
+	eth_dev->data->rx_queues[id] = NULL;
+}
+
+static void
+tx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+
+	queue_put(dev, &dev->txq[id], NULL);
+	rte_free(eth_dev->data->tx_queues[id]);
+	eth_dev->data->tx_queues[id] = NULL;
+}
+
+static void
+rxq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
+	     struct rte_eth_rxq_info *info)
+{
+	struct vhostpci_queue *queue = eth_dev->data->rx_queues[id];
+
+	info->mp = queue->mp;
+	info->scattered_rx = 0;
+	info->nb_desc = queue->n_rings > 0 ? queue->rings[0]->size : 0;
+}
+
+static void
+txq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
+	     struct rte_eth_txq_info *info)
+{
+	struct vhostpci_queue *queue = eth_dev->data->tx_queues[id];
+
+	info->nb_desc = queue->n_rings > 0 ? queue->rings[0]->size : 0;
+}
+
+static int
+burst_mode_get(struct rte_eth_dev *eth_dev __rte_unused,
+	       uint16_t id __rte_unused, struct rte_eth_burst_mode *mode)
+{
+	snprintf(mode->info, sizeof(mode->info), "Split ring");
+	return 0;
+}
+
+/* A link to one peer: everything that the peer sends is received anyway. */
+static int
+accept_all(struct rte_eth_dev *eth_dev __rte_unused)
+{
+	return 0;
+}
+
+/* An address is only reported; nothing is filtered by it. */
+static int
+mac_addr_set(struct rte_eth_dev *eth_dev __rte_unused,
+	     struct rte_ether_addr *addr __rte_unused)
+{
+	return 0;
+}
+
+/* Buffers are the application's and the peer's: no size of ours to change. */
+static int
+mtu_set(struct rte_eth_dev *eth_dev __rte_unused, uint16_t mtu __rte_unused)
+{
+	return 0;
+}
+
+static int
+flow_ctrl_get(struct rte_eth_dev *eth_dev __rte_unused,
+	      struct rte_eth_fc_conf *conf __rte_unused)
+{
+	return -ENOTSUP;
+}
+
+static void
+free_broken_intr(struct vhostpci_dev *dev)
+{
+	int fd = rte_intr_fd_get(dev->broken_intr);
+
+	if (fd >= 0)
+		close(fd);
+	rte_intr_instance_free(dev->broken_intr);
+	dev->broken_intr = NULL;
+}
+
+static void
+release_queues(struct rte_eth_dev *eth_dev)
+{
+	uint16_t i;
+
+	for (i = 0; i < eth_dev->data->nb_rx_queues; i++)
+		rx_queue_release(eth_dev, i);
+	for (i = 0; i < eth_dev->data->nb_tx_queues; i++)
+		tx_queue_release(eth_dev, i);
+	eth_dev->data->nb_rx_queues = 0;
+	eth_dev->data->nb_tx_queues = 0;
+}
+
+static int
+dev_close(struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	int rc;
+
+	if (dev->closed)
+		return 0;
+	rc = dev_stop(eth_dev);
+	if (rc != 0)
+		return rc;
+	dev->closed = true;
+	/* Before the transport: no ops->broken() comes after its close. */
+	rte_intr_callback_unregister_sync(dev->broken_intr,
+					  vhostpci_handle_broken, dev);
+	dev->transport.ops->close(dev);
+	/* After it: until then adopting may signal a broken ring. */
+	free_broken_intr(dev);
+	release_queues(eth_dev);
+	pthread_mutex_destroy(&dev->lock);
+	return 0;
+}
+
+/* Back to the state after probe, except for what the peer is: that goes on. */
+static int
+dev_reset(struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+
+	return dev->removed ? -EIO : dev_stop(eth_dev);
+}
+
+const struct eth_dev_ops vhostpci_ops = {
+	.dev_configure = dev_configure,
+	.dev_start = dev_start,
+	.dev_stop = dev_stop,
+	.dev_set_link_up = dev_set_link_up,
+	.dev_set_link_down = dev_set_link_down,
+	.dev_close = dev_close,
+	.dev_reset = dev_reset,
+	.link_update = link_update,
+	.is_removed = is_removed,
+	.promiscuous_enable = accept_all,
+	.promiscuous_disable = accept_all,
+	.allmulticast_enable = accept_all,
+	.allmulticast_disable = accept_all,
+	.mac_addr_set = mac_addr_set,
+	.mtu_set = mtu_set,
+	.stats_get = vhostpci_stats_get,
+	.stats_reset = vhostpci_stats_reset,
+	.xstats_get = vhostpci_xstats_get,
+	.xstats_reset = vhostpci_stats_reset,
+	.xstats_get_names = vhostpci_xstats_get_names,
+	.dev_infos_get = dev_infos_get,
+	.rxq_info_get = rxq_info_get,
+	.txq_info_get = txq_info_get,
+	.rx_burst_mode_get = burst_mode_get,
+	.tx_burst_mode_get = burst_mode_get,
+	.rx_queue_setup = rx_queue_setup,
+	.rx_queue_release = rx_queue_release,
+	.tx_queue_setup = tx_queue_setup,
+	.tx_queue_release = tx_queue_release,
+	.flow_ctrl_get = flow_ctrl_get,
+};
+
+size_t
+vhostpci_dev_size(void)
+{
+	return sizeof(struct vhostpci_dev);
+}
+
+struct vhostpci_transport *
+vhostpci_dev_transport(struct vhostpci_dev *dev)
+{
+	return &dev->transport;
+}
+
+const char *
+vhostpci_dev_label(const struct vhostpci_dev *dev)
+{
+	return dev->transport.peer_name[0] != '\0' ?
+		dev->transport.peer_name : dev->eth_dev->data->name;
+}
+
+/* Stable for a named peer: the same port has the same address after a restart.
+ */
+static int
+set_mac(struct vhostpci_dev *dev)
+{
+	const char *name = dev->transport.peer_name;
+	struct rte_ether_addr *addr;
+	uint32_t hash[2];
+
+	addr = rte_zmalloc("vhostpci_mac", sizeof(*addr), 0);
+	if (addr == NULL)
+		return -ENOMEM;
+	rte_eth_random_addr(addr->addr_bytes);
+	if (name[0] != '\0') {
+		hash[0] = rte_jhash(name, strlen(name), 0x76706369);
+		hash[1] = rte_jhash(name, strlen(name), hash[0]);
+		memcpy(addr->addr_bytes, hash, RTE_ETHER_ADDR_LEN);
+		addr->addr_bytes[0] &= (uint8_t)~RTE_ETHER_GROUP_ADDR;
+		addr->addr_bytes[0] |= RTE_ETHER_LOCAL_ADMIN_ADDR;
+	}
+	dev->eth_dev->data->mac_addrs = addr;
+	return 0;
+}
+
+static int
+set_broken_intr(struct vhostpci_dev *dev)
+{
+	struct rte_intr_handle *handle;
+
+	handle = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+	if (handle == NULL)
+		return -ENOMEM;
+	dev->broken_intr = handle;
+	if (rte_intr_fd_set(handle, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) ||
+	    rte_intr_type_set(handle, RTE_INTR_HANDLE_EXT) ||
+	    rte_intr_fd_get(handle) < 0 ||
+	    rte_intr_callback_register(handle, vhostpci_handle_broken, dev)) {
+		free_broken_intr(dev);
+		return -EIO;
+	}
+	return 0;
+}
+
+static void
+init_rings(struct vhostpci_dev *dev)
+{
+	const struct vhostpci_transport *t = &dev->transport;
+	unsigned int i;
+
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		struct vhostpci_ring *ring = &dev->rings[i];
+
+		ring->index = i;
+		ring->dev = dev;
+		ring->port = dev->eth_dev->data->port_id;
+		ring->mem = &dev->mem;
+		ring->progress = &t->progress[i * t->progress_stride];
+		rte_spinlock_init(&ring->lock);
+	}
+}
+
+/* An ethdev driver is bound to the layout of one DPDK release's structures. */
+static bool
+right_release(void)
+{
+	if (rte_version_year() == RTE_VER_YEAR &&
+	    rte_version_month() == RTE_VER_MONTH)
+		return true;
+	VHOSTPCI_LOG(ERR, "built for DPDK %d.%d, loaded by %s", RTE_VER_YEAR,
+		     RTE_VER_MONTH, rte_version());
+	return false;
+}
+
+struct vhostpci_dev *
+vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
+		       const struct vhostpci_transport *transport)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	int rc;
+
+	if (!right_release() || rte_eal_process_type() != RTE_PROC_PRIMARY) {
+		rte_errno = ENOTSUP;
+		return NULL;
+	}
+	memset(dev, 0, sizeof(*dev));
+	dev->eth_dev = eth_dev;
+	dev->transport = *transport;
+	dev->fence = vhostpci_needs_fence();
+	pthread_mutex_init(&dev->lock, NULL);
+	init_rings(dev);
+	rc = set_mac(dev);
+	if (rc == 0)
+		rc = set_broken_intr(dev);
+	if (rc != 0) {
+		rte_errno = -rc;
+		return NULL; /* mac_addrs goes with the port */
+	}
+	eth_dev->dev_ops = &vhostpci_ops;
+	eth_dev->rx_pkt_burst = vhostpci_rx_burst;
+	eth_dev->tx_pkt_burst = vhostpci_tx_burst;
+	eth_dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC |
+		RTE_ETH_DEV_INTR_RMV;
+	vhostpci_update_link(dev);
+	return dev;
+}
+
+void
+vhostpci_ethdev_abandon(struct vhostpci_dev *dev)
+{
+	rte_intr_callback_unregister_sync(dev->broken_intr,
+					  vhostpci_handle_broken, dev);
+	free_broken_intr(dev);
+	pthread_mutex_destroy(&dev->lock);
+}
+
+int
+vhostpci_ethdev_destroy(struct rte_eth_dev *eth_dev)
+{
+	int rc;
+
+	if (eth_dev->state == RTE_ETH_DEV_UNUSED)
+		return 0;
+	rc = dev_close(eth_dev);
+	if (rc != 0)
+		return rc;
+	return rte_eth_dev_release_port(eth_dev);
+}

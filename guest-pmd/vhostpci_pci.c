@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The pci transport of net_vhostpci: probe, remove and the operations that
+ * rings and ethdev call. Works bound to uio_pci_generic and to vfio-pci.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bus_pci_driver.h>
+#include <ethdev_driver.h>
+#include <ethdev_pci.h>
+#include <rte_bus_pci.h>
+#include <rte_io.h>
+#include <rte_kvargs.h>
+#include <rte_malloc.h>
+
+#include "vhostpci_pci.h"
+
+#define ARG_PEER	"peer"
+
+static struct vhostpci_pci *
+to_pci(struct vhostpci_dev *dev)
+{
+	return vhostpci_dev_transport(dev)->priv;
+}
+
+/*
+ * datapath. The peer must find the used index in its memory when the call
+ * reaches it. On x86 an uncached store waits for the earlier stores of its
+ * core whatever their type; elsewhere rte_write32's barrier sees to it.
+ */
+static void
+pci_call(struct vhostpci_dev *dev, unsigned int i)
+{
+	struct vhostpci_pci *p = to_pci(dev);
+
+	static_assert(VHOST_PCI_DOORBELL_STRIDE == sizeof(uint32_t), "ABI");
+	rte_write32(rte_cpu_to_le_32(1), &p->doorbells[i]);
+}
+
+static void
+pci_broken(struct vhostpci_dev *dev, unsigned int i, const char *rule)
+{
+	vhostpci_pci_send_broken(to_pci(dev), i, rule);
+}
+
+/* Undo everything from vhostpci_pci_map() on, as far as it got. */
+static void
+pci_shutdown(struct vhostpci_pci *p)
+{
+	if (vhostpci_pci_control_stop(p) != 0) {
+		/* Only a close from within our own callback comes here. What
+		 * control may still look at is lost. */
+		VHOSTPCI_LOG(ERR, "%s: control does not end; leaking",
+			     p->pci->name);
+		return;
+	}
+	/* After this the device neither writes our queues nor reads the state
+	 * page for a driver that is there. */
+	vhostpci_pci_reset(p);
+	vhostpci_ctrlq_free(&p->eventq);
+	vhostpci_ctrlq_free(&p->ackq);
+	vhostpci_pci_unmap(p);
+	rte_free(p);
+}
+
+static void
+pci_close(struct vhostpci_dev *dev)
+{
+	struct vhostpci_pci *p = to_pci(dev);
+
+	if (p == NULL)
+		return;
+	vhostpci_dev_transport(dev)->priv = NULL;
+	pci_shutdown(p);
+}
+
+static const struct vhostpci_transport_ops pci_ops = {
+	.name = "pci",
+	.call = pci_call,
+	.broken = pci_broken,
+	.close = pci_close,
+};
+
+static int
+save_peer(const char *key __rte_unused, const char *value, void *arg)
+{
+	if (value == NULL || *value == '\0')
+		return -EINVAL;
+	return strlcpy(arg, value, VHOST_PCI_PEER_NAME_LEN) <
+	       VHOST_PCI_PEER_NAME_LEN ? 0 : -ENAMETOOLONG;
+}
+
+/* The peer asked for, or "" for any. 0 or -EINVAL. */
+static int
+parse_devargs(const struct rte_pci_device *pci, char *peer)
+{
+	static const char * const keys[] = { ARG_PEER, NULL };
+	const struct rte_devargs *devargs = pci->device.devargs;
+	struct rte_kvargs *kv;
+	int ret;
+
+	peer[0] = '\0';
+	if (devargs == NULL || devargs->args == NULL ||
+	    devargs->args[0] == '\0')
+		return 0;
+	kv = rte_kvargs_parse(devargs->args, keys);
+	ret = kv == NULL ? -EINVAL :
+		rte_kvargs_process(kv, ARG_PEER, save_peer, peer);
+	rte_kvargs_free(kv);
+	if (ret != 0)
+		VHOSTPCI_LOG(ERR, "%s: bad arguments \"%s\": only peer=NAME is known",
+			     pci->name, devargs->args);
+	return ret != 0 ? -EINVAL : 0;
+}
+
+/* Is this a device for us, and the one that was asked for? */
+static int
+check_config(struct vhostpci_pci *p, const char *peer)
+{
+	struct vhost_pci_net_config *c = &p->config;
+	uint64_t unknown;
+	int ret;
+
+	ret = vhostpci_pci_read_config(p, c);
+	if (ret != 0)
+		return ret;
+	if (c->abi != VHOST_PCI_ABI) {
+		VHOSTPCI_LOG(ERR, "%s: the device speaks ABI %u, this driver %u",
+			     p->pci->name, c->abi, VHOST_PCI_ABI);
+		return -EPROTO;
+	}
+	if (peer[0] != '\0' && strcmp(peer, c->peer_name) != 0) {
+		VHOSTPCI_LOG(DEBUG, "%s: the peer is \"%s\", not \"%s\"",
+			     p->pci->name, c->peer_name, peer);
+		return -ENODEV;
+	}
+	if (c->max_queue_pairs == 0 ||
+	    c->max_queue_pairs > VHOST_PCI_MAX_RINGS / 2) {
+		VHOSTPCI_LOG(ERR, "%s: the device has %u queue pairs",
+			     p->pci->name, c->max_queue_pairs);
+		return -EPROTO;
+	}
+	unknown = c->offered_features & ~vhostpci_supported_features();
+	if (unknown != 0) {
+		VHOSTPCI_LOG(ERR,
+			     "%s: the device offers its peer features 0x%" PRIx64 " that this driver cannot serve",
+			     p->pci->name, unknown);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+static enum vhostpci_window_type
+window_type(struct vhostpci_pci *p)
+{
+	enum vhostpci_window_type type;
+	unsigned int ratio;
+
+	type = vhostpci_window_measure(p->state_page, &ratio);
+	VHOSTPCI_LOG(INFO,
+		     "%s: peer \"%s\", window of %" PRIu64 " MiB through %s, reads take %u.%u times those of ordinary memory",
+		     p->pci->name, p->config.peer_name,
+		     p->window_area.len >> 20, p->window.how, ratio / 10,
+		     ratio % 10);
+	if (type == VHOSTPCI_WINDOW_UC)
+		VHOSTPCI_LOG(WARNING,
+			     "%s: the window is uncached, which makes the port slow",
+			     p->pci->name);
+	return type;
+}
+
+static int
+create_ethdev(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_transport t = {
+		.ops = &pci_ops,
+		.priv = p,
+		.max_queue_pairs = p->config.max_queue_pairs,
+		.offered_features = p->config.offered_features,
+		.window_type = window_type(p),
+		.progress = &p->state_page->rings[0].progress,
+		.progress_stride = sizeof(struct vhost_pci_ring_progress) /
+				   sizeof(uint64_t),
+	};
+
+	static_assert(VHOSTPCI_NAME_LEN == VHOST_PCI_PEER_NAME_LEN, "name");
+	memcpy(t.peer_name, p->config.peer_name, sizeof(t.peer_name));
+	memcpy(t.peer_uuid, p->config.peer_uuid, sizeof(t.peer_uuid));
+	p->dev = vhostpci_ethdev_create(eth_dev, &t);
+	return p->dev != NULL ? 0 : -rte_errno;
+}
+
+/* Bring up @p for @eth_dev, short of DRIVER_OK: no event comes before that.
+ * On failure both are gone. */
+static int
+pci_setup(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
+{
+	int ret;
+
+	ret = vhostpci_pci_init(p);
+	if (ret == 0)
+		ret = create_ethdev(p, eth_dev);
+	if (ret != 0) {
+		pci_shutdown(p);
+		rte_eth_dev_release_port(eth_dev);
+		return ret;
+	}
+	ret = vhostpci_pci_control_start(p);
+	if (ret != 0)
+		/* Ends in pci_close(). */
+		vhostpci_ethdev_destroy(eth_dev);
+	return ret;
+}
+
+static int
+pci_probe(struct rte_pci_driver *driver __rte_unused,
+	  struct rte_pci_device *pci)
+{
+	char peer[VHOST_PCI_PEER_NAME_LEN];
+	struct rte_eth_dev *eth_dev;
+	struct vhostpci_pci *p;
+	int ret;
+
+	/* The window is mapped in this process only. */
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return 1;
+	ret = parse_devargs(pci, peer);
+	if (ret != 0)
+		return ret;
+	p = rte_zmalloc_socket("vhostpci_pci", sizeof(*p), RTE_CACHE_LINE_SIZE,
+			       pci->device.numa_node);
+	if (p == NULL)
+		return -ENOMEM;
+	p->pci = pci;
+	ret = vhostpci_pci_map(p);
+	if (ret != 0) {
+		rte_free(p);
+		return ret;
+	}
+	ret = check_config(p, peer);
+	if (ret != 0)
+		goto unmap;
+	eth_dev = rte_eth_dev_pci_allocate(pci, vhostpci_dev_size());
+	if (eth_dev == NULL) {
+		ret = -ENOMEM;
+		goto unmap;
+	}
+	ret = pci_setup(p, eth_dev);
+	if (ret != 0)
+		return ret;
+	rte_eth_dev_probing_finish(eth_dev);
+	vhostpci_pci_driver_ok(p);
+	vhostpci_ctrlq_kick(&p->eventq);
+	vhostpci_pci_control_poll_in(p, 1);
+	return 0;
+
+unmap:
+	/* Not reset: it may be another's device. */
+	vhostpci_pci_unmap(p);
+	rte_free(p);
+	return ret;
+}
+
+static int
+pci_remove(struct rte_pci_device *pci)
+{
+	struct rte_eth_dev *eth_dev = rte_eth_dev_allocated(pci->device.name);
+
+	/* None: rte_eth_dev_close() came before. */
+	return eth_dev != NULL ? vhostpci_ethdev_destroy(eth_dev) : 0;
+}
+
+static const struct rte_pci_id pci_ids[] = {
+	{ RTE_PCI_DEVICE(VHOST_PCI_VENDOR_ID, VHOST_PCI_DEVICE_ID) },
+	{ .vendor_id = 0 },
+};
+
+/* Not NEED_MAPPING: see vhostpci_window.h. */
+static struct rte_pci_driver vhostpci_pci_driver = {
+	.id_table = pci_ids,
+	.drv_flags = RTE_PCI_DRV_INTR_LSC | RTE_PCI_DRV_INTR_RMV,
+	.probe = pci_probe,
+	.remove = pci_remove,
+};
+
+RTE_PMD_REGISTER_PCI(net_vhostpci, vhostpci_pci_driver);
+RTE_PMD_REGISTER_PCI_TABLE(net_vhostpci, pci_ids);
+RTE_PMD_REGISTER_KMOD_DEP(net_vhostpci, "* uio_pci_generic | vfio-pci");
+RTE_PMD_REGISTER_PARAM_STRING(net_vhostpci, ARG_PEER "=<name>");

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The pci transport: drives the vhost-pci-net device (protocol/vhost_pci.h).
+ *
+ *   vhostpci_pci.c        probe, remove, transport operations
+ *   vhostpci_pci_virtio.c PCI capabilities, registers, virtio initialisation
+ *   vhostpci_pci_ctrlq.c  the driver side of a small virtqueue
+ *   vhostpci_pci_state.c  interrupts, STATE to struct vhostpci_peer, ACK
+ *   vhostpci_window.c     mapping the window
+ *
+ * Threads: as in vhostpci.h; control is the EAL interrupt thread, in which
+ * the device's interrupt, our alarms and device events run, one at a time.
+ */
+
+#ifndef VHOSTPCI_PCI_H
+#define VHOSTPCI_PCI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <linux/virtio_pci.h>
+
+#include <bus_pci_driver.h>
+
+#include "../protocol/vhost_pci.h"
+#include "vhostpci.h"
+#include "vhostpci_pci_ctrlq.h"
+#include "vhostpci_window.h"
+
+#define VHOSTPCI_PCI_BARS	6
+/* How long the device may take to finish a reset. */
+#define VHOSTPCI_PCI_RESET_MS	1000
+/* How soon adoption is tried again when a burst did not end. */
+#define VHOSTPCI_PCI_RETRY_US	5000
+
+/* A piece of a BAR, from a capability, checked against the BAR's size. */
+struct vhostpci_pci_area {
+	uint8_t bar;
+	uint64_t offset;
+	uint64_t len;	/* 0: no such capability */
+};
+
+/* probe: w; later read only, except where a field says otherwise. */
+struct vhostpci_pci {
+	struct rte_pci_device *pci;
+	struct vhostpci_dev *dev;	/* NULL until the ethdev exists */
+
+	struct vhostpci_pci_area common_area, notify_area, isr_area,
+		device_area, state_area, window_area, doorbell_area;
+	uint32_t notify_multiplier;
+	uint8_t *bar_addr[VHOSTPCI_PCI_BARS];	/* registers BARs in use */
+
+	volatile struct virtio_pci_common_cfg *common;
+	volatile uint8_t *isr;
+	volatile uint8_t *device_cfg;
+	volatile uint32_t *doorbells;
+	volatile struct vhost_pci_state_page *state_page;
+	struct vhostpci_window window;
+	struct vhost_pci_net_config config;	/* as read at probe */
+
+	/* control: rw from DRIVER_OK on. */
+	struct vhostpci_ctrlq eventq;
+	struct vhostpci_ctrlq ackq;
+	struct vhost_pci_state state;	/* our copy of the last one */
+	bool state_pending;		/* it is not adopted yet */
+	/* Messages that wait for a free buffer. */
+	bool ack_pending;
+	uint64_t ack_generation;	/* of the last adopted state */
+	struct {
+		const char *rule;	/* NULL: nothing to report */
+		uint64_t generation;	/* of the state that ran the ring */
+	} broken[VHOST_PCI_MAX_RINGS];
+	bool alarm_armed;		/* atomic; at most one alarm of ours */
+
+	/* control: w; ethdev: r. The device left or cannot be trusted: its
+	 * registers are touched no more. */
+	bool gone;
+	bool msix;			/* vfio with MSI-X, else INTx */
+	bool intr_registered;
+	bool monitor_started;
+};
+
+/* vhostpci_pci_virtio.c */
+
+/* Map registers and window as the kernel driver allows. 0 or -errno, with
+ * everything undone. */
+int vhostpci_pci_map(struct vhostpci_pci *p);
+void vhostpci_pci_unmap(struct vhostpci_pci *p);
+/* Read config, checking that it did not change meanwhile. 0 or -errno. */
+int vhostpci_pci_read_config(struct vhostpci_pci *p,
+			     struct vhost_pci_net_config *config);
+/* Reset, negotiate, set up both queues; all but DRIVER_OK. 0 or -errno; the
+ * caller resets and frees the queues in either case in the end. */
+int vhostpci_pci_init(struct vhostpci_pci *p);
+void vhostpci_pci_driver_ok(struct vhostpci_pci *p);
+/* Returns when the device has forgotten us. 0 or -errno. */
+int vhostpci_pci_reset(struct vhostpci_pci *p);
+/* The device answers no more. */
+bool vhostpci_pci_is_gone(const struct vhostpci_pci *p);
+
+/* vhostpci_pci_state.c */
+
+/* Fill the event queue; interrupts on. 0 or -errno. */
+int vhostpci_pci_control_start(struct vhostpci_pci *p);
+/* Look at the queues in control, in @us from now at the latest. */
+void vhostpci_pci_control_poll_in(struct vhostpci_pci *p, uint64_t us);
+/* Returns when control runs no more. 0, or -EBUSY if it would not end:
+ * @p must then live on. */
+int vhostpci_pci_control_stop(struct vhostpci_pci *p);
+/* control: queue a BROKEN message; @rule is static. */
+void vhostpci_pci_send_broken(struct vhostpci_pci *p, unsigned int ring,
+			      const char *rule);
+
+#endif

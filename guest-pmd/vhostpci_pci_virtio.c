@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The vhost-pci-net device as a virtio PCI device: finding its registers
+ * (virtio 1.x, 4.1.4) and bringing it up (3.1).
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <linux/virtio_config.h>
+
+#include <rte_byteorder.h>
+#include <rte_bus_pci.h>
+#include <rte_common.h>
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_io.h>
+
+#include "vhostpci_pci.h"
+
+#define PCI_STATUS		0x06
+#define PCI_STATUS_CAP_LIST	0x10
+#define PCI_CAPABILITY_LIST	0x34
+#define PCI_CAP_ID_VNDR		0x09
+/* No list in 256 bytes of configuration space is longer than this. */
+#define PCI_MAX_CAPS		48
+#define CAP_TYPE_SHARED_MEMORY	8	/* VIRTIO_PCI_CAP_SHARED_MEMORY_CFG */
+
+/* struct virtio_pci_cap64 of virtio 1.2, which older kernel headers lack. */
+struct cap64 {
+	uint8_t vndr, next, len, type, bar, id, padding[2];
+	uint32_t offset, length, offset_hi, length_hi;
+};
+static_assert(sizeof(struct cap64) == 24, "virtio 1.2, 4.1.4");
+/* In struct virtio_pci_notify_cap the multiplier follows the 32-bit form. */
+#define NOTIFY_MULTIPLIER_OFFSET	16
+static_assert(sizeof(struct virtio_pci_common_cfg) >= 56, "virtio 4.1.4.3");
+
+static bool
+area_fits(const struct vhostpci_pci *p, const struct vhostpci_pci_area *a)
+{
+	uint64_t bar_len;
+
+	if (a->bar >= VHOSTPCI_PCI_BARS)
+		return false;
+	bar_len = p->pci->mem_resource[a->bar].len;
+	return a->len != 0 && a->len <= bar_len &&
+	       a->offset <= bar_len - a->len;
+}
+
+static struct vhostpci_pci_area *
+area_of_cap(struct vhostpci_pci *p, const struct cap64 *cap)
+{
+	switch (cap->type) {
+	case VIRTIO_PCI_CAP_COMMON_CFG:
+		return &p->common_area;
+	case VIRTIO_PCI_CAP_NOTIFY_CFG:
+		return &p->notify_area;
+	case VIRTIO_PCI_CAP_ISR_CFG:
+		return &p->isr_area;
+	case VIRTIO_PCI_CAP_DEVICE_CFG:
+		return &p->device_area;
+	case CAP_TYPE_SHARED_MEMORY:
+		break;
+	default:
+		return NULL;
+	}
+	switch (cap->id) {
+	case VHOST_PCI_AREA_STATE:
+		return &p->state_area;
+	case VHOST_PCI_AREA_WINDOW:
+		return &p->window_area;
+	case VHOST_PCI_AREA_DOORBELL:
+		return &p->doorbell_area;
+	default:
+		return NULL;
+	}
+}
+
+/* Note one vendor capability at @pos. Of several of one type the first usable
+ * one counts (virtio 1.x, 4.1.4.1). */
+static int
+note_cap(struct vhostpci_pci *p, uint8_t pos)
+{
+	struct vhostpci_pci_area *slot, area;
+	uint32_t multiplier = 0;
+	struct cap64 cap = { 0 };
+	size_t want;
+
+	if (rte_pci_read_config(p->pci, &cap, 16, pos) != 16)
+		return -EIO;
+	slot = area_of_cap(p, &cap);
+	if (slot == NULL || slot->len != 0)
+		return 0;
+	want = cap.type == CAP_TYPE_SHARED_MEMORY ? sizeof(cap) : 16;
+	if (cap.len < want)
+		return 0;
+	if (want > 16 && rte_pci_read_config(p->pci, &cap, want, pos) !=
+			 (int)want)
+		return -EIO;
+	if (cap.type == VIRTIO_PCI_CAP_NOTIFY_CFG &&
+	    rte_pci_read_config(p->pci, &multiplier, 4,
+				pos + NOTIFY_MULTIPLIER_OFFSET) != 4)
+		return -EIO;
+
+	area.bar = cap.bar;
+	area.offset = rte_le_to_cpu_32(cap.offset) |
+		      (uint64_t)rte_le_to_cpu_32(cap.offset_hi) << 32;
+	area.len = rte_le_to_cpu_32(cap.length) |
+		   (uint64_t)rte_le_to_cpu_32(cap.length_hi) << 32;
+	if (!area_fits(p, &area))
+		return 0;
+	*slot = area;
+	if (cap.type == VIRTIO_PCI_CAP_NOTIFY_CFG)
+		p->notify_multiplier = rte_le_to_cpu_32(multiplier);
+	return 0;
+}
+
+static int
+walk_caps(struct vhostpci_pci *p)
+{
+	unsigned int n;
+	uint16_t status;
+	uint8_t head[2], pos;
+	int ret;
+
+	if (rte_pci_read_config(p->pci, &status, 2, PCI_STATUS) != 2 ||
+	    rte_pci_read_config(p->pci, &pos, 1, PCI_CAPABILITY_LIST) != 1)
+		return -EIO;
+	if ((rte_le_to_cpu_16(status) & PCI_STATUS_CAP_LIST) == 0)
+		return -ENODEV;
+	for (n = 0; n < PCI_MAX_CAPS; n++, pos = head[1]) {
+		pos &= ~3;
+		if (pos < 0x40)
+			return 0;
+		if (rte_pci_read_config(p->pci, head, 2, pos) != 2)
+			return -EIO;
+		if (head[0] != PCI_CAP_ID_VNDR)
+			continue;
+		ret = note_cap(p, pos);
+		if (ret != 0)
+			return ret;
+	}
+	return -ELOOP;
+}
+
+/* Everything the driver relies on is there and big enough. */
+static int
+check_areas(const struct vhostpci_pci *p)
+{
+	const struct {
+		const char *name;
+		const struct vhostpci_pci_area *area;
+		uint64_t min;
+	} need[] = {
+		{ "common configuration", &p->common_area, 56 },
+		{ "notification", &p->notify_area, 2 },
+		{ "ISR", &p->isr_area, 1 },
+		{ "device configuration", &p->device_area,
+		  sizeof(struct vhost_pci_net_config) },
+		{ "state page", &p->state_area,
+		  sizeof(struct vhost_pci_state_page) },
+		{ "window", &p->window_area,
+		  sizeof(struct vhost_pci_state_page) },
+		{ "doorbell", &p->doorbell_area,
+		  VHOST_PCI_MAX_RINGS * VHOST_PCI_DOORBELL_STRIDE },
+	};
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(need); i++) {
+		if (need[i].area->len >= need[i].min)
+			continue;
+		VHOSTPCI_LOG(ERR,
+			     "%s: the device has no usable %s capability",
+			     p->pci->name, need[i].name);
+		return -ENODEV;
+	}
+	/* The state page gets the window's memory type this way. */
+	if (p->state_area.bar != p->window_area.bar) {
+		VHOSTPCI_LOG(ERR, "%s: state page and window are in two BARs",
+			     p->pci->name);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/*
+ * Interrupts and configuration space through EAL. Under uio EAL would also map
+ * every BAR, uncached, and that includes the window: so show it none.
+ */
+static int
+map_device_uio(struct vhostpci_pci *p)
+{
+	struct rte_mem_resource saved[PCI_MAX_RESOURCE];
+	int ret;
+
+	memcpy(saved, p->pci->mem_resource, sizeof(saved));
+	memset(p->pci->mem_resource, 0, sizeof(saved));
+	ret = rte_pci_map_device(p->pci);
+	memcpy(p->pci->mem_resource, saved, sizeof(saved));
+	return ret;
+}
+
+static int
+map_device(struct vhostpci_pci *p)
+{
+	int ret;
+
+	ret = p->pci->kdrv == RTE_PCI_KDRV_VFIO ?
+		rte_pci_map_device(p->pci) : map_device_uio(p);
+	if (ret == 0)
+		return 0;
+	VHOSTPCI_LOG(ERR,
+		     "%s: EAL cannot use this device: is it bound to uio_pci_generic or vfio-pci?",
+		     p->pci->name);
+	return ret < 0 ? ret : -ENODEV;
+}
+
+/* The address of @area in the mapping of its BAR; NULL with errno. */
+static void *
+map_area(struct vhostpci_pci *p, const struct vhostpci_pci_area *area)
+{
+	uint8_t **bar = &p->bar_addr[area->bar];
+
+	if (area->bar == p->window_area.bar) {
+		/* Registers would get the window's memory type. */
+		errno = EINVAL;
+		return NULL;
+	}
+	if (*bar == NULL && p->pci->kdrv == RTE_PCI_KDRV_VFIO)
+		*bar = p->pci->mem_resource[area->bar].addr;
+	else if (*bar == NULL)
+		*bar = vhostpci_window_map_registers(p->pci, area->bar);
+	return *bar != NULL ? *bar + area->offset : NULL;
+}
+
+static int
+map_registers(struct vhostpci_pci *p)
+{
+	p->common = map_area(p, &p->common_area);
+	p->isr = map_area(p, &p->isr_area);
+	p->device_cfg = map_area(p, &p->device_area);
+	p->doorbells = map_area(p, &p->doorbell_area);
+	if (p->common == NULL || p->isr == NULL || p->device_cfg == NULL ||
+	    p->doorbells == NULL || map_area(p, &p->notify_area) == NULL) {
+		VHOSTPCI_LOG(ERR, "%s: cannot map the registers: %s",
+			     p->pci->name, strerror(errno));
+		return -ENXIO;
+	}
+	return 0;
+}
+
+static int
+map_window(struct vhostpci_pci *p)
+{
+	int ret = vhostpci_window_open(&p->window, p->pci,
+				       p->window_area.bar);
+
+	if (ret != 0)
+		return ret;
+	p->state_page = vhostpci_window_map(&p->window, p->state_area.offset,
+					    sizeof(*p->state_page));
+	if (p->state_page == NULL) {
+		ret = -errno;
+		VHOSTPCI_LOG(ERR, "%s: cannot map the state page: %s",
+			     p->pci->name, strerror(-ret));
+	}
+	return ret;
+}
+
+int
+vhostpci_pci_map(struct vhostpci_pci *p)
+{
+	int ret;
+
+	p->window.fd = -1;
+	ret = map_device(p);
+	if (ret != 0)
+		return ret;
+	ret = walk_caps(p);
+	if (ret == 0)
+		ret = check_areas(p);
+	if (ret == 0)
+		ret = map_registers(p);
+	if (ret == 0)
+		ret = map_window(p);
+	if (ret != 0)
+		vhostpci_pci_unmap(p);
+	return ret;
+}
+
+void
+vhostpci_pci_unmap(struct vhostpci_pci *p)
+{
+	unsigned int i;
+
+	vhostpci_window_close(&p->window);
+	for (i = 0; i < VHOSTPCI_PCI_BARS; i++) {
+		if (p->bar_addr[i] != NULL &&
+		    p->pci->kdrv != RTE_PCI_KDRV_VFIO)
+			munmap(p->bar_addr[i], p->pci->mem_resource[i].len);
+		p->bar_addr[i] = NULL;
+	}
+	rte_pci_unmap_device(p->pci);
+}
+
+bool
+vhostpci_pci_is_gone(const struct vhostpci_pci *p)
+{
+	/* All ones come from no device; 0xff is no status either. */
+	return p->gone || rte_read8(&p->common->device_status) == 0xff;
+}
+
+int
+vhostpci_pci_read_config(struct vhostpci_pci *p,
+			 struct vhost_pci_net_config *config)
+{
+	unsigned int try, i;
+	uint8_t generation;
+
+	for (try = 0; try < 100; try++) {
+		generation = rte_read8(&p->common->config_generation);
+		for (i = 0; i < sizeof(*config); i++)
+			((uint8_t *)config)[i] = rte_read8(p->device_cfg + i);
+		if (rte_read8(&p->common->config_generation) != generation)
+			continue;
+		config->abi = rte_le_to_cpu_16(config->abi);
+		config->max_queue_pairs =
+			rte_le_to_cpu_16(config->max_queue_pairs);
+		config->status = rte_le_to_cpu_32(config->status);
+		config->offered_features =
+			rte_le_to_cpu_64(config->offered_features);
+		config->window_size = rte_le_to_cpu_64(config->window_size);
+		config->kick_vector = rte_le_to_cpu_16(config->kick_vector);
+		config->peer_name[VHOST_PCI_PEER_NAME_LEN - 1] = '\0';
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+int
+vhostpci_pci_reset(struct vhostpci_pci *p)
+{
+	unsigned int ms;
+
+	if (vhostpci_pci_is_gone(p))
+		return -ENODEV;
+	rte_write8(0, &p->common->device_status);
+	/* Reset is done when the status reads 0 (virtio 1.x, 4.1.4.3.2). */
+	for (ms = 0; ms < VHOSTPCI_PCI_RESET_MS; ms++) {
+		if (rte_read8(&p->common->device_status) == 0)
+			return 0;
+		rte_delay_us_sleep(1000);
+	}
+	VHOSTPCI_LOG(ERR, "%s: the device does not finish its reset",
+		     p->pci->name);
+	return -ETIMEDOUT;
+}
+
+static void
+add_status(struct vhostpci_pci *p, uint8_t bits)
+{
+	rte_write8(rte_read8(&p->common->device_status) | bits,
+		   &p->common->device_status);
+}
+
+static int
+negotiate(struct vhostpci_pci *p)
+{
+	const uint64_t platform = 1ull << VIRTIO_F_ACCESS_PLATFORM;
+	const uint64_t version_1 = 1ull << VIRTIO_F_VERSION_1;
+	uint64_t features;
+
+	rte_write32(0, &p->common->device_feature_select);
+	features = rte_read32(&p->common->device_feature);
+	rte_write32(1, &p->common->device_feature_select);
+	features |= (uint64_t)rte_read32(&p->common->device_feature) << 32;
+	if ((features & version_1) == 0) {
+		VHOSTPCI_LOG(ERR, "%s: not a virtio 1.x device", p->pci->name);
+		return -ENOTSUP;
+	}
+	/* Without it the device takes our addresses for physical ones. */
+	if ((features & platform) == 0 && rte_eal_iova_mode() == RTE_IOVA_VA) {
+		VHOSTPCI_LOG(ERR,
+			     "%s: behind an IOMMU the device needs iommu_platform=on",
+			     p->pci->name);
+		return -ENOTSUP;
+	}
+	features &= version_1 | platform;
+	rte_write32(0, &p->common->guest_feature_select);
+	rte_write32((uint32_t)features, &p->common->guest_feature);
+	rte_write32(1, &p->common->guest_feature_select);
+	rte_write32(features >> 32, &p->common->guest_feature);
+	add_status(p, VIRTIO_CONFIG_S_FEATURES_OK);
+	if ((rte_read8(&p->common->device_status) &
+	     VIRTIO_CONFIG_S_FEATURES_OK) == 0) {
+		VHOSTPCI_LOG(ERR, "%s: the device refuses features 0x%" PRIx64,
+			     p->pci->name, features);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+static void
+write_addr(uint64_t addr, volatile uint32_t *lo, volatile uint32_t *hi)
+{
+	rte_write32((uint32_t)addr, lo);
+	rte_write32(addr >> 32, hi);
+}
+
+static int
+setup_queue(struct vhostpci_pci *p, struct vhostpci_ctrlq *q, uint16_t index,
+	    uint32_t buf_len, bool device_writes)
+{
+	volatile struct virtio_pci_common_cfg *c = p->common;
+	uint64_t offset;
+	uint16_t num;
+	int ret;
+
+	rte_write16(index, &c->queue_select);
+	num = RTE_MIN(rte_read16(&c->queue_size), VHOST_PCI_CTRLQ_SIZE);
+	offset = (uint64_t)rte_read16(&c->queue_notify_off) *
+		 p->notify_multiplier;
+	if (num == 0 || offset > p->notify_area.len - 2) {
+		VHOSTPCI_LOG(ERR, "%s: control queue %u is not usable",
+			     p->pci->name, index);
+		return -ENODEV;
+	}
+	ret = vhostpci_ctrlq_init(q, p->pci->name, p->pci->device.numa_node,
+				  index, num, buf_len, device_writes);
+	if (ret != 0) {
+		VHOSTPCI_LOG(ERR, "%s: no memory for control queue %u: %s",
+			     p->pci->name, index, strerror(-ret));
+		return ret;
+	}
+	q->notify = (volatile uint16_t *)(p->bar_addr[p->notify_area.bar] +
+					  p->notify_area.offset + offset);
+	rte_write16(num, &c->queue_size);
+	write_addr(q->desc_iova, &c->queue_desc_lo, &c->queue_desc_hi);
+	write_addr(q->avail_iova, &c->queue_avail_lo, &c->queue_avail_hi);
+	write_addr(q->used_iova, &c->queue_used_lo, &c->queue_used_hi);
+	/* Vector 0 for everything; the reset left "no vector" otherwise. */
+	if (p->msix) {
+		rte_write16(0, &c->queue_msix_vector);
+		if (rte_read16(&c->queue_msix_vector) != 0)
+			return -EBUSY;
+	}
+	rte_write16(1, &c->queue_enable);
+	return 0;
+}
+
+int
+vhostpci_pci_init(struct vhostpci_pci *p)
+{
+	int ret;
+
+	/* A predecessor that was killed may have left the device running on
+	 * memory that is ours now. */
+	ret = vhostpci_pci_reset(p);
+	if (ret != 0)
+		return ret;
+	add_status(p, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+	add_status(p, VIRTIO_CONFIG_S_DRIVER);
+	ret = negotiate(p);
+	if (ret != 0)
+		return ret;
+	p->msix = rte_intr_type_get(p->pci->intr_handle) ==
+		  RTE_INTR_HANDLE_VFIO_MSIX;
+	if (p->msix)
+		rte_write16(0, &p->common->msix_config);
+	ret = setup_queue(p, &p->eventq, VHOST_PCI_EVENTQ,
+			  sizeof(struct vhost_pci_state), true);
+	if (ret != 0)
+		return ret;
+	return setup_queue(p, &p->ackq, VHOST_PCI_ACKQ,
+			   RTE_ALIGN(sizeof(struct vhost_pci_broken), 64),
+			   false);
+}
+
+void
+vhostpci_pci_driver_ok(struct vhostpci_pci *p)
+{
+	add_status(p, VIRTIO_CONFIG_S_DRIVER_OK);
+}

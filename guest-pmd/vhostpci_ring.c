@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Setting vrings up, and the rules that a peer may break. */
+
+#include <unistd.h>
+
+#include <linux/virtio_config.h>
+
+#include <rte_interrupts.h>
+
+#include "vhostpci_dev.h"
+
+static const struct {
+	const char *name, *text;
+} rules[VHOSTPCI_N_RULES] = {
+	[VHOSTPCI_RULE_NONE] = { "none", "" },
+	[VHOSTPCI_RULE_AVAIL_JUMP] = {
+		"avail_jump", "avail index ran ahead by more than the ring" },
+	[VHOSTPCI_RULE_HEAD_INDEX] = {
+		"head_index", "avail entry is no index of the ring" },
+	[VHOSTPCI_RULE_NEXT_INDEX] = {
+		"next_index", "next is no index of the descriptor table" },
+	[VHOSTPCI_RULE_CHAIN_LENGTH] = {
+		"chain_length", "descriptor chain too long or a loop" },
+	[VHOSTPCI_RULE_INDIRECT_FEATURE] = {
+		"indirect_feature", "indirect table was not negotiated" },
+	[VHOSTPCI_RULE_INDIRECT_NEXT] = {
+		"indirect_next", "descriptor both indirect and chained" },
+	[VHOSTPCI_RULE_INDIRECT_SIZE] = {
+		"indirect_size", "indirect table empty, odd or too long" },
+	[VHOSTPCI_RULE_INDIRECT_NESTED] = {
+		"indirect_nested", "indirect table within an indirect table" },
+	[VHOSTPCI_RULE_DIRECTION] = {
+		"direction", "descriptor for the other direction" },
+	[VHOSTPCI_RULE_MEMORY] = {
+		"memory", "descriptor outside the peer's memory" },
+	[VHOSTPCI_RULE_SHORT] = {
+		"short_header", "chain shorter than a virtio-net header" },
+	[VHOSTPCI_RULE_LONG] = {
+		"long_packet", "packet longer than 65535 bytes" },
+	[VHOSTPCI_RULE_RING_SIZE] = {
+		"ring_size", "ring size is no power of two up to 32768" },
+	[VHOSTPCI_RULE_RING_ALIGN] = {
+		"ring_align", "ring address misaligned" },
+	[VHOSTPCI_RULE_RING_MEMORY] = {
+		"ring_memory", "ring outside the peer's memory" },
+	[VHOSTPCI_RULE_FEATURES] = {
+		"features", "features acknowledged but not offered" },
+	[VHOSTPCI_RULE_REGIONS] = {
+		"regions", "memory regions empty, wrapping or overlapping" },
+};
+
+const char *
+vhostpci_rule_text(enum vhostpci_rule rule)
+{
+	return rules[rule].text;
+}
+
+const char *
+vhostpci_rule_name(enum vhostpci_rule rule)
+{
+	return rules[rule].name;
+}
+
+void
+vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule)
+{
+	uint64_t one = 1;
+	int fd = rte_intr_fd_get(ring->dev->broken_intr);
+
+	__atomic_store_n(&ring->broken, rule, __ATOMIC_RELEASE);
+	/* Once per start of a ring. Cannot block: our own eventfd, made
+	 * non-blocking; a full counter wakes the reader as well. */
+	if (write(fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void
+vhostpci_ring_call(struct vhostpci_ring *ring)
+{
+	ring->count.calls++;
+	ring->dev->transport.ops->call(ring->dev, ring->index);
+}
+
+enum vhostpci_rule
+vhostpci_ring_relocate(struct vhostpci_ring *ring,
+		       const struct vhostpci_vring_desc *vr)
+{
+	const uint64_t num = ring->size;
+	struct vhostpci_region at = { 0 };
+
+	/* Each part in full, and contiguous in this process: the bursts index
+	 * them without looking again. The event index beyond each ring counts
+	 * as part of it (virtio 1.x, 2.7). */
+	ring->desc = (void *)vhostpci_mem_addr(ring->mem, &at, vr->desc,
+					       num * sizeof(struct vring_desc));
+	ring->avail = (void *)vhostpci_mem_addr(ring->mem, &at, vr->avail,
+			sizeof(struct vring_avail) + (num + 1) * 2);
+	ring->used = (void *)vhostpci_mem_addr(ring->mem, &at, vr->used,
+			sizeof(struct vring_used) +
+			num * sizeof(struct vring_used_elem) + 2);
+	memset(&ring->cache, 0, sizeof(ring->cache));
+	if (ring->desc == NULL || ring->avail == NULL || ring->used == NULL)
+		return VHOSTPCI_RULE_RING_MEMORY;
+	if (!rte_is_aligned(ring->desc, VRING_DESC_ALIGN_SIZE) ||
+	    !rte_is_aligned(ring->avail, VRING_AVAIL_ALIGN_SIZE) ||
+	    !rte_is_aligned(ring->used, VRING_USED_ALIGN_SIZE))
+		return VHOSTPCI_RULE_RING_ALIGN;
+	return VHOSTPCI_RULE_NONE;
+}
+
+/*
+ * Where to go on. The state page has the place of the last whole burst, if it
+ * is about this start of the ring (same epoch); otherwise the front-end's base
+ * holds.
+ *
+ * A process killed between its store to used->idx and the one to the page has
+ * handed buffers back that the page does not show; to hand them back twice
+ * would corrupt the peer. A split ring's used index equals our position
+ * whenever no burst runs, so what the used index is ahead of the page is
+ * exactly that burst. The peer can forge it, within what it has made
+ * available: that only loses buffers of its own. Killed earlier in a burst,
+ * nothing was handed back, and the burst is done again.
+ */
+static uint16_t
+resume_at(const struct vhostpci_ring *ring,
+	  const struct vhostpci_vring_desc *vr)
+{
+	uint64_t progress = *ring->progress;
+	uint16_t at = progress, ahead, pending;
+
+	if (progress >> 32 != vr->epoch)
+		return vr->base;
+	ahead = __atomic_load_n(&ring->used->idx, __ATOMIC_RELAXED) - at;
+	pending = __atomic_load_n(&ring->avail->idx, __ATOMIC_RELAXED) - at;
+	if (pending <= ring->size && ahead <= pending)
+		at += ahead;
+	return at;
+}
+
+/* We poll: ask the peer not to kick. */
+static void
+suppress_kicks(struct vhostpci_ring *ring)
+{
+	uint16_t flags = ring->event_idx ? 0 : VRING_USED_F_NO_NOTIFY;
+
+	__atomic_store_n(&ring->used->flags, flags, __ATOMIC_RELAXED);
+	/* An index just passed: reached again after 65535 buffers, so the peer
+	 * kicks that rarely. avail_event follows the used ring. */
+	if (ring->event_idx)
+		__atomic_store_n((uint16_t *)&ring->used->ring[ring->size],
+				 (uint16_t)(ring->last - 1), __ATOMIC_RELAXED);
+}
+
+enum vhostpci_rule
+vhostpci_ring_start(struct vhostpci_ring *ring,
+		    const struct vhostpci_vring_desc *vr, uint64_t features)
+{
+	enum vhostpci_rule rule;
+
+	ring->epoch = vr->epoch;
+	ring->size = vr->num;
+	ring->call = vr->call;
+	ring->broken = VHOSTPCI_RULE_NONE;
+	ring->reported = false;
+	ring->stalled = false;
+	if (vr->num == 0 || vr->num > VHOSTPCI_MAX_RING_SIZE ||
+	    !rte_is_power_of_2(vr->num))
+		return VHOSTPCI_RULE_RING_SIZE;
+	rule = vhostpci_ring_relocate(ring, vr);
+	if (rule != VHOSTPCI_RULE_NONE)
+		return rule;
+
+	ring->indirect = features & (1ULL << VIRTIO_RING_F_INDIRECT_DESC);
+	ring->event_idx = features & (1ULL << VIRTIO_RING_F_EVENT_IDX);
+	ring->last = resume_at(ring, vr);
+	vhostpci_ring_select(ring, features);
+	vhostpci_ring_publish(ring);
+	suppress_kicks(ring);
+	/* Whoever served the ring before us may have died between handing
+	 * buffers back and saying so. A call too many does no harm. */
+	if (ring->call)
+		vhostpci_ring_call(ring);
+	return VHOSTPCI_RULE_NONE;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * One vring of the peer, of which we play the device side.
+ *
+ * Ring memory and everything it points to is written by the peer at any time:
+ * each field is read once, into a local, and only the local is looked at.
+ */
+
+#ifndef VHOSTPCI_RING_H
+#define VHOSTPCI_RING_H
+
+#include <linux/virtio_ring.h>
+
+#include <rte_mbuf.h>
+#include <rte_spinlock.h>
+
+#include "vhostpci_mem.h"
+
+/* Bounds on what a peer may ask of us. */
+#define VHOSTPCI_MAX_RING_SIZE	32768
+/* Longest packet without its virtio-net header, bytes. */
+#define VHOSTPCI_MAX_PKT_LEN	65535
+/* Most descriptors walked for one packet; less for smaller rings. QEMU's own
+ * limit, and what keeps a hostile peer from making a burst long. */
+#define VHOSTPCI_MAX_CHAIN	1024
+
+/*
+ * Rules that a peer may break. Each stops the ring and has a sentence
+ * (vhostpci_rule_text(), at most 47 characters) and a counter
+ * (vhostpci_rule_name(), an xstats name).
+ */
+enum vhostpci_rule {
+	VHOSTPCI_RULE_NONE = 0,
+	/* while packets flow */
+	VHOSTPCI_RULE_AVAIL_JUMP,
+	VHOSTPCI_RULE_HEAD_INDEX,
+	VHOSTPCI_RULE_NEXT_INDEX,
+	VHOSTPCI_RULE_CHAIN_LENGTH,
+	VHOSTPCI_RULE_INDIRECT_FEATURE,
+	VHOSTPCI_RULE_INDIRECT_NEXT,
+	VHOSTPCI_RULE_INDIRECT_SIZE,
+	VHOSTPCI_RULE_INDIRECT_NESTED,
+	VHOSTPCI_RULE_DIRECTION,
+	VHOSTPCI_RULE_MEMORY,
+	VHOSTPCI_RULE_SHORT,
+	VHOSTPCI_RULE_LONG,
+	/* when a ring is set up */
+	VHOSTPCI_RULE_RING_SIZE,
+	VHOSTPCI_RULE_RING_ALIGN,
+	VHOSTPCI_RULE_RING_MEMORY,
+	VHOSTPCI_RULE_FEATURES,
+	VHOSTPCI_RULE_REGIONS,
+	VHOSTPCI_N_RULES
+};
+const char *vhostpci_rule_text(enum vhostpci_rule rule);
+const char *vhostpci_rule_name(enum vhostpci_rule rule);
+
+/* datapath: w (one thread at a time), others: r, without tearing. Only ever
+ * grow; a reset is a baseline kept by control. */
+struct vhostpci_counters {
+	uint64_t packets;
+	uint64_t bytes;
+	uint64_t calls;		/* signals to the peer */
+	uint64_t kicks;		/* signals from the peer (rx interrupts) */
+	uint64_t no_mbuf;	/* rx bursts cut short: mempool empty */
+	uint64_t oversized;	/* dropped: does not fit the mbuf or buffers */
+	uint64_t runt;		/* dropped: shorter than an Ethernet header */
+	uint64_t full;		/* tx bursts cut short: no buffers offered */
+	uint64_t violations;	/* control: w */
+};
+
+struct vhostpci_ring;
+/* Move up to @n packets; returns how many. One call a burst. */
+typedef uint16_t (*vhostpci_rx_t)(struct vhostpci_ring *ring,
+				  struct rte_mempool *mp,
+				  struct rte_mbuf **pkts, uint16_t n);
+typedef uint16_t (*vhostpci_tx_t)(struct vhostpci_ring *ring,
+				  struct rte_mbuf **pkts, uint16_t n);
+
+struct vhostpci_ring {
+	/* control: w while no burst uses the ring; datapath: r. */
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	const struct vhostpci_mem *mem;
+	union {
+		vhostpci_rx_t rx;	/* odd index */
+		vhostpci_tx_t tx;	/* even index */
+	};
+	volatile uint64_t *progress;	/* datapath: w */
+	struct vhostpci_dev *dev;
+	uint32_t epoch;			/* 0: never started */
+	uint16_t size;
+	uint16_t port;			/* for mbufs */
+	uint8_t index;
+	uint8_t hdr_len;		/* of the virtio-net header */
+	/* Driver may use indirect tables; negotiated event indices; several
+	 * tx queues share the ring. */
+	bool indirect, event_idx, shared;
+	bool running;			/* set up; control: rw */
+	bool call;			/* control: w at any time */
+
+	/* datapath: rw; control: rw while no burst uses the ring. */
+	struct vhostpci_region cache __rte_cache_aligned;
+	/* Next avail index == next used index: a split ring at rest, and we
+	 * are only ever not at rest inside one call of rx or tx. */
+	uint16_t last;
+	/* enum vhostpci_rule. datapath: w once; control: r, w 0 at start. */
+	uint8_t broken;
+	uint8_t reported;		/* control: rw */
+	bool stalled;			/* the last tx burst found no buffer */
+	rte_spinlock_t lock;		/* taken by tx if shared */
+	struct vhostpci_counters count;
+} __rte_cache_aligned;
+
+/*
+ * control: set @ring up as @vr describes, with @features, or say what is wrong
+ * with it. No burst uses the ring. Sets everything but index, mem, dev,
+ * progress and shared.
+ */
+enum vhostpci_rule vhostpci_ring_start(struct vhostpci_ring *ring,
+				       const struct vhostpci_vring_desc *vr,
+				       uint64_t features);
+/* control: find the ring's memory again after the peer's memory table changed.
+ * No burst uses the ring. */
+enum vhostpci_rule
+vhostpci_ring_relocate(struct vhostpci_ring *ring,
+		       const struct vhostpci_vring_desc *vr);
+
+/* control: choose ring->rx or ring->tx, once per start. */
+void vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features);
+
+static __rte_always_inline bool
+vhostpci_ring_is_rx(const struct vhostpci_ring *ring)
+{
+	return ring->index & 1;	/* the peer's transmit queue */
+}
+
+/* datapath: stop using @ring because of @rule. */
+void vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule);
+
+/* datapath or control: signal the peer, whatever it asked for. */
+void vhostpci_ring_call(struct vhostpci_ring *ring);
+
+/*
+ * datapath: where the ring stands, for whoever comes next. One 64-bit store
+ * after the used index; the device and a later driver only read it when this
+ * process's bursts are over, so no ordering beyond the store's own is needed
+ * (see vhostpci_ring_start() for a death in between).
+ */
+static __rte_always_inline void
+vhostpci_ring_publish(const struct vhostpci_ring *ring)
+{
+	*ring->progress = (uint64_t)ring->epoch << 32 | ring->last;
+}
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Bursts of a queue: enter, let its rings move packets, leave. What a ring
+ * does is chosen when it starts (vhostpci_ring_select()).
+ */
+
+#include <rte_arp.h>
+#include <rte_atomic.h>
+
+#include "vhostpci_dev.h"
+
+/* See "Quiescence" in vhostpci_dev.h. */
+static __rte_always_inline bool
+enter(struct vhostpci_queue *queue)
+{
+	__atomic_store_n(&queue->in_burst, 1, __ATOMIC_RELAXED);
+	if (unlikely(queue->fence))
+		rte_smp_mb();
+	else
+		rte_compiler_barrier();
+	/* acquire: pairs with control's release: we see the new set-up. */
+	if (likely(__atomic_load_n(&queue->run, __ATOMIC_ACQUIRE)))
+		return true;
+	__atomic_store_n(&queue->in_burst, 0, __ATOMIC_RELEASE);
+	return false;
+}
+
+static __rte_always_inline void
+leave(struct vhostpci_queue *queue)
+{
+	/* release: pairs with control's acquire: our accesses are over. */
+	__atomic_store_n(&queue->in_burst, 0, __ATOMIC_RELEASE);
+}
+
+/* The peer moved and asks us to tell everybody: a RARP packet from it. */
+static uint16_t
+receive_announcement(struct vhostpci_queue *queue, uint64_t value,
+		     struct rte_mbuf **pkts)
+{
+	struct rte_ether_addr addr;
+	unsigned int i;
+
+	for (i = 0; i < RTE_ETHER_ADDR_LEN; i++)
+		addr.addr_bytes[i] = value >> 8 * (RTE_ETHER_ADDR_LEN - 1 - i);
+	pkts[0] = rte_net_make_rarp_packet(queue->mp, &addr);
+	if (pkts[0] == NULL)
+		return 0; /* no mbuf: with the next burst */
+	/* A later request meanwhile stays. */
+	__atomic_compare_exchange_n(&queue->announce, &value, 0, false,
+				    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	pkts[0]->port = queue->dev->eth_dev->data->port_id;
+	queue->announced++;
+	return 1;
+}
+
+/* Several rings take turns in being the first, so that a busy one leaves room
+ * for the others. */
+static uint16_t
+rx_rings(struct vhostpci_queue *queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t done = 0, tried, at = queue->next;
+
+	for (tried = 0; tried < queue->n_rings && done < n; tried++) {
+		struct vhostpci_ring *ring = queue->rings[at];
+
+		if (likely(!ring->broken))
+			done += ring->rx(ring, queue->mp, pkts + done,
+					 n - done);
+		at = at + 1 == queue->n_rings ? 0 : at + 1;
+	}
+	queue->next = at;
+	return done;
+}
+
+uint16_t
+vhostpci_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vhostpci_queue *queue = rxq;
+	uint64_t announce;
+	uint16_t done = 0;
+
+	if (unlikely(n == 0) || !enter(queue))
+		return 0;
+	announce = __atomic_load_n(&queue->announce, __ATOMIC_RELAXED);
+	if (unlikely(announce != 0))
+		done = receive_announcement(queue, announce, pkts);
+	done += rx_rings(queue, pkts + done, n - done);
+	leave(queue);
+	return done;
+}
+
+uint16_t
+vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vhostpci_queue *queue = txq;
+	struct vhostpci_ring *ring;
+	uint16_t done = 0;
+
+	if (unlikely(n == 0) || !enter(queue))
+		return 0;
+	ring = queue->rings[0];
+	if (unlikely(ring->broken)) {
+		leave(queue);
+		return 0;
+	}
+	if (ring->shared)
+		rte_spinlock_lock(&ring->lock);
+	done = ring->tx(ring, pkts, n);
+	if (ring->shared)
+		rte_spinlock_unlock(&ring->lock);
+	leave(queue);
+	return done;
+}

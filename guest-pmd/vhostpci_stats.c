@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Statistics. Counters belong to their rings and only grow; a reset takes a
+ * baseline, so that it never writes what a burst writes.
+ */
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "vhostpci_dev.h"
+
+#define FIELD(f, rx, tx) { #f, offsetof(struct vhostpci_counters, f), rx, tx }
+
+/* Per ring. Names are stable: scripts know them. */
+static const struct {
+	const char *name;
+	size_t offset;
+	bool rx, tx;
+} ring_stats[] = {
+	FIELD(packets, true, true),
+	FIELD(bytes, true, true),
+	FIELD(calls, true, true),
+	FIELD(kicks, true, true),
+	FIELD(no_mbuf, true, false),
+	FIELD(oversized, true, true),
+	FIELD(runt, true, false),
+	FIELD(full, false, true),
+	FIELD(violations, true, true),
+};
+
+static uint64_t
+counter(const struct vhostpci_counters *count, size_t offset)
+{
+	/* relaxed: one counter alone, and no order among them is promised. */
+	return __atomic_load_n((const uint64_t *)((const char *)count + offset),
+			       __ATOMIC_RELAXED);
+}
+
+static uint64_t
+ring_stat(const struct vhostpci_dev *dev, unsigned int ring, size_t offset)
+{
+	return counter(&dev->rings[ring].count, offset) -
+		counter(&dev->base.rings[ring], offset);
+}
+
+#define RING_STAT(dev, ring, f) \
+	ring_stat(dev, ring, offsetof(struct vhostpci_counters, f))
+
+int
+vhostpci_stats_get(struct rte_eth_dev *eth_dev, struct rte_eth_stats *s)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	unsigned int i;
+
+	pthread_mutex_lock(&dev->lock);
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i += 2) {
+		s->opackets += RING_STAT(dev, i, packets);
+		s->obytes += RING_STAT(dev, i, bytes);
+		s->oerrors += RING_STAT(dev, i, oversized);
+	}
+	for (i = 1; i < VHOSTPCI_MAX_RINGS; i += 2) {
+		s->ipackets += RING_STAT(dev, i, packets);
+		s->ibytes += RING_STAT(dev, i, bytes);
+		s->ierrors += RING_STAT(dev, i, oversized) +
+			RING_STAT(dev, i, runt) +
+			RING_STAT(dev, i, violations);
+		s->rx_nombuf += RING_STAT(dev, i, no_mbuf);
+	}
+	pthread_mutex_unlock(&dev->lock);
+	return 0;
+}
+
+static uint64_t
+announced(const struct vhostpci_dev *dev)
+{
+	return dev->rxq[0] == NULL ? 0 :
+		__atomic_load_n(&dev->rxq[0]->announced, __ATOMIC_RELAXED);
+}
+
+int
+vhostpci_stats_reset(struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	unsigned int i, f;
+
+	pthread_mutex_lock(&dev->lock);
+	dev->base = dev->total;
+	dev->base.announced = announced(dev);
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		for (f = 0; f < RTE_DIM(ring_stats); f++) {
+			size_t offset = ring_stats[f].offset;
+
+			*(uint64_t *)((char *)&dev->base.rings[i] + offset) =
+				counter(&dev->rings[i].count, offset);
+		}
+	}
+	pthread_mutex_unlock(&dev->lock);
+	return 0;
+}
+
+/* Collects names or values, whichever the caller has room for, so that both
+ * come from one list. */
+struct collector {
+	struct rte_eth_xstat *values;
+	struct rte_eth_xstat_name *names;
+	unsigned int n, room;
+};
+
+static void __rte_format_printf(3, 4)
+add(struct collector *c, uint64_t value, const char *format, ...)
+{
+	va_list args;
+
+	if (c->n < c->room && c->names != NULL) {
+		va_start(args, format);
+		vsnprintf(c->names[c->n].name, sizeof(c->names[c->n].name),
+			  format, args);
+		va_end(args);
+	}
+	if (c->n < c->room && c->values != NULL) {
+		c->values[c->n].id = c->n;
+		c->values[c->n].value = value;
+	}
+	c->n++;
+}
+
+static void
+collect_ring(const struct vhostpci_dev *dev, struct collector *c,
+	     unsigned int i)
+{
+	bool rx = vhostpci_ring_is_rx(&dev->rings[i]);
+	unsigned int f;
+
+	for (f = 0; f < RTE_DIM(ring_stats); f++) {
+		if (rx ? ring_stats[f].rx : ring_stats[f].tx)
+			add(c, ring_stat(dev, i, ring_stats[f].offset),
+			    "%s_ring%u_%s", rx ? "rx" : "tx", i / 2,
+			    ring_stats[f].name);
+	}
+}
+
+static int
+collect(struct vhostpci_dev *dev, struct collector *c)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&dev->lock);
+	for (i = 0; i < dev->transport.max_queue_pairs * 2u; i++)
+		collect_ring(dev, c, i);
+	for (i = VHOSTPCI_RULE_NONE + 1; i < VHOSTPCI_N_RULES; i++)
+		add(c, dev->total.rules[i] - dev->base.rules[i], "violation_%s",
+		    vhostpci_rule_name(i));
+	add(c, dev->total.adoptions - dev->base.adoptions, "peer_changes");
+	add(c, dev->total.timeouts - dev->base.timeouts, "pause_timeouts");
+	add(c, announced(dev) - dev->base.announced, "rx_announcements");
+	/* enum vhostpci_window_type: a state, not a count */
+	add(c, dev->transport.window_type, "window_type");
+	pthread_mutex_unlock(&dev->lock);
+	return c->n;
+}
+
+int
+vhostpci_xstats_get(struct rte_eth_dev *eth_dev, struct rte_eth_xstat *x,
+		    unsigned int n)
+{
+	struct collector c = { .values = x, .room = n };
+
+	return collect(eth_dev->data->dev_private, &c);
+}
+
+int
+vhostpci_xstats_get_names(struct rte_eth_dev *eth_dev,
+			  struct rte_eth_xstat_name *names, unsigned int n)
+{
+	struct collector c = { .names = names, .room = n };
+
+	return collect(eth_dev->data->dev_private, &c);
+}

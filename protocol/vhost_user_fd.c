@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * File descriptors of the vhost-user core: what they must be before anything
+ * relies on them, and who closes them.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "vhost_user_int.h"
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+/*
+ * A page fault on the mapping runs code of the file's file system: FUSE or
+ * NFS could stall it for ever, so only the kernel's own memory files pass.
+ */
+static int
+vu_check_memory_fs(struct vu_core *core, unsigned int i, int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return vu_fail(core, -errno, "file system of region %u: %s",
+			       i, strerror(errno));
+	if (fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC)
+		return vu_fail(core, -EINVAL, "region %u is neither on tmpfs "
+			       "nor on hugetlbfs", i);
+	return 0;
+}
+
+static int
+vu_check_seals(struct vu_core *core, unsigned int i, int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	/* Plain files on tmpfs and hugetlbfs have none: F_SEAL_SEAL only, or
+	 * EINVAL when the kernel knows no seals for them. */
+	if (seals < 0)
+		seals = 0;
+	if (core->config.require_seals && !(seals & F_SEAL_SHRINK))
+		return vu_fail(core, -EPERM, "the file of region %u can "
+			       "shrink: it lacks F_SEAL_SHRINK", i);
+	if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+		return vu_fail(core, -EACCES, "the file of region %u is "
+			       "sealed against writing", i);
+	return 0;
+}
+
+int
+vu_check_memory_fd(struct vu_core *core, unsigned int i, int fd, uint64_t end,
+		   struct vu_region *r)
+{
+	struct stat st;
+	int flags, rc;
+
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fstat(fd, &st) < 0)
+		return vu_fail(core, -errno, "file of region %u: %s", i,
+			       strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return vu_fail(core, -EINVAL, "the fd of region %u is no "
+			       "regular file", i);
+	if ((flags & O_PATH) || (flags & O_ACCMODE) != O_RDWR)
+		return vu_fail(core, -EACCES, "the file of region %u is not "
+			       "open for reading and writing", i);
+	rc = vu_check_memory_fs(core, i, fd);
+	if (rc < 0)
+		return rc;
+	rc = vu_check_seals(core, i, fd);
+	if (rc < 0)
+		return rc;
+	/* Only now: from the seal on the size cannot go down any more. */
+	if (fstat(fd, &st) < 0)
+		return vu_fail(core, -errno, "file of region %u: %s", i,
+			       strerror(errno));
+	if (st.st_size < 0 || (uint64_t)st.st_size < end)
+		return vu_fail(core, -EINVAL, "region %u ends at byte %llu "
+			       "of a file of %lld bytes", i,
+			       (unsigned long long)end, (long long)st.st_size);
+	r->dev = st.st_dev;
+	r->ino = st.st_ino;
+	return 0;
+}
+
+/* What the kernel tells about @fd, NUL terminated. */
+static int
+vu_read_fdinfo(int fd, char *buf, size_t size)
+{
+	char path[32];
+	ssize_t n;
+	int info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = open(path, O_RDONLY | O_CLOEXEC);
+	if (info < 0)
+		return -errno;
+	n = read(info, buf, size - 1);
+	if (n < 0)
+		n = -errno;
+	close(info);
+	if (n < 0)
+		return n;
+	buf[n] = '\0';
+	return 0;
+}
+
+int
+vu_check_eventfd(struct vu_core *core, int fd, int *id)
+{
+	static const char id_key[] = "eventfd-id:";
+	char info[512];
+	const char *p;
+	int rc, flags;
+
+	rc = vu_read_fdinfo(fd, info, sizeof(info));
+	if (rc < 0)
+		return vu_fail(core, rc, "cannot tell whether the fd is an "
+			       "eventfd: /proc/self/fdinfo: %s", strerror(-rc));
+	if (strstr(info, "eventfd-count:") == NULL)
+		return vu_fail(core, -EINVAL, "the fd is no eventfd");
+
+	/* Kernels before 5.2 give no identity. */
+	p = strstr(info, id_key);
+	*id = p == NULL ? -1 : atoi(p + strlen(id_key));
+
+	/*
+	 * The flag belongs to the open file, which the front-end shares and
+	 * may have cleared when it sent the fd (QEMU's socket channel does on
+	 * receipt). Whoever uses the fd may still not rely on it.
+	 */
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return vu_fail(core, -errno, "flags of the eventfd: %s",
+			       strerror(errno));
+	return 0;
+}
+
+int
+vu_take_fd(struct vu_core *core, unsigned int i)
+{
+	int fd = core->fds[i];
+
+	core->fds[i] = -1;
+	return fd;
+}
+
+void
+vu_close_message_fds(struct vu_core *core)
+{
+	unsigned int i;
+
+	for (i = 0; i < core->n_fds; i++) {
+		if (core->fds[i] >= 0)
+			close(core->fds[i]);
+		core->fds[i] = -1;
+	}
+	core->n_fds = 0;
+}
+
+void
+vu_retire_fd(struct vu_core *core, int *slot)
+{
+	static_assert(sizeof(core->gone_fds) / sizeof(core->gone_fds[0]) >=
+		      3 * VU_MAX_RINGS + 1, "a message replaces one fd, and a "
+		      "disconnect on top of it retires three a ring");
+
+	if (*slot < 0)
+		return;
+	core->gone_fds[core->n_gone_fds++] = *slot;
+	*slot = -1;
+	core->changed |= VU_CHANGED_FDS;
+}
+
+void
+vu_close_retired_fds(struct vu_core *core)
+{
+	while (core->n_gone_fds > 0)
+		close(core->gone_fds[--core->n_gone_fds]);
+}

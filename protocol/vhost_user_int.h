@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Internal to the vhost-user core: the messages on the wire, and what the
+ * core's files (session, memory, rings, fds) offer to each other.
+ *
+ * Integers on the wire are in the host's byte order (vhost-user, "Message
+ * Specification"): both ends live on one machine.
+ */
+
+#ifndef VHOST_USER_INT_H
+#define VHOST_USER_INT_H
+
+#include <assert.h>
+
+#include "vhost_user.h"
+
+enum vu_request {
+	VU_GET_FEATURES = 1,
+	VU_SET_FEATURES = 2,
+	VU_SET_OWNER = 3,
+	VU_RESET_OWNER = 4,
+	VU_SET_MEM_TABLE = 5,
+	VU_SET_LOG_BASE = 6,
+	VU_SET_LOG_FD = 7,
+	VU_SET_VRING_NUM = 8,
+	VU_SET_VRING_ADDR = 9,
+	VU_SET_VRING_BASE = 10,
+	VU_GET_VRING_BASE = 11,
+	VU_SET_VRING_KICK = 12,
+	VU_SET_VRING_CALL = 13,
+	VU_SET_VRING_ERR = 14,
+	VU_GET_PROTOCOL_FEATURES = 15,
+	VU_SET_PROTOCOL_FEATURES = 16,
+	VU_GET_QUEUE_NUM = 17,
+	VU_SET_VRING_ENABLE = 18,
+	VU_SEND_RARP = 19,
+	VU_NET_SET_MTU = 20,
+	VU_SET_BACKEND_REQ_FD = 21,
+	VU_IOTLB_MSG = 22,
+	VU_SET_VRING_ENDIAN = 23,
+	VU_GET_CONFIG = 24,
+	VU_SET_CONFIG = 25,
+	VU_CREATE_CRYPTO_SESSION = 26,
+	VU_CLOSE_CRYPTO_SESSION = 27,
+	VU_POSTCOPY_ADVISE = 28,
+	VU_POSTCOPY_LISTEN = 29,
+	VU_POSTCOPY_END = 30,
+	VU_GET_INFLIGHT_FD = 31,
+	VU_SET_INFLIGHT_FD = 32,
+	VU_GPU_SET_SOCKET = 33,
+	VU_RESET_DEVICE = 34,
+	VU_VRING_KICK = 35,
+	VU_GET_MAX_MEM_SLOTS = 36,
+	VU_ADD_MEM_REG = 37,
+	VU_REM_MEM_REG = 38,
+	VU_SET_STATUS = 39,
+	VU_GET_STATUS = 40,
+	VU_GET_SHARED_OBJECT = 41,
+	VU_SET_DEVICE_STATE_FD = 42,
+	VU_CHECK_DEVICE_STATE = 43,
+	VU_N_REQUESTS
+};
+
+/* Header flags. */
+#define VU_VERSION		0x1u
+#define VU_VERSION_MASK		0x3u
+#define VU_FLAG_REPLY		(1u << 2)
+#define VU_FLAG_NEED_REPLY	(1u << 3)
+
+#define VU_HDR_SIZE		12u
+static_assert(sizeof(((struct vu_core *)0)->hdr) == VU_HDR_SIZE, "wire");
+
+/* Payload of the SET_VRING_KICK family: ring index, and "no fd". */
+#define VU_VRING_IDX_MASK	UINT64_C(0xff)
+#define VU_VRING_NOFD		(UINT64_C(1) << 8)
+
+struct vu_wire_region {
+	uint64_t gpa, size, uva, mmap_offset;
+};
+static_assert(sizeof(struct vu_wire_region) == 32, "wire");
+
+struct vu_wire_mem_table {
+	uint32_t n_regions, padding;
+	struct vu_wire_region regions[VU_MAX_FDS];
+};
+static_assert(sizeof(struct vu_wire_mem_table) == 8 + 8 * 32, "wire");
+static_assert(sizeof(struct vu_wire_mem_table) <= VU_MAX_PAYLOAD, "wire");
+
+struct vu_wire_mem_reg {
+	uint64_t padding;
+	struct vu_wire_region region;
+};
+static_assert(sizeof(struct vu_wire_mem_reg) == 40, "wire");
+
+struct vu_wire_vring_state {
+	uint32_t index, num;
+};
+static_assert(sizeof(struct vu_wire_vring_state) == 8, "wire");
+
+struct vu_wire_vring_addr {
+	uint32_t index, flags;
+	uint64_t desc, used, avail, log;
+};
+static_assert(sizeof(struct vu_wire_vring_addr) == 40, "wire");
+
+/* vu_core.judged_ring: which ring may not lie outside the memory table once
+ * the message was run; others are then only paused. */
+#define VU_JUDGE_NONE	UINT32_MAX
+#define VU_JUDGE_ALL	(UINT32_MAX - 1)
+
+/* What a handler returns besides 0 (done) and a negative errno: refuse the
+ * request, but go on with the connection. */
+#define VU_REFUSED	1
+
+/* Features that decide how rings look. */
+#define VU_RING_F_EVENT_IDX	29
+#define VU_RING_F_PACKED	34
+
+static inline bool
+vu_bit(uint64_t word, unsigned int bit)
+{
+	return (word >> bit) & 1;
+}
+
+/* vhost_user.c: set the error text, return @err (negative). */
+int vu_fail(struct vu_core *core, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* vhost_user_fd.c */
+
+/* What a memory file must be for a region that ends at @end bytes; fills dev
+ * and ino of @r. @i: for the error text. */
+int vu_check_memory_fd(struct vu_core *core, unsigned int i, int fd,
+		       uint64_t end, struct vu_region *r);
+/* An eventfd, made non-blocking and close-on-exec; *id: its identity. */
+int vu_check_eventfd(struct vu_core *core, int fd, int *id);
+/* Take fd @i of the message; its closing is then the caller's. */
+int vu_take_fd(struct vu_core *core, unsigned int i);
+/* Close what is left of the message's fds. */
+void vu_close_message_fds(struct vu_core *core);
+/* Set *slot to -1; close what it held when the update is complete. */
+void vu_retire_fd(struct vu_core *core, int *slot);
+void vu_close_retired_fds(struct vu_core *core);
+
+/* vhost_user_mem.c: message handlers, and the region to which [uva, +len)
+ * belongs as a whole. */
+int vu_set_mem_table(struct vu_core *core);
+int vu_add_mem_reg(struct vu_core *core);
+int vu_rem_mem_reg(struct vu_core *core);
+const struct vu_region *vu_find_uva(const struct vu_core *core, uint64_t uva,
+				    uint64_t len);
+/* Move all regions to gone[]; call unmap for all in gone[]. */
+void vu_retire_regions(struct vu_core *core);
+void vu_unmap_gone(struct vu_core *core);
+
+/* vhost_user_ring.c: message handlers. */
+int vu_set_vring_num(struct vu_core *core);
+int vu_set_vring_addr(struct vu_core *core);
+int vu_set_vring_base(struct vu_core *core);
+int vu_get_vring_base(struct vu_core *core);
+int vu_set_vring_kick(struct vu_core *core);
+int vu_set_vring_call(struct vu_core *core);
+int vu_set_vring_err(struct vu_core *core);
+int vu_set_vring_enable(struct vu_core *core);
+/* Decide anew which rings run, after a message. */
+int vu_judge_rings(struct vu_core *core);
+/* Stop and disable all rings, as RESET_OWNER; forget: also their set-up. */
+void vu_stop_rings(struct vu_core *core, bool forget);
+/* Bring ring @r to its state at the begin of a session. */
+void vu_init_ring(struct vu_ring *r);
+
+#endif

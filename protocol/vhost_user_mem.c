@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The memory of the peer: which files it consists of, checked before they are
+ * mapped, and what is mapped and unmapped when it changes.
+ *
+ * A new table is built aside. Regions that were there before move over with
+ * their mapping; the rest is mapped; only when all of it stands does it take
+ * the place of the old one. What is not used any more waits in gone[] until
+ * the update is complete.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <string.h>
+
+#include "vhost_user_int.h"
+
+/* Regions are made of whole pages: hypervisors map nothing else. */
+#define VU_PAGE_MASK	UINT64_C(0xfff)
+
+/* Do [a, a + a_len) and [b, b + b_len), which do not overflow, meet? */
+static bool
+vu_overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+	return a < b + b_len && b < a + a_len;
+}
+
+/* Addresses alone: alignment and overflow. */
+static int
+vu_check_region(struct vu_core *core, unsigned int i,
+		const struct vu_wire_region *w)
+{
+	if (w->size == 0)
+		return vu_fail(core, -EINVAL, "region %u is empty", i);
+	if ((w->gpa | w->uva | w->size | w->mmap_offset) & VU_PAGE_MASK)
+		return vu_fail(core, -EINVAL, "region %u is not aligned to "
+			       "4096 bytes", i);
+	if (w->gpa + w->size < w->gpa || w->uva + w->size < w->uva ||
+	    w->mmap_offset + w->size < w->mmap_offset)
+		return vu_fail(core, -EOVERFLOW, "region %u wraps around the "
+			       "end of the address space", i);
+	return 0;
+}
+
+/* @r against the @n regions before it. */
+static int
+vu_check_overlap(struct vu_core *core, const struct vu_region *regions,
+		 unsigned int n, const struct vu_region *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		const struct vu_region *o = &regions[i];
+
+		if (vu_overlap(r->gpa, r->size, o->gpa, o->size))
+			return vu_fail(core, -EINVAL, "regions %u and %u "
+				       "overlap in guest-physical addresses",
+				       i, n);
+		if (vu_overlap(r->uva, r->size, o->uva, o->size))
+			return vu_fail(core, -EINVAL, "regions %u and %u "
+				       "overlap in user addresses", i, n);
+	}
+	return 0;
+}
+
+/* Check region @i and describe it in @regions[i]; nothing is mapped yet. */
+static int
+vu_make_region(struct vu_core *core, struct vu_region *regions, unsigned int i,
+	       const struct vu_wire_region *w, int fd)
+{
+	struct vu_region *r = &regions[i];
+	int rc;
+
+	rc = vu_check_region(core, i, w);
+	if (rc < 0)
+		return rc;
+	memset(r, 0, sizeof(*r));
+	r->gpa = w->gpa;
+	r->size = w->size;
+	r->uva = w->uva;
+	r->fd_offset = w->mmap_offset;
+	rc = vu_check_overlap(core, regions, i, r);
+	if (rc < 0)
+		return rc;
+	return vu_check_memory_fd(core, i, fd, r->fd_offset + r->size, r);
+}
+
+/* The same bytes at the same place; the user address may differ. */
+static bool
+vu_same_region(const struct vu_region *a, const struct vu_region *b)
+{
+	return a->dev == b->dev && a->ino == b->ino &&
+	       a->fd_offset == b->fd_offset && a->size == b->size &&
+	       a->gpa == b->gpa;
+}
+
+static int
+vu_map_region(struct vu_core *core, unsigned int i, struct vu_region *r, int fd)
+{
+	int rc;
+
+	core->error[0] = '\0';
+	rc = core->ops->map(core->opaque, r, fd);
+	if (rc >= 0)
+		return 0;
+	if (core->error[0] == '\0')
+		vu_fail(core, rc, "region %u cannot be mapped: %s", i,
+			strerror(-rc));
+	return rc;
+}
+
+int
+vu_set_mem_table(struct vu_core *core)
+{
+	struct vu_region next[VU_MAX_FDS];
+	bool kept[VU_MAX_REGIONS] = { false };
+	bool mapped[VU_MAX_FDS] = { false };
+	struct vu_wire_mem_table table;
+	unsigned int i, j;
+	int rc = 0;
+
+	memcpy(&table, core->payload, core->hdr.size);
+	if (core->hdr.size != 8 + table.n_regions *
+	    (uint64_t)sizeof(table.regions[0]))
+		return vu_fail(core, -EINVAL, "%u regions in %u bytes",
+			       table.n_regions, core->hdr.size);
+	if (table.n_regions > core->config.max_regions)
+		return vu_fail(core, -E2BIG, "%u regions, at most %u are "
+			       "supported", table.n_regions,
+			       core->config.max_regions);
+	if (table.n_regions != core->n_fds)
+		return vu_fail(core, -EINVAL, "%u regions with %u fds",
+			       table.n_regions, core->n_fds);
+
+	for (i = 0; i < table.n_regions; i++) {
+		rc = vu_make_region(core, next, i, &table.regions[i],
+				    core->fds[i]);
+		if (rc < 0)
+			return rc;
+	}
+
+	for (i = 0; i < table.n_regions; i++) {
+		for (j = 0; j < core->n_regions; j++) {
+			if (!kept[j] &&
+			    vu_same_region(&next[i], &core->regions[j]))
+				break;
+		}
+		if (j < core->n_regions) {
+			next[i].addr = core->regions[j].addr;
+			next[i].cookie = core->regions[j].cookie;
+			kept[j] = true;
+			continue;
+		}
+		rc = vu_map_region(core, i, &next[i], core->fds[i]);
+		if (rc < 0)
+			goto unmap;
+		mapped[i] = true;
+	}
+
+	for (j = 0; j < core->n_regions; j++) {
+		if (!kept[j])
+			core->gone[core->n_gone++] = core->regions[j];
+	}
+	memcpy(core->regions, next, table.n_regions * sizeof(next[0]));
+	core->n_regions = table.n_regions;
+	core->changed |= VU_CHANGED_MEM;
+	core->judged_ring = VU_JUDGE_ALL;
+	return 0;
+
+unmap:
+	/* Nobody was told of these. */
+	while (i-- > 0) {
+		if (mapped[i])
+			core->ops->unmap(core->opaque, &next[i]);
+	}
+	return rc;
+}
+
+int
+vu_add_mem_reg(struct vu_core *core)
+{
+	struct vu_wire_mem_reg msg;
+	struct vu_region next[VU_MAX_REGIONS + 1];
+	struct vu_region *r;
+	unsigned int i, n = core->n_regions;
+	int rc;
+
+	memcpy(&msg, core->payload, sizeof(msg));
+	rc = vu_check_region(core, n, &msg.region);
+	if (rc < 0)
+		return rc;
+	memcpy(next, core->regions, n * sizeof(next[0]));
+	r = &next[n];
+
+	/* QEMU before 8.0 tells each region once a queue pair. */
+	for (i = 0; i < n; i++) {
+		const struct vu_region *o = &core->regions[i];
+
+		if (o->gpa != msg.region.gpa || o->uva != msg.region.uva ||
+		    o->size != msg.region.size ||
+		    o->fd_offset != msg.region.mmap_offset)
+			continue;
+		memset(r, 0, sizeof(*r));
+		rc = vu_check_memory_fd(core, i, core->fds[0],
+					o->fd_offset + o->size, r);
+		if (rc < 0)
+			return rc;
+		if (r->dev == o->dev && r->ino == o->ino)
+			return 0;
+	}
+
+	if (n >= core->config.max_regions)
+		return vu_fail(core, -E2BIG, "more than %u regions",
+			       core->config.max_regions);
+	rc = vu_make_region(core, next, n, &msg.region, core->fds[0]);
+	if (rc < 0)
+		return rc;
+	rc = vu_map_region(core, n, r, core->fds[0]);
+	if (rc < 0)
+		return rc;
+	core->regions[n] = *r;
+	core->n_regions = n + 1;
+	core->changed |= VU_CHANGED_MEM;
+	return 0;
+}
+
+int
+vu_rem_mem_reg(struct vu_core *core)
+{
+	struct vu_wire_mem_reg msg;
+	unsigned int i;
+
+	memcpy(&msg, core->payload, sizeof(msg));
+	/* "Identified by its guest address, user address and size. The mmap
+	 * offset is ignored." */
+	for (i = 0; i < core->n_regions; i++) {
+		const struct vu_region *r = &core->regions[i];
+
+		if (r->gpa == msg.region.gpa && r->uva == msg.region.uva &&
+		    r->size == msg.region.size)
+			break;
+	}
+	/* Not there: the second of QEMU's messages, see above. */
+	if (i == core->n_regions)
+		return 0;
+
+	core->gone[core->n_gone++] = core->regions[i];
+	core->n_regions--;
+	memmove(&core->regions[i], &core->regions[i + 1],
+		(core->n_regions - i) * sizeof(core->regions[0]));
+	core->changed |= VU_CHANGED_MEM;
+	return 0;
+}
+
+const struct vu_region *
+vu_find_uva(const struct vu_core *core, uint64_t uva, uint64_t len)
+{
+	unsigned int i;
+
+	for (i = 0; i < core->n_regions; i++) {
+		const struct vu_region *r = &core->regions[i];
+		/* Wraps to something large when uva lies before r. */
+		uint64_t off = uva - r->uva;
+
+		if (off < r->size && len <= r->size - off)
+			return r;
+	}
+	return NULL;
+}
+
+void *
+vu_core_translate(const struct vu_core *core, uint64_t gpa, uint64_t len)
+{
+	uint8_t *start = NULL, *next = NULL;
+	unsigned int i;
+
+	/* Each turn finds the region of the next byte, so there are at most
+	 * n_regions turns; `next` is where that byte must be mapped. */
+	for (i = 0; i < core->n_regions;) {
+		const struct vu_region *r = &core->regions[i++];
+		uint64_t off = gpa - r->gpa;
+		uint8_t *addr;
+
+		if (off >= r->size || r->addr == NULL)
+			continue;
+		addr = (uint8_t *)r->addr + off;
+		if (next != NULL && addr != next)
+			return NULL;
+		if (start == NULL)
+			start = addr;
+		if (len <= r->size - off)
+			return start;
+		len -= r->size - off;
+		next = (uint8_t *)r->addr + r->size;
+		/* Checked: a region's end does not overflow, save that it
+		 * may be 2^64 - 4096 at most. */
+		gpa = r->gpa + r->size;
+		i = 0;
+	}
+	return NULL;
+}
+
+void
+vu_retire_regions(struct vu_core *core)
+{
+	if (core->n_regions == 0)
+		return;
+	memcpy(&core->gone[core->n_gone], core->regions,
+	       core->n_regions * sizeof(core->regions[0]));
+	core->n_gone += core->n_regions;
+	core->n_regions = 0;
+	core->changed |= VU_CHANGED_MEM;
+}
+
+void
+vu_unmap_gone(struct vu_core *core)
+{
+	while (core->n_gone > 0)
+		core->ops->unmap(core->opaque, &core->gone[--core->n_gone]);
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The vrings as the front-end sets them up, in whatever order it does, and
+ * which of them may run.
+ *
+ * Messages only record; vu_judge_rings() decides after each of them. A ring
+ * runs when it is started, enabled, complete, features are known, and each of
+ * its three parts lies as a whole in one region. The front-end gives the parts
+ * by its own addresses: they are translated anew whenever anything changes.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "vhost_user_int.h"
+
+#define VU_MAX_RING_SIZE	32768u
+
+/* Descriptors are 16 bytes in both layouts. */
+#define VU_DESC_SIZE		16u
+
+void
+vu_init_ring(struct vu_ring *r)
+{
+	uint32_t epoch = r->epoch;
+
+	memset(r, 0, sizeof(*r));
+	r->epoch = epoch;
+	r->kick_fd = r->call_fd = r->err_fd = r->kick_id = -1;
+}
+
+/* The ring that the message names, or NULL with an error text. */
+static struct vu_ring *
+vu_named_ring(struct vu_core *core, uint64_t index)
+{
+	unsigned int limit = 2u * core->config.max_queue_pairs;
+
+	if (index >= limit) {
+		vu_fail(core, -EINVAL, "ring %llu, there are %u",
+			(unsigned long long)index, limit);
+		return NULL;
+	}
+	if (index >= core->n_rings)
+		core->n_rings = index + 1;
+	core->judged_ring = index;
+	return &core->rings[index];
+}
+
+/* The front-end may repeat itself, but not move a ring in use. */
+static int
+vu_in_use(struct vu_core *core, const struct vu_ring *r)
+{
+	return vu_fail(core, -EBUSY, "ring %u is changed while it is started",
+		       (unsigned int)(r - core->rings));
+}
+
+int
+vu_set_vring_num(struct vu_core *core)
+{
+	struct vu_wire_vring_state msg;
+	struct vu_ring *r;
+
+	memcpy(&msg, core->payload, sizeof(msg));
+	r = vu_named_ring(core, msg.index);
+	if (r == NULL)
+		return -EINVAL;
+	if (msg.num == 0 || msg.num > VU_MAX_RING_SIZE)
+		return vu_fail(core, -EINVAL, "ring %u of %u entries, allowed "
+			       "are 1 to %u", msg.index, msg.num,
+			       VU_MAX_RING_SIZE);
+	if (r->started && r->ran && r->num != msg.num)
+		return vu_in_use(core, r);
+	r->num = msg.num;
+	r->have_num = true;
+	return 0;
+}
+
+int
+vu_set_vring_addr(struct vu_core *core)
+{
+	struct vu_wire_vring_addr msg;
+	struct vu_ring *r;
+
+	memcpy(&msg, core->payload, sizeof(msg));
+	r = vu_named_ring(core, msg.index);
+	if (r == NULL)
+		return -EINVAL;
+	/* The only flag there is asks for dirty logging. */
+	if (msg.flags != 0)
+		return vu_fail(core, -ENOTSUP, "ring %u with flags 0x%x, none "
+			       "is supported", msg.index, msg.flags);
+	if (r->started && r->ran &&
+	    (r->desc_uva != msg.desc || r->avail_uva != msg.avail ||
+	     r->used_uva != msg.used))
+		return vu_in_use(core, r);
+	r->desc_uva = msg.desc;
+	r->avail_uva = msg.avail;
+	r->used_uva = msg.used;
+	r->have_addr = true;
+	return 0;
+}
+
+int
+vu_set_vring_base(struct vu_core *core)
+{
+	struct vu_wire_vring_state msg;
+	struct vu_ring *r;
+
+	memcpy(&msg, core->payload, sizeof(msg));
+	r = vu_named_ring(core, msg.index);
+	if (r == NULL)
+		return -EINVAL;
+	if (r->started && r->ran && r->base != msg.num)
+		return vu_in_use(core, r);
+	r->base = msg.num;
+	return 0;
+}
+
+static void
+vu_stop_ring(struct vu_core *core, struct vu_ring *r)
+{
+	r->started = false;
+	r->kick_id = -1;
+	vu_retire_fd(core, &r->kick_fd);
+}
+
+int
+vu_get_vring_base(struct vu_core *core)
+{
+	struct vu_wire_vring_state msg;
+	struct vu_ring *r;
+
+	memcpy(&msg, core->payload, sizeof(msg));
+	r = vu_named_ring(core, msg.index);
+	if (r == NULL)
+		return -EINVAL;
+	vu_stop_ring(core, r);
+	return 0;
+}
+
+/* The common part of KICK, CALL and ERR: ring and new fd (-1: none), which is
+ * still the message's. */
+static struct vu_ring *
+vu_vring_fd(struct vu_core *core, int *fd, int *id)
+{
+	struct vu_ring *r;
+	uint64_t msg;
+
+	*fd = *id = -1;
+	memcpy(&msg, core->payload, sizeof(msg));
+	r = vu_named_ring(core, msg & VU_VRING_IDX_MASK);
+	if (r == NULL)
+		return NULL;
+	if (msg & ~(VU_VRING_IDX_MASK | VU_VRING_NOFD)) {
+		vu_fail(core, -EINVAL, "reserved bits in 0x%llx",
+			(unsigned long long)msg);
+		return NULL;
+	}
+	if (core->n_fds != ((msg & VU_VRING_NOFD) ? 0 : 1)) {
+		vu_fail(core, -EINVAL, "%u fds, the message announces %u",
+			core->n_fds, (msg & VU_VRING_NOFD) ? 0 : 1);
+		return NULL;
+	}
+	if (core->n_fds == 1) {
+		if (vu_check_eventfd(core, core->fds[0], id) < 0)
+			return NULL;
+		*fd = core->fds[0];
+	}
+	return r;
+}
+
+static void
+vu_replace_fd(struct vu_core *core, int *slot, int fd)
+{
+	vu_retire_fd(core, slot);
+	if (fd < 0)
+		return;
+	*slot = vu_take_fd(core, 0);
+	core->changed |= VU_CHANGED_FDS;
+}
+
+/* Two rings with one kick: KVM refuses a second irqfd, with EBUSY. */
+static int
+vu_check_kick_unused(struct vu_core *core, const struct vu_ring *r, int id)
+{
+	unsigned int i;
+
+	for (i = 0; id >= 0 && i < core->n_rings; i++) {
+		const struct vu_ring *o = &core->rings[i];
+
+		if (o != r && o->kick_fd >= 0 && o->kick_id == id)
+			return vu_fail(core, -EBUSY, "ring %u brings the "
+				       "eventfd of ring %u",
+				       (unsigned int)(r - core->rings), i);
+	}
+	return 0;
+}
+
+int
+vu_set_vring_kick(struct vu_core *core)
+{
+	struct vu_ring *r;
+	int fd, id, rc;
+
+	r = vu_vring_fd(core, &fd, &id);
+	if (r == NULL)
+		return -EINVAL;
+	rc = vu_check_kick_unused(core, r, id);
+	if (rc < 0)
+		return rc;
+	vu_replace_fd(core, &r->kick_fd, fd);
+	r->kick_id = id;
+	if (!r->started) {
+		r->started = true;
+		r->ran = false;
+		if (++r->epoch == 0)
+			r->epoch = 1;
+	}
+	return 0;
+}
+
+int
+vu_set_vring_call(struct vu_core *core)
+{
+	struct vu_ring *r;
+	int fd, id;
+
+	r = vu_vring_fd(core, &fd, &id);
+	if (r == NULL)
+		return -EINVAL;
+	vu_replace_fd(core, &r->call_fd, fd);
+	return 0;
+}
+
+int
+vu_set_vring_err(struct vu_core *core)
+{
+	struct vu_ring *r;
+	int fd, id;
+
+	r = vu_vring_fd(core, &fd, &id);
+	if (r == NULL)
+		return -EINVAL;
+	vu_replace_fd(core, &r->err_fd, fd);
+	return 0;
+}
+
+int
+vu_set_vring_enable(struct vu_core *core)
+{
+	struct vu_wire_vring_state msg;
+	struct vu_ring *r;
+
+	memcpy(&msg, core->payload, sizeof(msg));
+	r = vu_named_ring(core, msg.index);
+	if (r == NULL)
+		return -EINVAL;
+	if (msg.num > 1)
+		return vu_fail(core, -EINVAL, "ring %u with %u, neither 0 nor "
+			       "1", msg.index, msg.num);
+	r->enabled = msg.num;
+	return 0;
+}
+
+/* Translate one part of a ring; its whole extent lies in one region. */
+static int
+vu_place_part(struct vu_core *core, const struct vu_ring *r, const char *part,
+	      uint64_t uva, uint64_t len, unsigned int align, uint64_t *gpa)
+{
+	unsigned int i = r - core->rings;
+	const struct vu_region *region;
+
+	if (uva & (align - 1))
+		return vu_fail(core, -EINVAL, "the %s of ring %u at 0x%llx is "
+			       "not aligned to %u bytes", part, i,
+			       (unsigned long long)uva, align);
+	region = vu_find_uva(core, uva, len);
+	if (region == NULL)
+		return vu_fail(core, -EFAULT, "the %s of ring %u, %llu bytes "
+			       "at 0x%llx, is not within one region", part, i,
+			       (unsigned long long)len,
+			       (unsigned long long)uva);
+	*gpa = region->gpa + (uva - region->uva);
+	/* Page alignment of regions keeps the part's alignment. */
+	return 0;
+}
+
+/* Addresses of @r into @to, if all of it is fine (virtio 1.2, 2.7 and 2.8). */
+static int
+vu_place_ring(struct vu_core *core, const struct vu_ring *r, struct vu_ring *to)
+{
+	bool packed = vu_bit(core->features, VU_RING_F_PACKED);
+	uint64_t event = vu_bit(core->features, VU_RING_F_EVENT_IDX) ? 2 : 0;
+	uint64_t num = r->num;
+	int rc;
+
+	if (!packed && (num & (num - 1)))
+		return vu_fail(core, -EINVAL, "split ring %u of %u entries, "
+			       "no power of two",
+			       (unsigned int)(r - core->rings), r->num);
+	rc = vu_place_part(core, r, packed ? "descriptor ring" :
+			   "descriptor table", r->desc_uva, VU_DESC_SIZE * num,
+			   16, &to->desc);
+	if (rc < 0)
+		return rc;
+	rc = vu_place_part(core, r, packed ? "driver event area" :
+			   "available ring", r->avail_uva,
+			   packed ? 4 : 4 + 2 * num + event, packed ? 4 : 2,
+			   &to->avail);
+	if (rc < 0)
+		return rc;
+	return vu_place_part(core, r, packed ? "device event area" :
+			     "used ring", r->used_uva,
+			     packed ? 4 : 4 + 8 * num + event, 4, &to->used);
+}
+
+/*
+ * The first run since a start: bring its base into the form that users get.
+ * Of a packed ring only the low half counts: whoever stopped it had used all
+ * that was available, and some front-ends leave the high half zero.
+ */
+static int
+vu_check_base(struct vu_core *core, struct vu_ring *r)
+{
+	unsigned int i = r - core->rings;
+	uint32_t base = r->base;
+
+	if (!vu_bit(core->features, VU_RING_F_PACKED)) {
+		if (base > UINT16_MAX)
+			return vu_fail(core, -EINVAL, "base 0x%x of split "
+				       "ring %u is beyond 65535", base, i);
+		return 0;
+	}
+	base &= 0xffff;
+	if ((base & 0x7fff) >= r->num)
+		return vu_fail(core, -EINVAL, "base 0x%x of packed ring %u is "
+			       "beyond its %u entries", base, i, r->num);
+	r->base = base | base << 16;
+	return 0;
+}
+
+static bool
+vu_may_run(const struct vu_core *core, const struct vu_ring *r)
+{
+	/* Without protocol features there is no SET_VRING_ENABLE, and rings
+	 * begin enabled. */
+	bool enabled = r->enabled ||
+		!vu_bit(core->features, VU_F_PROTOCOL_FEATURES);
+
+	return core->connected && core->have_features && r->started &&
+	       enabled && r->have_num && r->have_addr;
+}
+
+static int
+vu_judge_ring(struct vu_core *core, struct vu_ring *r)
+{
+	struct vu_ring to = *r;
+	int rc = 0;
+
+	to.run = false;
+	if (vu_may_run(core, r)) {
+		rc = vu_place_ring(core, r, &to);
+		if (rc == 0 && !to.ran)
+			rc = vu_check_base(core, &to);
+		if (rc == 0)
+			to.run = to.ran = true;
+	}
+	if (!to.run && r->run)
+		core->changed |= VU_CHANGED_RINGS;
+	if (to.run && (!r->run || to.desc != r->desc || to.avail != r->avail ||
+		       to.used != r->used))
+		core->changed |= VU_CHANGED_RINGS;
+	if (to.run)
+		*r = to;
+	else
+		r->run = false;
+	return rc;
+}
+
+/*
+ * A ring outside memory is a violation when the message was about it or gave
+ * the whole memory table. With memory slots the table changes piece by piece:
+ * a ring whose region went pauses, until another one with it comes.
+ */
+int
+vu_judge_rings(struct vu_core *core)
+{
+	unsigned int i;
+	int rc, err = 0;
+
+	for (i = 0; i < core->n_rings; i++) {
+		rc = vu_judge_ring(core, &core->rings[i]);
+		if (rc < 0 && err == 0 && core->n_regions > 0 &&
+		    (core->judged_ring == VU_JUDGE_ALL ||
+		     core->judged_ring == i))
+			err = rc;
+		if (err < 0)
+			break;
+	}
+	return err;
+}
+
+void
+vu_stop_rings(struct vu_core *core, bool forget)
+{
+	unsigned int i;
+
+	for (i = 0; i < core->n_rings; i++) {
+		struct vu_ring *r = &core->rings[i];
+		bool run = r->run;
+
+		vu_stop_ring(core, r);
+		r->enabled = false;
+		if (!forget)
+			continue;
+		vu_retire_fd(core, &r->call_fd);
+		vu_retire_fd(core, &r->err_fd);
+		vu_init_ring(r);
+		/* For vu_judge_ring() to see the change. */
+		r->run = run;
+	}
+}
+
+void
+vu_core_break_ring(struct vu_core *core, unsigned int i)
+{
+	struct vu_ring *r;
+
+	if (i >= core->n_rings)
+		return;
+	r = &core->rings[i];
+	r->run = r->started = r->have_num = r->have_addr = false;
+}
