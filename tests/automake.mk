@@ -16,3 +16,4 @@ tests_unit_test_pci_ctrlq_CFLAGS = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS)
 tests_unit_test_pci_ctrlq_LDADD = $(DPDK_LIBS) $(CMOCKA_LIBS)
 
 include tests/unit/automake.mk
+include tests/fuzz/automake.mk
