@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import config  # noqa: E402
 from harness.images import Images  # noqa: E402
+from harness.shared import Shared  # noqa: E402
 from harness.topology import Topology  # noqa: E402
 
 _open = []  # topologies that are up, for the report of a failure
@@ -61,6 +62,22 @@ def module_topology(request, images):
     yield net
     _open.remove(net)
     net.close()
+
+
+@pytest.fixture(scope="session")
+def _shared(images):
+    holder = Shared(images)
+    yield holder
+    holder.close()
+
+
+@pytest.fixture
+def shared(_shared):
+    """The topology of harness/shared.py, healthy at the test's start."""
+    net = _shared.healthy()
+    _open.append(net)
+    yield net
+    _open.remove(net)
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,15 @@ def dpdk_plugin_dir():
     return dirs[-1]
 
 
+def libgcc():
+    run = subprocess.run(["ldconfig", "-p"], stdout=subprocess.PIPE, text=True,
+                         check=False, env={"PATH": "/usr/sbin:/sbin:/usr/bin"})
+    for line in run.stdout.splitlines():
+        if "libgcc_s.so.1" in line and "x86-64" in line:
+            return Path(line.split("=> ")[1].strip())
+    raise Missing("libgcc_s.so.1 is not installed (package libgcc-s1)")
+
+
 OVS_PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "ovs-vsctl", "ovs-ofctl",
                 "ovs-appctl", "ovsdb-tool", "vswitch.ovsschema")
 

@@ -71,29 +71,25 @@ def iperf3(client, server, *, udp=False, reverse=False, seconds=3, rate="10M",
     return result
 
 
-def make_file(vm, path, mib):
-    """A file of random bytes; returns its checksum."""
-    return vm.sh(f"dd if=/dev/urandom of={path} bs=1M count={mib} 2>/dev/null"
-                 f" && sha256sum {path}", 120).split()[0]
-
-
-def send_file(sender, receiver, path, port=7000, seconds=180):
-    """Send a file over TCP; returns the receiver's checksum and its size.
-    Nothing is stored at the receiver, so it need not have the memory."""
+def send_stream(sender, receiver, mib, port=7000, seconds=240):
+    """Send that many MiB of random bytes over TCP.  Both ends compute the
+    checksum as the bytes pass, so neither needs the memory for a copy (a peer
+    of 128 MiB has none).  Returns ((sender's, receiver's checksum), bytes)."""
     listener = receiver.start_command(
-        f"rm -f /run/sum; mkfifo /run/fifo 2>/dev/null; "
-        f"sha256sum < /run/fifo > /run/sum & "
-        f"nc -l -p {port} | tee /run/fifo | wc -c; "
-        f"wait; cat /run/sum")
+        "mkfifo /run/in 2>/dev/null; sha256sum < /run/in > /run/in.sum & "
+        f"nc -l -p {port} < /dev/null | tee /run/in | wc -c; wait; "
+        "cat /run/in.sum")
     receiver.sh(f"i=0; until grep -q ':{port:04X} 00000000:0000 0A' "
                 "/proc/net/tcp; do i=$((i+1)); [ $i -lt 500 ] || exit 1; "
                 "usleep 20000; done")
     sent = sender.start_command(
-        f"nc {receiver.address} {port} < {path}")
-    listener.wait(seconds).check()
-    sent.wait(30)
-    size, digest = listener.stdout.split()[:2]
-    return digest, int(size)
+        "mkfifo /run/out 2>/dev/null; sha256sum < /run/out > /run/out.sum & "
+        f"dd if=/dev/urandom bs=64k count={mib * 16} 2>/dev/null "
+        f"| tee /run/out | nc {receiver.address} {port}; wait; "
+        "cat /run/out.sum")
+    size, received = listener.wait(seconds).check().stdout.split()[:2]
+    digest = sent.wait(60).check().stdout.split()[0]
+    return (digest, received), int(size)
 
 
 @contextlib.contextmanager
