@@ -20,3 +20,5 @@ include tests/unit/automake.mk
 # Skipped, with the reason, until `make ovs` and the driver are built.
 TESTS += tests/native/test_ovs_port.py
 EXTRA_DIST += tests/native/test_ovs_port.py tests/native/native_ovs.py
+
+include tests/qtest/automake.mk

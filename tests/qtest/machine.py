@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("VHOSTPCI_BUILDDIR", TOP / "build")).resolve()
+BUILD = Path(os.environ.get("VHOSTPCI_BUILDDIR")
+             or os.environ.get("top_builddir") or TOP / "build").resolve()
 SCALE = float(os.environ.get("VHOSTPCI_TIME_SCALE", "1"))
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
