@@ -26,8 +26,10 @@ static int vhost_pci_send(void *opaque, const void *buf, size_t len)
     if (!s->open) {
         return -EPIPE;
     }
-    /* Replies are short and one at a time: a peer whose socket has no room
-     * for one does not read, and is not waited for. */
+    /*
+     * Replies are short and one at a time: a peer whose socket has no room
+     * for one does not read, and is not waited for.
+     */
     if (qemu_chr_fe_write(&s->chr, buf, len) != len) {
         vu_core_set_error(&s->core, "the peer does not read its replies");
         return -EPIPE;
@@ -110,8 +112,10 @@ static void vhost_pci_read(void *opaque, const uint8_t *buf, int size)
     int fds[MAX_FDS];
     int n, ret;
 
-    /* The chardev has cleared their O_NONBLOCK, which the peer shares; the
-     * core sets it again on those that are eventfds. */
+    /*
+     * The chardev has cleared their O_NONBLOCK, which the peer shares; the
+     * core sets it again on those that are eventfds.
+     */
     n = qemu_chr_fe_get_msgfds(&s->chr, fds, MAX_FDS);
     s->in_core++;
     ret = vu_core_input(&s->core, buf, size, fds, MAX(n, 0));
