@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* See netdev-vhostpci-pmd.h. */
+
+#include <config.h>
+#include "netdev-vhostpci-pmd.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_log.h>
+
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/vlog.h"
+#include "ovs-atomic.h"
+#include "ovs-thread.h"
+#include "svec.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_pmd);
+
+#define DRIVER_LOG_PREFIX "net_vhostpci: "
+
+typedef int info_get_func(uint16_t port_id, struct rte_pmd_vhostpci_info *);
+
+static int
+add_object(struct dl_phdr_info *info, size_t size OVS_UNUSED, void *names)
+{
+    svec_add(names, info->dlpi_name);
+    return 0;
+}
+
+/* Looks in every loaded object for the driver's public function.  The object
+ * that has it stays pinned; plugins are never unloaded anyway. */
+static info_get_func *
+find_info_get(void)
+{
+    struct svec names = SVEC_EMPTY_INITIALIZER;
+    void *symbol = NULL;
+    const char *name;
+    size_t i;
+
+    /* dlopen() must not be called from within dl_iterate_phdr(). */
+    dl_iterate_phdr(add_object, &names);
+    SVEC_FOR_EACH (i, name, &names) {
+        void *handle = dlopen(name[0] ? name : NULL,
+                              RTLD_LAZY | RTLD_NOLOAD);
+
+        symbol = handle ? dlsym(handle, "rte_pmd_vhostpci_info_get") : NULL;
+        if (symbol) {
+            VLOG_INFO("driver net_vhostpci found in %s",
+                      name[0] ? name : "this program");
+            break;
+        }
+        if (handle) {
+            dlclose(handle);
+        }
+    }
+    svec_destroy(&names);
+
+    /* POSIX's way around C's lack of such a cast. */
+    info_get_func *function;
+    memcpy(&function, &symbol, sizeof function);
+    return function;
+}
+
+/* Plugins are loaded by rte_eal_init() alone, before the first caller: one
+ * look suffices. */
+static info_get_func *
+info_get(void)
+{
+    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+    static info_get_func *function;
+
+    if (ovsthread_once_start(&once)) {
+        function = find_info_get();
+        ovsthread_once_done(&once);
+    }
+    return function;
+}
+
+bool
+vhostpci_pmd_loaded(void)
+{
+    return info_get() != NULL;
+}
+
+int
+vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info)
+{
+    info_get_func *function = info_get();
+
+    memset(info, 0, sizeof *info);
+    if (!function || port_id < 0 || port_id > UINT16_MAX
+        || function(port_id, info)) {
+        return ENODEV;
+    }
+    /* The names may come from elsewhere: never run past their arrays. */
+    info->transport[sizeof info->transport - 1] = '\0';
+    info->peer_name[sizeof info->peer_name - 1] = '\0';
+    info->window[sizeof info->window - 1] = '\0';
+    info->broken_rule[sizeof info->broken_rule - 1] = '\0';
+    return 0;
+}
+
+/* Virtio 1.2: 5.1.3 (network device) and 6 (reserved feature bits), the names
+ * without their VIRTIO_F_, VIRTIO_NET_F_ or VIRTIO_RING_F_. */
+static const char *const feature_names[64] = {
+    [0] = "csum", [1] = "guest_csum", [2] = "ctrl_guest_offloads",
+    [3] = "mtu", [5] = "mac", [7] = "guest_tso4", [8] = "guest_tso6",
+    [9] = "guest_ecn", [10] = "guest_ufo", [11] = "host_tso4",
+    [12] = "host_tso6", [13] = "host_ecn", [14] = "host_ufo",
+    [15] = "mrg_rxbuf", [16] = "status", [17] = "ctrl_vq", [18] = "ctrl_rx",
+    [19] = "ctrl_vlan", [20] = "ctrl_rx_extra", [21] = "guest_announce",
+    [22] = "mq", [23] = "ctrl_mac_addr", [24] = "notify_on_empty",
+    [26] = "log_all", [27] = "any_layout", [28] = "indirect_desc",
+    [29] = "event_idx", [30] = "protocol_features", [32] = "version_1",
+    [33] = "access_platform", [34] = "ring_packed", [35] = "in_order",
+    [36] = "order_platform", [37] = "sr_iov", [38] = "notification_data",
+    [40] = "ring_reset", [54] = "guest_uso4", [55] = "guest_uso6",
+    [56] = "host_uso", [57] = "hash_report", [59] = "guest_hdrlen",
+    [60] = "rss", [61] = "rsc_ext", [62] = "standby", [63] = "speed_duplex",
+};
+
+void
+vhostpci_pmd_format_features(uint64_t features, struct ds *ds)
+{
+    const char *separator = "";
+
+    for (int bit = 0; bit < 64; bit++) {
+        if (features & (UINT64_C(1) << bit)) {
+            ds_put_cstr(ds, separator);
+            if (feature_names[bit]) {
+                ds_put_cstr(ds, feature_names[bit]);
+            } else {
+                ds_put_format(ds, "bit%d", bit);
+            }
+            separator = " ";
+        }
+    }
+}
+
+/* Capturing the log.
+ *
+ * The stream is put in front of the one that lib/dpdk.c opened once and
+ * stays: exchanging streams around each capture could take one away from
+ * under another thread that is writing to it. */
+static FILE *dpdk_stream;
+
+struct log_capture {
+    char *driver;               /* The last of the gravest that it said. */
+    int driver_level;           /* RTE_LOG_*: lower is graver. */
+    char *other;                /* The first error of any other part. */
+};
+
+/* What this thread captures into; NULL: it does not. */
+DEFINE_STATIC_PER_THREAD_DATA(struct log_capture *, capture, NULL);
+
+static char *
+copy_line(const char *buf, size_t size)
+{
+    const char *end = memchr(buf, '\n', size);
+
+    return xmemdup0(buf, end ? end - buf : size);
+}
+
+static void
+capture_message(struct log_capture *c, const char *buf, size_t size)
+{
+    size_t prefix_len = strlen(DRIVER_LOG_PREFIX);
+    int level = rte_log_cur_msg_loglevel();
+
+    if (size > prefix_len && !memcmp(buf, DRIVER_LOG_PREFIX, prefix_len)) {
+        if (!c->driver || level <= c->driver_level) {
+            free(c->driver);
+            c->driver = copy_line(buf + prefix_len, size - prefix_len);
+            c->driver_level = level;
+        }
+    } else if (!c->other && level <= RTE_LOG_ERR) {
+        c->other = copy_line(buf, size);
+    }
+}
+
+/* The stream is unbuffered: one call is one message. */
+static ssize_t
+tee_write(void *cookie OVS_UNUSED, const char *buf, size_t size)
+{
+    struct log_capture *c = *capture_get();
+
+    if (c) {
+        capture_message(c, buf, size);
+    }
+    /* rte_log_cur_msg_loglevel(), which lib/dpdk.c's writer uses, is per
+     * thread and still right. */
+    fwrite(buf, 1, size, dpdk_stream);
+    return size;
+}
+
+void
+vhostpci_log_capture_init(void)
+{
+    static const cookie_io_functions_t functions = { .write = tee_write };
+    FILE *tee = fopencookie(NULL, "w", functions);
+
+    if (!tee) {
+        VLOG_WARN("cannot follow DPDK's log: %s", ovs_strerror(errno));
+        return;
+    }
+    setbuf(tee, NULL);
+    dpdk_stream = rte_log_get_stream();
+    rte_openlog_stream(tee);
+}
+
+void
+vhostpci_log_capture_start(void)
+{
+    struct log_capture **c = capture_get();
+
+    ovs_assert(!*c);
+    *c = xzalloc(sizeof **c);
+}
+
+/* The driver gives up after its gravest word: the last such is the cause.  If
+ * it was silent, it was not asked, and the first error that DPDK reported is
+ * the cause, the rest are consequences. */
+char *
+vhostpci_log_capture_stop(void)
+{
+    struct log_capture **c = capture_get();
+    char *cause = (*c)->driver;
+
+    if (cause) {
+        free((*c)->other);
+    } else {
+        cause = (*c)->other;
+    }
+    free(*c);
+    *c = NULL;
+    return cause;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The net_vhostpci driver as ovs-vswitchd sees it: a plugin that EAL loaded.
+ *
+ * OVS does not link with the driver, and EAL loads plugins without
+ * RTLD_GLOBAL, so dlsym(RTLD_DEFAULT) does not find the driver's public
+ * function.  It is looked up in the loaded objects one by one instead: that
+ * works whatever the plugin's file name, and for a static build too. */
+
+#ifndef NETDEV_VHOSTPCI_PMD_H
+#define NETDEV_VHOSTPCI_PMD_H 1
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rte_pmd_vhostpci.h"
+
+/* Whether the driver is there, so that probing a device makes sense. */
+bool vhostpci_pmd_loaded(void);
+
+/* Fills '*info' for DPDK port 'port_id'.  Padding is zeroed, so that two
+ * snapshots may be compared by memcmp().  Returns 0; ENODEV: no such port, or
+ * one of another driver. */
+int vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info);
+
+/* Adds names of virtio feature bits, separated by spaces. */
+struct ds;
+void vhostpci_pmd_format_features(uint64_t features, struct ds *);
+
+/* The driver says why it refuses a device only in DPDK's log.  Between start
+ * and stop what DPDK logs on this thread is collected, besides going to the
+ * log as ever.
+ *
+ * vhostpci_log_capture_stop() returns the line that tells the cause, or NULL
+ * if none does.  The caller frees it. */
+void vhostpci_log_capture_init(void);
+void vhostpci_log_capture_start(void);
+char *vhostpci_log_capture_stop(void);
+
+#endif /* netdev-vhostpci-pmd.h */

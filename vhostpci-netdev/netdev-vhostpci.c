@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* See netdev-vhostpci.h.
+ *
+ * Threads: callbacks of the class run where lib/netdev-provider.h says: all
+ * that use the table of ports in the main thread, but construct() and
+ * dealloc(), which may run in any that drops the last reference.  event()
+ * runs in EAL's interrupt thread, possibly under locks of the driver. */
+
+#include <config.h>
+#include "netdev-vhostpci.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_ethdev.h>
+
+#include "hash.h"
+#include "if-notifier.h"
+#include "netdev-dpdk.h"
+#include "netdev-provider.h"
+#include "netdev-vhostpci-find.h"
+#include "netdev-vhostpci-pmd.h"
+#include "netdev-vhostpci-show.h"
+#include "netdev-vhostpci-sysfs.h"
+#include "openvswitch/hmap.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/shash.h"
+#include "openvswitch/vlog.h"
+#include "ovs-atomic.h"
+#include "ovs-thread.h"
+#include "seq.h"
+#include "smap.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(netdev_vhostpci);
+
+/* Things that raise no event are looked at this often. */
+#define LOOK_INTERVAL_MS 1000
+
+/* What the class adds to a netdev.  struct netdev_dpdk is private to the base
+ * class, so this stands beside it. */
+struct vhostpci_port {
+    struct hmap_node node;      /* In 'ports', by netdev. */
+    const struct netdev *netdev;
+
+    /* All else belongs to the main thread. */
+    struct vhostpci_target target; /* What 'devargs' was found for. */
+    char *devargs;              /* The base class's; NULL: not attached. */
+    bool removed;               /* The device went away under it. */
+    struct rte_pmd_vhostpci_info info; /* When last looked at. */
+};
+
+static struct ovs_mutex ports_mutex = OVS_MUTEX_INITIALIZER;
+static struct hmap ports OVS_GUARDED_BY(ports_mutex)
+    = HMAP_INITIALIZER(&ports);
+
+static const struct netdev_class *base;
+static struct netdev_class vhostpci_class;
+
+/* Events: event() tells run(). */
+static struct seq *event_seq;
+static uint64_t last_event_seq;
+static atomic_bool removed[RTE_MAX_ETHPORTS];
+
+/* A port lacks its device.  When the devices of this machine change, vswitchd
+ * is asked to try again. */
+static bool retry_wanted;
+static uint32_t retry_fingerprint;
+static long long int next_look;
+
+/* The entry lives as long as the netdev, to which the caller has a
+ * reference. */
+static struct vhostpci_port *
+port_find(const struct netdev *netdev)
+{
+    struct vhostpci_port *port;
+
+    ovs_mutex_lock(&ports_mutex);
+    HMAP_FOR_EACH_WITH_HASH (port, node, hash_pointer(netdev, 0), &ports) {
+        if (port->netdev == netdev) {
+            break;
+        }
+    }
+    ovs_mutex_unlock(&ports_mutex);
+    return port;
+}
+
+static bool
+have_ports(void)
+{
+    bool have;
+
+    ovs_mutex_lock(&ports_mutex);
+    have = !hmap_is_empty(&ports);
+    ovs_mutex_unlock(&ports_mutex);
+    return have;
+}
+
+static int
+netdev_vhostpci_construct(struct netdev *netdev)
+{
+    struct vhostpci_port *port;
+    int error = base->construct(netdev);
+
+    if (error) {
+        return error;
+    }
+    port = xzalloc(sizeof *port);
+    port->netdev = netdev;
+    ovs_mutex_lock(&ports_mutex);
+    hmap_insert(&ports, &port->node, hash_pointer(netdev, 0));
+    ovs_mutex_unlock(&ports_mutex);
+    return 0;
+}
+
+/* Not destruct(): the base class knows its own by that function. */
+static void
+netdev_vhostpci_dealloc(struct netdev *netdev)
+{
+    struct vhostpci_port *port = port_find(netdev);
+
+    /* None if construct() failed. */
+    if (port) {
+        ovs_mutex_lock(&ports_mutex);
+        hmap_remove(&ports, &port->node);
+        ovs_mutex_unlock(&ports_mutex);
+        vhostpci_target_destroy(&port->target);
+        free(port->devargs);
+        free(port);
+    }
+    base->dealloc(netdev);
+}
+
+/* Attaches 'port' and keeps 'target', or arranges for another try. */
+static int
+port_attach(struct vhostpci_port *port, struct netdev *netdev,
+            const struct smap *args, struct vhostpci_target *target,
+            char **errp)
+{
+    /* Before looking, so that no change falls between. */
+    uint32_t fingerprint = vhostpci_sysfs_fingerprint();
+    int error = vhostpci_target_attach(base, netdev, args, target,
+                                       &port->devargs, errp);
+
+    if (error) {
+        retry_wanted = true;
+        retry_fingerprint = fingerprint;
+        return error;
+    }
+    vhostpci_target_destroy(&port->target);
+    port->target = *target;
+    target->devargs = target->peer = NULL;
+    return 0;
+}
+
+static int
+netdev_vhostpci_set_config(struct netdev *netdev, const struct smap *args,
+                           char **errp)
+{
+    struct vhostpci_port *port = port_find(netdev);
+    struct vhostpci_target target;
+    int error = vhostpci_target_parse(netdev, args, &target, errp);
+
+    if (error) {
+        return error;
+    }
+    if (!port->devargs) {
+        error = port_attach(port, netdev, args, &target, errp);
+    } else if (!vhostpci_target_equals(&port->target, &target)) {
+        /* Another device: the caller deletes this netdev and makes a new
+         * one, as for the base class. */
+        error = EAGAIN;
+    } else if (port->removed) {
+        VLOG_WARN_BUF(errp, "%s: device %s was removed",
+                      netdev_get_name(netdev), port->devargs);
+        error = ENODEV;
+    } else {
+        error = vhostpci_base_set_config(base, netdev, args, port->devargs,
+                                         errp);
+    }
+    vhostpci_target_destroy(&target);
+    return error;
+}
+
+static int
+netdev_vhostpci_get_status(const struct netdev *netdev_, struct smap *status)
+{
+    struct netdev *netdev = CONST_CAST(struct netdev *, netdev_);
+    struct rte_pmd_vhostpci_info info;
+    int error = base->get_status(netdev, status);
+
+    if (!error && !vhostpci_pmd_info(netdev_dpdk_get_port_id(netdev), &info)) {
+        vhostpci_show_status(&info, status);
+    }
+    return error;
+}
+
+/* Events. */
+
+static int
+event(uint16_t port_id, enum rte_eth_event_type type, void *aux OVS_UNUSED,
+      void *ret_param OVS_UNUSED)
+{
+    if (type == RTE_ETH_EVENT_INTR_RMV && port_id < RTE_MAX_ETHPORTS) {
+        atomic_store(&removed[port_id], true);
+    }
+    seq_change(event_seq);
+    return 0;
+}
+
+/* Brings what OVS knows of 'netdev' up to date. */
+static void
+port_look(struct netdev *netdev)
+{
+    struct vhostpci_port *port = port_find(netdev);
+    int port_id = netdev_dpdk_get_port_id(netdev);
+    struct rte_pmd_vhostpci_info info;
+    bool gone = false;
+
+    if (!port->devargs || port_id < 0 || port_id >= RTE_MAX_ETHPORTS) {
+        return;
+    }
+    atomic_read(&removed[port_id], &gone);
+    if (gone && !port->removed) {
+        VLOG_WARN("%s: device %s was removed", netdev_get_name(netdev),
+                  port->devargs);
+        port->removed = true;
+        if_notifier_manual_report();
+    }
+
+    vhostpci_pmd_info(port_id, &info);
+    if (memcmp(&info, &port->info, sizeof info)) {
+        port->info = info;
+        /* The base class notices a change of the link when asked for it. */
+        netdev_get_carrier(netdev);
+        netdev_change_seq_changed(netdev);
+    }
+}
+
+static void
+look_at_ports(const struct netdev_class *class)
+{
+    struct shash devices = SHASH_INITIALIZER(&devices);
+    struct shash_node *node;
+
+    netdev_get_devices(class, &devices);
+    SHASH_FOR_EACH (node, &devices) {
+        port_look(node->data);
+        netdev_close(node->data);
+    }
+    shash_destroy(&devices);
+
+    /* DPDK reuses port numbers. */
+    for (size_t i = 0; i < RTE_MAX_ETHPORTS; i++) {
+        atomic_store_relaxed(&removed[i], false);
+    }
+}
+
+/* A device came, went, or was bound to another driver: whoever lacks one may
+ * find it now. */
+static void
+look_for_devices(void)
+{
+    if (retry_wanted && vhostpci_sysfs_fingerprint() != retry_fingerprint) {
+        VLOG_INFO("vhost-pci devices changed: trying again");
+        retry_wanted = false;
+        if_notifier_manual_report();
+    }
+}
+
+static void
+netdev_vhostpci_run(const struct netdev_class *class)
+{
+    uint64_t seq = seq_read(event_seq);
+    bool look = time_msec() >= next_look;
+
+    if (seq != last_event_seq || (look && have_ports())) {
+        last_event_seq = seq;
+        look_at_ports(class);
+    }
+    if (look) {
+        next_look = time_msec() + LOOK_INTERVAL_MS;
+        look_for_devices();
+    }
+}
+
+static void
+netdev_vhostpci_wait(const struct netdev_class *class OVS_UNUSED)
+{
+    seq_wait(event_seq, last_event_seq);
+    if (retry_wanted || have_ports()) {
+        poll_timer_wait_until(next_look);
+    }
+}
+
+static void
+register_event(enum rte_eth_event_type type)
+{
+    int error = rte_eth_dev_callback_register(RTE_ETH_ALL, type, event, NULL);
+
+    if (error) {
+        VLOG_ERR("cannot follow Ethernet device events: %s",
+                 rte_strerror(-error));
+    }
+}
+
+void
+netdev_vhostpci_register(void)
+{
+    base = netdev_dpdk_get_class();
+    vhostpci_class = *base;
+    vhostpci_class.type = "vhostpci";
+    vhostpci_class.run = netdev_vhostpci_run;
+    vhostpci_class.wait = netdev_vhostpci_wait;
+    vhostpci_class.construct = netdev_vhostpci_construct;
+    vhostpci_class.dealloc = netdev_vhostpci_dealloc;
+    vhostpci_class.set_config = netdev_vhostpci_set_config;
+    vhostpci_class.get_status = netdev_vhostpci_get_status;
+
+    event_seq = seq_create();
+    last_event_seq = seq_read(event_seq);
+    vhostpci_log_capture_init();
+    register_event(RTE_ETH_EVENT_INTR_LSC);
+    register_event(RTE_ETH_EVENT_INTR_RMV);
+    if (!netdev_register_provider(&vhostpci_class)) {
+        vhostpci_show_register(&vhostpci_class);
+    }
+}

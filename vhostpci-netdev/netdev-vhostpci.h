@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The "vhostpci" class of network devices: ports whose other end is the
+ * virtio-net device of another VM, reached through a vhost-pci device (or a
+ * vhost-user socket) by DPDK's net_vhostpci driver.
+ *
+ * The class is a copy of the "dpdk" class with a few callbacks replaced: the
+ * datapath is the base class's, untouched.  What is added:
+ *
+ *     netdev-vhostpci.c        the class: options, life cycle, events, status
+ *     netdev-vhostpci-find.c   which device serves a port; what is wrong
+ *     netdev-vhostpci-sysfs.c  PCI devices as the kernel shows them
+ *     netdev-vhostpci-pmd.c    the driver, a plugin that EAL has loaded
+ *     netdev-vhostpci-show.c   ovs-appctl vhostpci/show
+ */
+
+#ifndef NETDEV_VHOSTPCI_H
+#define NETDEV_VHOSTPCI_H 1
+
+/* Registers the class.  Call once, after DPDK has been initialized and its
+ * classes have been registered. */
+void netdev_vhostpci_register(void);
+
+#endif /* netdev-vhostpci.h */
