@@ -62,7 +62,7 @@ guest-pmd/librte_net_vhostpci.so.23 guest-pmd/librte_net_vhostpci.so: \
 CLEANFILES += guest-pmd/librte_net_vhostpci.so.23 guest-pmd/librte_net_vhostpci.so
 
 if HAVE_PMD
-install-exec-hook:
+install-data-hook:
 	cd '$(DESTDIR)$(pmddir)' && ln -sf $(pmd_name).23.0 $(pmd_name).23 && \
 	  ln -sf $(pmd_name).23 $(pmd_name)
 uninstall-hook:
