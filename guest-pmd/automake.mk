@@ -6,7 +6,34 @@
 pmd_name = librte_net_vhostpci.so
 pmd_file = guest-pmd/$(pmd_name).23.0
 
-guest_pmd_sources =
+guest_pmd_sources = $(protocol_sources) \
+	guest-pmd/rte_pmd_vhostpci.h \
+	guest-pmd/vhostpci.h \
+	guest-pmd/vhostpci_chain.c \
+	guest-pmd/vhostpci_chain.h \
+	guest-pmd/vhostpci_dev.h \
+	guest-pmd/vhostpci_ethdev.c \
+	guest-pmd/vhostpci_info.c \
+	guest-pmd/vhostpci_mem.c \
+	guest-pmd/vhostpci_mem.h \
+	guest-pmd/vhostpci_pci.c \
+	guest-pmd/vhostpci_pci.h \
+	guest-pmd/vhostpci_pci_ctrlq.c \
+	guest-pmd/vhostpci_pci_ctrlq.h \
+	guest-pmd/vhostpci_pci_state.c \
+	guest-pmd/vhostpci_pci_virtio.c \
+	guest-pmd/vhostpci_peer.c \
+	guest-pmd/vhostpci_ring.c \
+	guest-pmd/vhostpci_ring.h \
+	guest-pmd/vhostpci_rxtx.c \
+	guest-pmd/vhostpci_socket.c \
+	guest-pmd/vhostpci_socket.h \
+	guest-pmd/vhostpci_socket_io.c \
+	guest-pmd/vhostpci_socket_vdev.c \
+	guest-pmd/vhostpci_split.c \
+	guest-pmd/vhostpci_stats.c \
+	guest-pmd/vhostpci_window.c \
+	guest-pmd/vhostpci_window.h
 
 if HAVE_PMD
 pmd_PROGRAMS += guest-pmd/librte_net_vhostpci.so.23.0
@@ -15,13 +42,16 @@ endif
 
 guest_pmd_librte_net_vhostpci_so_23_0_SOURCES = $(guest_pmd_sources)
 guest_pmd_librte_net_vhostpci_so_23_0_CPPFLAGS = $(AM_CPPFLAGS) \
-	-I$(srcdir)/guest-pmd
+	-I$(srcdir)/guest-pmd -D_GNU_SOURCE
 guest_pmd_librte_net_vhostpci_so_23_0_CFLAGS = $(AM_CFLAGS) \
-	$(DPDK_DRIVER_CFLAGS) -fPIC -fvisibility=hidden -fno-strict-aliasing
+	$(DPDK_DRIVER_CFLAGS) -fPIC -fno-strict-aliasing
 # Only the registration constructors and the public calls leave the object;
 # symbols resolve against the DPDK libraries named here, or not at all.
 guest_pmd_librte_net_vhostpci_so_23_0_LDFLAGS = -shared \
-	-Wl,-soname,$(pmd_name).23 -Wl,-z,defs -Wl,-z,now
+	-Wl,-soname,$(pmd_name).23 -Wl,-z,defs -Wl,-z,now \
+	-Wl,--version-script=$(srcdir)/guest-pmd/version.map
+guest_pmd_librte_net_vhostpci_so_23_0_DEPENDENCIES = guest-pmd/version.map
+EXTRA_DIST += guest-pmd/version.map
 guest_pmd_librte_net_vhostpci_so_23_0_LDADD = $(DPDK_LIBS) -lrte_bus_pci \
 	-lrte_bus_vdev
 
@@ -32,7 +62,7 @@ guest-pmd/librte_net_vhostpci.so.23 guest-pmd/librte_net_vhostpci.so: \
 CLEANFILES += guest-pmd/librte_net_vhostpci.so.23 guest-pmd/librte_net_vhostpci.so
 
 if HAVE_PMD
-install-exec-hook:
+install-data-hook:
 	cd '$(DESTDIR)$(pmddir)' && ln -sf $(pmd_name).23.0 $(pmd_name).23 && \
 	  ln -sf $(pmd_name).23 $(pmd_name)
 uninstall-hook:

@@ -151,6 +151,9 @@ size_t vhostpci_dev_size(void);
 struct vhostpci_dev *
 vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 		       const struct vhostpci_transport *transport);
+/* For a probe that fails after vhostpci_ethdev_create(): undo it. The caller
+ * releases the port and what is its own; ops->close() is not called. */
+void vhostpci_ethdev_abandon(struct vhostpci_dev *dev);
 /* For bus remove callbacks: stop, close and release the port. Does nothing
  * for a port that the application has closed already. 0 or -errno. */
 int vhostpci_ethdev_destroy(struct rte_eth_dev *eth_dev);

@@ -44,7 +44,8 @@ vhostpci_supported_features(void)
 		1ULL << VIRTIO_NET_F_CTRL_VLAN |
 		1ULL << VIRTIO_NET_F_CTRL_RX_EXTRA |
 		1ULL << VIRTIO_NET_F_CTRL_MAC_ADDR |
-		1ULL << 30; /* VHOST_USER_F_PROTOCOL_FEATURES */
+		/* VHOST_USER_F_PROTOCOL_FEATURES: the transport's own. */
+		1ULL << 30;
 }
 
 static int
@@ -87,14 +88,23 @@ set_flag(struct vhostpci_dev *dev, bool *flag, bool value)
 	return rc;
 }
 
+/* Queues start and stop with the port. */
+static void
+set_queue_states(struct rte_eth_dev_data *data, uint8_t state)
+{
+	memset(data->rx_queue_state, state, data->nb_rx_queues);
+	memset(data->tx_queue_state, state, data->nb_tx_queues);
+}
+
 static int
 dev_start(struct rte_eth_dev *eth_dev)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	int rc = dev->removed ? -EIO : set_flag(dev, &dev->started, true);
 
-	if (dev->removed)
-		return -EIO;
-	return set_flag(dev, &dev->started, true);
+	if (rc == 0)
+		set_queue_states(eth_dev->data, RTE_ETH_QUEUE_STATE_STARTED);
+	return rc;
 }
 
 static int
@@ -103,6 +113,7 @@ dev_stop(struct rte_eth_dev *eth_dev)
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
 
 	eth_dev->data->dev_started = 0;
+	set_queue_states(eth_dev->data, RTE_ETH_QUEUE_STATE_STOPPED);
 	return set_flag(dev, &dev->started, false);
 }
 
@@ -340,10 +351,11 @@ dev_close(struct rte_eth_dev *eth_dev)
 	if (rc != 0)
 		return rc;
 	dev->closed = true;
-	dev->transport.ops->close(dev);
-	/* After the transport: adopting may break rings. */
+	/* Before the transport: no ops->broken() comes after its close. */
 	rte_intr_callback_unregister_sync(dev->broken_intr,
 					  vhostpci_handle_broken, dev);
+	dev->transport.ops->close(dev);
+	/* After it: until then adopting may signal a broken ring. */
 	free_broken_intr(dev);
 	release_queues(eth_dev);
 	pthread_mutex_destroy(&dev->lock);
@@ -515,6 +527,15 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 		RTE_ETH_DEV_INTR_RMV;
 	vhostpci_update_link(dev);
 	return dev;
+}
+
+void
+vhostpci_ethdev_abandon(struct vhostpci_dev *dev)
+{
+	rte_intr_callback_unregister_sync(dev->broken_intr,
+					  vhostpci_handle_broken, dev);
+	free_broken_intr(dev);
+	pthread_mutex_destroy(&dev->lock);
 }
 
 int

@@ -330,7 +330,8 @@ apply(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	if (moved &&
 	    vhostpci_mem_set(&dev->mem, peer->regions, peer->n_regions) != 0)
 		rule = VHOSTPCI_RULE_REGIONS;
-	if (peer->features & ~dev->transport.offered_features)
+	/* VHOST_USER_F_PROTOCOL_FEATURES is the transport's own. */
+	if (peer->features & ~dev->transport.offered_features & ~(1ULL << 30))
 		rule = VHOSTPCI_RULE_FEATURES;
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
 		adopt_ring(dev, peer, i, rule, moved);
@@ -375,7 +376,8 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	dev->unsettled = false;
 	dev->total.adoptions++;
 	resume_queues(dev, set);
-	link_changed = vhostpci_update_link(dev);
+	/* A port being closed has nobody left to tell. */
+	link_changed = vhostpci_update_link(dev) && !dev->closed;
 	pthread_mutex_unlock(&dev->lock);
 
 	if (link_changed)

@@ -71,6 +71,13 @@ used_put(struct vhostpci_ring *ring, uint32_t id, uint32_t len)
 	elem->len = len;
 }
 
+static __rte_always_inline uint16_t
+batch_size(uint16_t n, uint16_t pending)
+{
+	n = RTE_MIN(n, pending);
+	return RTE_MIN(n, BATCH);
+}
+
 /* What was found out about a packet before its data is touched. */
 struct slot {
 	uint8_t *addr;		/* NULL: not on the shortest path */
@@ -265,7 +272,7 @@ split_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 
 	if (pending == 0)
 		return 0;
-	n = RTE_MIN(RTE_MIN(n, pending), BATCH);
+	n = batch_size(n, pending);
 	if (unlikely(rte_pktmbuf_alloc_bulk(mp, pkts, n) != 0)) {
 		ring->count.no_mbuf++;
 		return 0;
@@ -485,7 +492,7 @@ push_batch(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 	uint16_t good, i;
 	int rc = 0;
 
-	n = RTE_MIN(RTE_MIN(n, pending), BATCH);
+	n = batch_size(n, pending);
 	good = examine_batch(ring, slots, n, VRING_DESC_F_WRITE);
 	*aligned = true;
 	for (i = 0; i < good && *aligned; i++) {

@@ -153,6 +153,12 @@ port_attach(struct vhostpci_port *port, struct netdev *netdev,
     vhostpci_target_destroy(&port->target);
     port->target = *target;
     target->devargs = target->peer = NULL;
+
+    /* DPDK reuses port numbers: what was said of the last owner is void. */
+    int port_id = netdev_dpdk_get_port_id(netdev);
+    if (port_id >= 0 && port_id < RTE_MAX_ETHPORTS) {
+        atomic_store(&removed[port_id], false);
+    }
     return 0;
 }
 
@@ -252,11 +258,6 @@ look_at_ports(const struct netdev_class *class)
         netdev_close(node->data);
     }
     shash_destroy(&devices);
-
-    /* DPDK reuses port numbers. */
-    for (size_t i = 0; i < RTE_MAX_ETHPORTS; i++) {
-        atomic_store_relaxed(&removed[i], false);
-    }
 }
 
 /* A device came, went, or was bound to another driver: whoever lacks one may

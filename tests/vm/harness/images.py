@@ -94,13 +94,12 @@ class Images:
         subprocess.run([programs["ovsdb-tool"], "create", database,
                         programs["vswitch.ovsschema"]], check=True)
         archive.file("etc/openvswitch/conf.db", database, 0o644)
-        # glibc loads it by itself when a thread is cancelled, as EAL does on
-        # the way out.
-        archive.library(config.libgcc())
         target = str(config.dpdk_plugin_dir()).lstrip("/")
         for stem in [*DPDK_PLUGINS, *extra_plugins]:
-            archive.links_and_file(config.dpdk_plugin_dir(), stem, target)
+            archive.plugin(config.dpdk_plugin_dir(), stem, target)
+        # pthread_cancel, which EAL uses when it ends, loads this by name.
+        archive.library(config.shared_library("libgcc_s.so.1"))
         if with_plugin:
-            archive.links_and_file(config.plugin().parent,
-                                   "librte_net_vhostpci", target)
+            archive.plugin(config.plugin().parent, "librte_net_vhostpci",
+                           target)
         return SWITCH_MODULES

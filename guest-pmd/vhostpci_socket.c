@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The socket transport: from the vhost-user core to the rings. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/statfs.h>
+
+#include "vhostpci_socket.h"
+
+/* The unit in which @fd can be mapped; 0: error, errno set. */
+static uint64_t
+map_unit(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) != 0)
+		return 0;
+	return fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize :
+		(uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static int
+map(void *opaque, struct vu_region *r, int fd)
+{
+	struct vhostpci_socket *s = opaque;
+	uint64_t unit = map_unit(fd), offset, len;
+	uint8_t *base;
+
+	if (unit == 0)
+		goto fail;
+	/* The core checked that neither sum wraps. */
+	offset = RTE_ALIGN_FLOOR(r->fd_offset, unit);
+	len = RTE_ALIGN_CEIL(r->fd_offset - offset + r->size, unit);
+	base = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+	if (base == MAP_FAILED)
+		goto fail;
+	/* A core dump of this process is no place for the peer's data. */
+	madvise(base, len, MADV_DONTDUMP);
+	r->addr = base + (r->fd_offset - offset);
+	/* Both for unmap(): len is a multiple of unit >= 4096. */
+	r->cookie = len | (uint64_t)__builtin_ctzll(unit);
+	return 0;
+fail:
+	vu_core_set_error(&s->core, "cannot map a region: %s", strerror(errno));
+	return -errno;
+}
+
+static void
+unmap(void *opaque, struct vu_region *r)
+{
+	uint64_t unit = 1ULL << (r->cookie & 63);
+	uint8_t *base = (uint8_t *)((uintptr_t)r->addr & ~(unit - 1));
+
+	RTE_SET_USED(opaque);
+	munmap(base, r->cookie & ~63ULL);
+}
+
+/*
+ * Give ring @i's slot the eventfd @fd, or keep the old one if there is none:
+ * the ring's call flag is off then, and a burst that began before may still
+ * write to it.
+ */
+static void
+set_call_fd(struct vhostpci_socket *s, unsigned int i, int fd)
+{
+	int slot = s->call_fds[i];
+
+	if (fd < 0)
+		return;
+	/* A call must not block when the counter is full; the flag is shared
+	 * with the front-end, which does not write to it. */
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (slot >= 0) {
+		dup3(fd, slot, O_CLOEXEC);
+		return;
+	}
+	slot = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	/* release: pairs with the acquire in call(). */
+	__atomic_store_n(&s->call_fds[i], slot, __ATOMIC_RELEASE);
+}
+
+/* No ring runs any more. */
+static void
+drop_call_fds(struct vhostpci_socket *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		if (s->call_fds[i] >= 0)
+			close(s->call_fds[i]);
+		s->call_fds[i] = -1;
+	}
+}
+
+static void
+fill_rings(struct vhostpci_socket *s)
+{
+	struct vhostpci_peer *peer = &s->peer;
+	unsigned int i;
+
+	peer->n_rings = s->core.n_rings;
+	for (i = 0; i < peer->n_rings; i++) {
+		const struct vu_ring *r = &s->core.rings[i];
+
+		set_call_fd(s, i, r->call_fd);
+		peer->rings[i] = (struct vhostpci_vring_desc) {
+			.desc = r->desc, .avail = r->avail, .used = r->used,
+			.base = r->base, .epoch = r->epoch, .num = r->num,
+			.run = r->run,
+			.call = r->call_fd >= 0 && s->call_fds[i] >= 0,
+		};
+	}
+}
+
+int
+vhostpci_socket_adopt(struct vhostpci_socket *s)
+{
+	struct vhostpci_peer *peer = &s->peer;
+	const struct vu_core *core = &s->core;
+	unsigned int i;
+	int rc;
+
+	peer->connected = core->connected;
+	peer->features = core->features;
+	peer->mtu = core->mtu;
+	peer->rarp_count = core->rarp_count;
+	memcpy(peer->rarp_mac.addr_bytes, core->rarp_mac, RTE_ETHER_ADDR_LEN);
+	peer->n_regions = core->n_regions;
+	for (i = 0; i < core->n_regions; i++) {
+		peer->regions[i] = (struct vhostpci_region) {
+			.gpa = core->regions[i].gpa,
+			.size = core->regions[i].size,
+			.addr = core->regions[i].addr,
+		};
+	}
+	fill_rings(s);
+	rc = vhostpci_peer_adopt(s->dev, peer);
+	s->waiting = rc == -ETIMEDOUT;
+	if (s->waiting)
+		return VU_WAIT;
+	if (rc == 0 && !core->connected)
+		drop_call_fds(s);
+	return rc;
+}
+
+static int
+update(void *opaque, uint32_t changed)
+{
+	RTE_SET_USED(changed);
+	return vhostpci_socket_adopt(opaque);
+}
+
+static uint32_t
+ring_base(void *opaque, unsigned int i)
+{
+	const struct vhostpci_socket *s = opaque;
+	const struct vu_ring *r = &s->core.rings[i];
+	uint64_t progress = __atomic_load_n(&s->progress[i], __ATOMIC_RELAXED);
+
+	return progress >> 32 == r->epoch ? (uint32_t)progress : r->base;
+}
+
+/* Replies are small and asked for one at a time: a front-end that does not
+ * read them is broken. */
+static int
+send_reply(void *opaque, const void *buf, size_t len)
+{
+	struct vhostpci_socket *s = opaque;
+	ssize_t n = send(s->conn_fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EAGAIN;
+}
+
+const struct vu_ops vhostpci_socket_core_ops = {
+	.map = map,
+	.unmap = unmap,
+	.update = update,
+	.ring_base = ring_base,
+	.send = send_reply,
+};
+
+static void
+call(struct vhostpci_dev *dev, unsigned int i)
+{
+	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
+	int fd = __atomic_load_n(&s->call_fds[i], __ATOMIC_ACQUIRE);
+	uint64_t one = 1;
+
+	/* A full counter has woken the peer already. */
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static void
+broken(struct vhostpci_dev *dev, unsigned int i, const char *rule)
+{
+	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
+
+	RTE_SET_USED(rule); /* logged by the rings */
+	__atomic_fetch_or(&s->broken, 1ULL << i, __ATOMIC_RELAXED);
+	vhostpci_socket_wake(s);
+}
+
+static void
+transport_close(struct vhostpci_dev *dev)
+{
+	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
+
+	vhostpci_socket_stop(s);
+	drop_call_fds(s);
+	free(s);
+}
+
+const struct vhostpci_transport_ops vhostpci_socket_ops = {
+	.name = "socket",
+	.call = call,
+	.broken = broken,
+	.close = transport_close,
+};

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The socket transport: this process is a vhost-user back-end, with the
+ * peer's memory mapped straight from the fds that the front-end passes.
+ *
+ * vhostpci_socket.c turns what protocol/'s core says into struct
+ * vhostpci_peer; vhostpci_socket_io.c is the thread that feeds the core from
+ * the socket; vhostpci_socket_vdev.c is the driver on the vdev bus.
+ */
+
+#ifndef VHOSTPCI_SOCKET_H
+#define VHOSTPCI_SOCKET_H
+
+#include <pthread.h>
+#include <sys/un.h>
+
+#include "vhost_user.h"
+#include "vhostpci.h"
+
+struct vhostpci_socket {
+	/* Constant once the thread runs. */
+	struct vhostpci_dev *dev;
+	struct sockaddr_un addr;
+	bool client;		/* connect to the front-end, not listen */
+	bool sealed;		/* take only memory that cannot shrink */
+	uint16_t queues;
+	char peer_name[VHOSTPCI_NAME_LEN];
+
+	pthread_t thread;
+	int wake_fd;		/* eventfd: look at stop and broken */
+	bool stop;		/* ethdev: w, thread: r */
+	uint64_t broken;	/* EAL interrupt thread: sets bits, thread: rw */
+
+	/* thread: rw */
+	struct vu_core core;
+	struct vhostpci_peer peer;
+	int listen_fd, conn_fd;	/* -1: none */
+	bool waiting;		/* vhostpci_peer_adopt() is to be repeated */
+	bool complained;	/* about the same connect error */
+
+	/* Duplicates of the peer's call eventfds, -1: none. thread: w;
+	 * datapath: r. Replaced by dup3(), so that the datapath never writes
+	 * to a closed or another fd; closed while its ring does not run. */
+	int call_fds[VHOSTPCI_MAX_RINGS];
+	/* See struct vhostpci_transport. */
+	uint64_t progress[VHOSTPCI_MAX_RINGS];
+};
+
+/* vhostpci_socket.c */
+extern const struct vu_ops vhostpci_socket_core_ops;
+extern const struct vhostpci_transport_ops vhostpci_socket_ops;
+/* thread: adopt what the core shows now: 0, VU_WAIT or -errno. */
+int vhostpci_socket_adopt(struct vhostpci_socket *s);
+
+/* vhostpci_socket_io.c */
+/* Open the socket (server) and start the thread. 0 or -errno. */
+int vhostpci_socket_start(struct vhostpci_socket *s);
+/* End the connection and the thread, unmap everything. */
+void vhostpci_socket_stop(struct vhostpci_socket *s);
+void vhostpci_socket_wake(struct vhostpci_socket *s);
+
+#endif

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The socket transport's thread: connects or accepts, one front-end at a
+ * time, and feeds the vhost-user core. It waits in poll() only, and for no
+ * party longer than it takes that party to be disconnected.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+
+#include "vhostpci_socket.h"
+
+#define RECONNECT_MS	200	/* between attempts of a client */
+#define REPEAT_MS	5	/* between attempts to adopt */
+#define CLOSE_MS	1000	/* for the last bursts to end */
+
+void
+vhostpci_socket_wake(struct vhostpci_socket *s)
+{
+	uint64_t one = 1;
+
+	if (write(s->wake_fd, &one, sizeof(one)) < 0)
+		return; /* full: awake */
+}
+
+static int
+new_socket(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Is nobody listening at the path? */
+static bool
+is_stale(const struct sockaddr_un *addr)
+{
+	int fd = new_socket();
+	bool stale;
+
+	if (fd < 0)
+		return false;
+	stale = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 &&
+		errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+static int
+open_server(struct vhostpci_socket *s)
+{
+	const struct sockaddr *addr = (const struct sockaddr *)&s->addr;
+	int fd = new_socket(), rc;
+
+	if (fd < 0)
+		return fd;
+	rc = bind(fd, addr, sizeof(s->addr));
+	if (rc < 0 && errno == EADDRINUSE && is_stale(&s->addr)) {
+		unlink(s->addr.sun_path);
+		rc = bind(fd, addr, sizeof(s->addr));
+	}
+	if (rc < 0 || listen(fd, 1) < 0) {
+		rc = -errno;
+		VHOSTPCI_LOG(ERR, "%s: cannot listen: %s", s->addr.sun_path,
+			     strerror(-rc));
+		close(fd);
+		return rc;
+	}
+	s->listen_fd = fd;
+	return 0;
+}
+
+static void
+disconnect(struct vhostpci_socket *s, const char *why)
+{
+	if (why != NULL)
+		VHOSTPCI_LOG(ERR, "peer %s: %s; closing the connection",
+			     vhostpci_dev_label(s->dev), why);
+	else
+		VHOSTPCI_LOG(INFO, "peer %s: disconnected",
+			     vhostpci_dev_label(s->dev));
+	vu_core_disconnect(&s->core);
+	close(s->conn_fd);
+	s->conn_fd = -1;
+}
+
+static void
+connected(struct vhostpci_socket *s, int fd)
+{
+	int rc;
+
+	s->conn_fd = fd;
+	s->complained = false;
+	__atomic_store_n(&s->broken, 0, __ATOMIC_RELAXED);
+	rc = vu_core_connect(&s->core);
+	if (rc < 0)
+		disconnect(s, vu_core_error(&s->core));
+	else
+		VHOSTPCI_LOG(INFO, "peer %s: connected",
+			     vhostpci_dev_label(s->dev));
+}
+
+static void
+try_connect(struct vhostpci_socket *s)
+{
+	int fd = new_socket();
+
+	if (fd < 0)
+		return;
+	/* A socket of this family connects at once or not at all. */
+	if (connect(fd, (struct sockaddr *)&s->addr, sizeof(s->addr)) == 0) {
+		connected(s, fd);
+		return;
+	}
+	if (!s->complained)
+		VHOSTPCI_LOG(INFO, "%s: cannot connect: %s; trying again",
+			     s->addr.sun_path, strerror(errno));
+	s->complained = true;
+	close(fd);
+}
+
+/*
+ * Receive what the core wants next, and the fds that come with it. Returns
+ * bytes, 0 at the end of the stream, -EAGAIN, or another -errno.
+ */
+static ssize_t
+receive(struct vhostpci_socket *s, uint8_t *buf, size_t len, int *fds,
+	unsigned int *n_fds)
+{
+	union {
+		char buf[CMSG_SPACE(VU_MAX_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { .iov_base = buf, .iov_len = len };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *c;
+	ssize_t n = recvmsg(s->conn_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	*n_fds = 0;
+	if (n < 0)
+		return -errno;
+	for (c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		*n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(c), *n_fds * sizeof(int));
+	}
+	/* More fds than any message may carry: the kernel closed the rest. */
+	if (msg.msg_flags & MSG_CTRUNC) {
+		while (*n_fds > 0)
+			close(fds[--*n_fds]);
+		return -E2BIG;
+	}
+	return n;
+}
+
+/* One piece of a message. Returns whether there may be more. */
+static bool
+input(struct vhostpci_socket *s)
+{
+	uint8_t buf[VU_MAX_PAYLOAD];
+	size_t want = RTE_MIN(vu_core_want(&s->core), sizeof(buf));
+	int fds[VU_MAX_FDS];
+	unsigned int n_fds;
+	ssize_t n;
+
+	if (want == 0)
+		return false;
+	n = receive(s, buf, want, fds, &n_fds);
+	if (n == -EAGAIN || n == -EINTR)
+		return false;
+	if (n <= 0) {
+		disconnect(s, n == -E2BIG ? "too many fds in a message" :
+			   n < 0 ? strerror(-n) : NULL);
+		return false;
+	}
+	if (vu_core_input(&s->core, buf, n, fds, n_fds) < 0) {
+		disconnect(s, vu_core_error(&s->core));
+		return false;
+	}
+	return true;
+}
+
+/* Messages that came together are run together, but other work gets its turn.
+ */
+static void
+input_some(struct vhostpci_socket *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < 64 && input(s); i++)
+		;
+}
+
+static void
+repeat_adopt(struct vhostpci_socket *s)
+{
+	int rc = vhostpci_socket_adopt(s);
+
+	if (rc == VU_WAIT)
+		return;
+	if (rc == 0)
+		rc = vu_core_resume(&s->core);
+	if (rc < 0 && s->conn_fd >= 0)
+		disconnect(s, vu_core_error(&s->core));
+}
+
+static void
+break_rings(struct vhostpci_socket *s)
+{
+	uint64_t set = __atomic_exchange_n(&s->broken, 0, __ATOMIC_RELAXED);
+	unsigned int i;
+
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		if (set >> i & 1)
+			vu_core_break_ring(&s->core, i);
+	}
+	/* Tell the rings what the core thinks now. */
+	if (set != 0)
+		repeat_adopt(s);
+}
+
+static void
+wait_for_work(struct vhostpci_socket *s, struct pollfd fds[2])
+{
+	int timeout = -1;
+
+	fds[0] = (struct pollfd) { .fd = s->wake_fd, .events = POLLIN };
+	fds[1] = (struct pollfd) { .fd = -1 };
+	if (s->conn_fd >= 0) {
+		fds[1].fd = s->conn_fd;
+		fds[1].events = vu_core_want(&s->core) > 0 ? POLLIN : 0;
+	} else if (!s->waiting) {
+		fds[1].fd = s->listen_fd;
+		fds[1].events = POLLIN;
+		if (s->client)
+			timeout = RECONNECT_MS;
+	}
+	if (s->waiting)
+		timeout = REPEAT_MS;
+	poll(fds, 2, timeout);
+}
+
+static void
+work(struct vhostpci_socket *s, const struct pollfd fds[2])
+{
+	uint64_t count;
+	int fd;
+
+	if (fds[0].revents != 0 && read(s->wake_fd, &count, sizeof(count)) > 0)
+		break_rings(s);
+	if (s->waiting) {
+		repeat_adopt(s);
+	} else if (s->conn_fd >= 0) {
+		if (fds[1].revents & POLLIN)
+			input_some(s);
+	} else if (s->client) {
+		try_connect(s);
+	} else if (fds[1].revents & POLLIN) {
+		fd = accept4(s->listen_fd, NULL, NULL,
+			     SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0)
+			connected(s, fd);
+	}
+	/* Gone while there is nothing to read, or we may not read. */
+	if (s->conn_fd >= 0 && fds[1].fd == s->conn_fd &&
+	    fds[1].revents & (POLLHUP | POLLERR) &&
+	    !(fds[1].revents & POLLIN))
+		disconnect(s, NULL);
+}
+
+static void *
+run(void *opaque)
+{
+	struct vhostpci_socket *s = opaque;
+	struct pollfd fds[2];
+	uint64_t end;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
+		wait_for_work(s, fds);
+		work(s, fds);
+	}
+	if (s->conn_fd >= 0)
+		disconnect(s, NULL);
+	end = rte_get_timer_cycles() + rte_get_timer_hz() / 1000 * CLOSE_MS;
+	while (s->waiting && rte_get_timer_cycles() < end) {
+		poll(NULL, 0, REPEAT_MS);
+		repeat_adopt(s);
+	}
+	return NULL;
+}
+
+int
+vhostpci_socket_start(struct vhostpci_socket *s)
+{
+	char name[16] = "vhostpci";
+	int rc;
+
+	s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (s->wake_fd < 0)
+		return -errno;
+	rc = s->client ? 0 : open_server(s);
+	if (rc == 0)
+		rc = -rte_ctrl_thread_create(&s->thread, name, NULL, run, s);
+	if (rc == 0)
+		return 0;
+	if (s->listen_fd >= 0) {
+		close(s->listen_fd);
+		unlink(s->addr.sun_path);
+	}
+	close(s->wake_fd);
+	return rc < 0 ? rc : -rc;
+}
+
+void
+vhostpci_socket_stop(struct vhostpci_socket *s)
+{
+	__atomic_store_n(&s->stop, true, __ATOMIC_RELEASE);
+	vhostpci_socket_wake(s);
+	pthread_join(s->thread, NULL);
+	if (s->listen_fd >= 0) {
+		close(s->listen_fd);
+		unlink(s->addr.sun_path);
+	}
+	close(s->wake_fd);
+}

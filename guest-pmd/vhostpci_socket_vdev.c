@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * net_vhostpci on the vdev bus:
+ *	--vdev net_vhostpciN,path=S[,client=1][,queues=N][,peer=NAME][,sealed=1]
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <ethdev_driver.h>
+#include <ethdev_vdev.h>
+#include <rte_kvargs.h>
+#include <rte_string_fns.h>
+
+#include "vhostpci_socket.h"
+
+#define ARG_PATH	"path"		/* of the UNIX socket */
+#define ARG_CLIENT	"client"	/* 1: connect to the front-end */
+#define ARG_QUEUES	"queues"	/* most queue pairs: 1 to 30 */
+#define ARG_PEER	"peer"		/* a name for logs and status */
+#define ARG_SEALED	"sealed"	/* 1: refuse memory that can shrink */
+
+#define DEFAULT_QUEUES	4
+#define MAX_REGIONS	VU_MAX_REGIONS
+
+static const char *const valid_args[] = {
+	ARG_PATH, ARG_CLIENT, ARG_QUEUES, ARG_PEER, ARG_SEALED, NULL
+};
+
+static int
+parse_number(const char *key, const char *value, unsigned long max,
+	     unsigned long *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoul(value, &end, 10);
+	if (errno == 0 && end != value && *end == '\0' && *number <= max)
+		return 0;
+	VHOSTPCI_LOG(ERR, "%s=%s: expected a number up to %lu", key, value,
+		     max);
+	return -EINVAL;
+}
+
+static int
+parse_flag(const char *key, const char *value, void *flag)
+{
+	unsigned long number;
+	int rc = parse_number(key, value, 1, &number);
+
+	if (rc == 0)
+		*(bool *)flag = number;
+	return rc;
+}
+
+static int
+parse_queues(const char *key, const char *value, void *queues)
+{
+	unsigned long number;
+	int rc = parse_number(key, value, VHOSTPCI_MAX_RINGS / 2, &number);
+
+	if (rc == 0 && number == 0)
+		rc = -EINVAL;
+	if (rc == 0)
+		*(uint16_t *)queues = number;
+	return rc;
+}
+
+static int
+parse_path(const char *key, const char *value, void *addr)
+{
+	struct sockaddr_un *un = addr;
+
+	un->sun_family = AF_UNIX;
+	if (value[0] != '\0' && strlcpy(un->sun_path, value,
+			sizeof(un->sun_path)) < (ssize_t)sizeof(un->sun_path))
+		return 0;
+	VHOSTPCI_LOG(ERR, "%s=%s: empty, or longer than %zu bytes", key, value,
+		     sizeof(un->sun_path) - 1);
+	return -EINVAL;
+}
+
+static int
+parse_peer(const char *key, const char *value, void *name)
+{
+	if (strlcpy(name, value, VHOSTPCI_NAME_LEN) < VHOSTPCI_NAME_LEN)
+		return 0;
+	VHOSTPCI_LOG(ERR, "%s=%s: longer than %d bytes", key, value,
+		     VHOSTPCI_NAME_LEN - 1);
+	return -EINVAL;
+}
+
+static int
+parse_args(struct vhostpci_socket *s, const char *args)
+{
+	struct rte_kvargs *kv = rte_kvargs_parse(args, valid_args);
+	int rc;
+
+	if (kv == NULL) {
+		VHOSTPCI_LOG(ERR, "bad arguments: %s", args);
+		return -EINVAL;
+	}
+	rc = rte_kvargs_process(kv, ARG_PATH, parse_path, &s->addr) |
+		rte_kvargs_process(kv, ARG_CLIENT, parse_flag, &s->client) |
+		rte_kvargs_process(kv, ARG_SEALED, parse_flag, &s->sealed) |
+		rte_kvargs_process(kv, ARG_QUEUES, parse_queues, &s->queues) |
+		rte_kvargs_process(kv, ARG_PEER, parse_peer, s->peer_name);
+	rte_kvargs_free(kv);
+	if (rc == 0 && s->addr.sun_path[0] == '\0')
+		VHOSTPCI_LOG(ERR, "argument %s is missing", ARG_PATH);
+	return rc == 0 && s->addr.sun_path[0] != '\0' ? 0 : -EINVAL;
+}
+
+static struct vhostpci_socket *
+socket_new(const char *args)
+{
+	struct vhostpci_socket *s = calloc(1, sizeof(*s));
+	struct vu_config config = {
+		.features = vhostpci_supported_features(),
+		.protocol_features = 1ULL << VU_PROTOCOL_F_MQ |
+			1ULL << VU_PROTOCOL_F_RARP |
+			1ULL << VU_PROTOCOL_F_REPLY_ACK |
+			1ULL << VU_PROTOCOL_F_NET_MTU |
+			1ULL << VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+		.max_regions = MAX_REGIONS,
+	};
+	unsigned int i;
+
+	if (s == NULL)
+		return NULL;
+	s->listen_fd = -1;
+	s->conn_fd = -1;
+	s->queues = DEFAULT_QUEUES;
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
+		s->call_fds[i] = -1;
+	if (parse_args(s, args) == 0) {
+		config.max_queue_pairs = s->queues;
+		config.require_seals = s->sealed;
+		if (vu_core_init(&s->core, &config, &vhostpci_socket_core_ops,
+				 s) == 0)
+			return s;
+	}
+	free(s);
+	return NULL;
+}
+
+static struct vhostpci_dev *
+dev_new(struct rte_eth_dev *eth_dev, struct vhostpci_socket *s)
+{
+	struct vhostpci_transport transport = {
+		.ops = &vhostpci_socket_ops,
+		.priv = s,
+		.max_queue_pairs = s->queues,
+		.offered_features = s->core.config.features,
+		.window_type = VHOSTPCI_WINDOW_SHM,
+		.progress = s->progress,
+		.progress_stride = 1,
+	};
+
+	strlcpy(transport.peer_name, s->peer_name,
+		sizeof(transport.peer_name));
+	return vhostpci_ethdev_create(eth_dev, &transport);
+}
+
+static int
+probe(struct rte_vdev_device *vdev)
+{
+	struct vhostpci_socket *s = socket_new(rte_vdev_device_args(vdev));
+	struct rte_eth_dev *eth_dev;
+	int rc = -ENOMEM;
+
+	if (s == NULL)
+		return -EINVAL;
+	eth_dev = rte_eth_vdev_allocate(vdev, vhostpci_dev_size());
+	if (eth_dev == NULL)
+		goto free_socket;
+	s->dev = dev_new(eth_dev, s);
+	if (s->dev == NULL) {
+		rc = -rte_errno;
+		goto release;
+	}
+	rc = vhostpci_socket_start(s);
+	if (rc != 0)
+		goto destroy;
+	rte_eth_dev_probing_finish(eth_dev);
+	return 0;
+destroy:
+	vhostpci_ethdev_abandon(s->dev);
+release:
+	rte_eth_dev_release_port(eth_dev);
+free_socket:
+	free(s);
+	return rc;
+}
+
+static int
+remove_vdev(struct rte_vdev_device *vdev)
+{
+	struct rte_eth_dev *eth_dev;
+
+	eth_dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
+	/* NULL: the application has closed the port. */
+	return eth_dev == NULL ? 0 : vhostpci_ethdev_destroy(eth_dev);
+}
+
+static struct rte_vdev_driver vhostpci_vdev = {
+	.probe = probe,
+	.remove = remove_vdev,
+};
+
+RTE_PMD_REGISTER_VDEV(net_vhostpci, vhostpci_vdev);
+RTE_PMD_REGISTER_PARAM_STRING(net_vhostpci,
+	ARG_PATH "=<path> "
+	ARG_CLIENT "=<0|1> "
+	ARG_QUEUES "=<int> "
+	ARG_PEER "=<name> "
+	ARG_SEALED "=<0|1>");

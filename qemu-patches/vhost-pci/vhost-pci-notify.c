@@ -1,0 +1,349 @@
+/*
+ * vhost-pci-net: notifications. A doorbell write of the driver signals the
+ * peer's call eventfd; the peer's kick eventfd raises the ring's MSI-X vector.
+ *
+ * With KVM neither passes through this process: ioeventfd and irqfd. The core
+ * has checked that the fds are eventfds and made them non-blocking; but that
+ * flag is shared with the peer, who may clear it again, so nothing here reads
+ * or writes one without looking first.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <poll.h>
+#include <sys/uio.h>
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "hw/pci/msix.h"
+#include "hw/virtio/virtio-pci.h"
+#include "sysemu/kvm.h"
+#include "vhost-pci-net.h"
+
+/*
+ * KVM has 1000 places for ioeventfds, QEMU aborts when they run out, and
+ * virtio devices need theirs. Doorbells beyond this many, of all devices, are
+ * served by vhost_pci_doorbell_write().
+ */
+#define MAX_IOEVENTFDS 512
+static unsigned int ioeventfds_used;
+
+/* Add 1, unless that could block. */
+static void vhost_pci_signal(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLOUT };
+    uint64_t one = 1;
+
+    if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT) {
+        /* A full counter means that the signal is there already. */
+        ssize_t n = write(fd, &one, sizeof(one));
+        (void)n;
+    }
+}
+
+static bool vhost_pci_test_and_clear(int fd)
+{
+    uint64_t value;
+    struct iovec iov = { .iov_base = &value, .iov_len = sizeof(value) };
+
+    return preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == sizeof(value);
+}
+
+/* Doorbells */
+
+static uint64_t vhost_pci_doorbell_read(void *opaque, hwaddr addr,
+                                        unsigned size)
+{
+    return 0;
+}
+
+/* Without KVM, and in the moment between two call eventfds. */
+static void vhost_pci_doorbell_write(void *opaque, hwaddr addr, uint64_t val,
+                                     unsigned size)
+{
+    VhostPciNet *s = opaque;
+    hwaddr ring = addr / VHOST_PCI_DOORBELL_STRIDE;
+
+    if (ring < VHOST_PCI_MAX_RINGS && s->doorbells[ring].peer_fd >= 0) {
+        vhost_pci_signal(event_notifier_get_fd(&s->doorbells[ring].notifier));
+    }
+}
+
+static const MemoryRegionOps vhost_pci_doorbell_ops = {
+    .read = vhost_pci_doorbell_read,
+    .write = vhost_pci_doorbell_write,
+    .valid.min_access_size = 4,
+    .valid.max_access_size = 4,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+};
+
+static void vhost_pci_doorbell_unbind(VhostPciNet *s, unsigned int i)
+{
+    VhostPciDoorbell *d = &s->doorbells[i];
+
+    if (d->peer_fd < 0) {
+        return;
+    }
+    d->peer_fd = -1;
+    if (d->ioeventfd) {
+        memory_region_del_eventfd(&s->doorbell_mr,
+                                  i * VHOST_PCI_DOORBELL_STRIDE, 4, false, 0,
+                                  &d->notifier);
+        d->ioeventfd = false;
+        ioeventfds_used--;
+    }
+    event_notifier_cleanup(&d->notifier);
+}
+
+static void vhost_pci_doorbell_bind(VhostPciNet *s, unsigned int i, int peer_fd)
+{
+    VhostPciDoorbell *d = &s->doorbells[i];
+    int fd;
+
+    if (d->peer_fd == peer_fd) {
+        return;
+    }
+    vhost_pci_doorbell_unbind(s, i);
+    if (peer_fd < 0) {
+        return;
+    }
+    fd = fcntl(peer_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        warn_report_once("vhost-pci-net: no file descriptor left for a "
+                         "doorbell: %s", strerror(errno));
+        return;
+    }
+    event_notifier_init_fd(&d->notifier, fd);
+    d->peer_fd = peer_fd;
+    if (kvm_eventfds_enabled() && ioeventfds_used < MAX_IOEVENTFDS) {
+        memory_region_add_eventfd(&s->doorbell_mr,
+                                  i * VHOST_PCI_DOORBELL_STRIDE, 4, false, 0,
+                                  &d->notifier);
+        d->ioeventfd = true;
+        ioeventfds_used++;
+    }
+}
+
+/* Kicks */
+
+static void vhost_pci_kick_event(void *opaque)
+{
+    VhostPciKick *k = opaque;
+    VhostPciNet *s = k->dev;
+
+    if (vhost_pci_test_and_clear(event_notifier_get_fd(&k->notifier))) {
+        msix_notify(s->pdev, s->kick_vector + (k - s->kicks));
+    }
+}
+
+static bool vhost_pci_kick_irqfd(VhostPciNet *s, unsigned int i)
+{
+    VhostPciKick *k = &s->kicks[i];
+    KVMRouteChange c;
+    int virq;
+
+    if (!kvm_msi_via_irqfd_enabled()) {
+        return false;
+    }
+    c = kvm_irqchip_begin_route_changes(kvm_state);
+    virq = kvm_irqchip_add_msi_route(&c, s->kick_vector + i, s->pdev);
+    if (virq < 0) {
+        return false;
+    }
+    kvm_irqchip_commit_route_changes(&c);
+    if (kvm_irqchip_add_irqfd_notifier_gsi(kvm_state, &k->notifier, NULL,
+                                           virq) < 0) {
+        kvm_irqchip_release_virq(kvm_state, virq);
+        return false;
+    }
+    k->virq = virq;
+    return true;
+}
+
+/* Deliver kicks while there is an fd and the guest uses the vector. */
+static void vhost_pci_kick_start(VhostPciNet *s, unsigned int i)
+{
+    VhostPciKick *k = &s->kicks[i];
+
+    if (k->peer_fd < 0 || !k->unmasked || k->watched || k->virq >= 0) {
+        return;
+    }
+    if (!vhost_pci_kick_irqfd(s, i)) {
+        k->watched = true;
+        qemu_set_fd_handler(event_notifier_get_fd(&k->notifier),
+                            vhost_pci_kick_event, NULL, k);
+    }
+}
+
+static void vhost_pci_kick_stop(VhostPciNet *s, unsigned int i)
+{
+    VhostPciKick *k = &s->kicks[i];
+
+    if (k->virq >= 0) {
+        kvm_irqchip_remove_irqfd_notifier_gsi(kvm_state, &k->notifier,
+                                              k->virq);
+        kvm_irqchip_release_virq(kvm_state, k->virq);
+        k->virq = -1;
+    }
+    if (k->watched) {
+        qemu_set_fd_handler(event_notifier_get_fd(&k->notifier), NULL, NULL,
+                            NULL);
+        k->watched = false;
+    }
+}
+
+static void vhost_pci_kick_bind(VhostPciNet *s, unsigned int i, int peer_fd)
+{
+    VhostPciKick *k = &s->kicks[i];
+    int fd;
+
+    if (k->peer_fd == peer_fd) {
+        return;
+    }
+    if (k->peer_fd >= 0) {
+        vhost_pci_kick_stop(s, i);
+        event_notifier_cleanup(&k->notifier);
+        k->peer_fd = -1;
+    }
+    if (peer_fd < 0) {
+        return;
+    }
+    fd = fcntl(peer_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        warn_report_once("vhost-pci-net: no file descriptor left for a "
+                         "kick: %s", strerror(errno));
+        return;
+    }
+    event_notifier_init_fd(&k->notifier, fd);
+    k->peer_fd = peer_fd;
+    vhost_pci_kick_start(s, i);
+}
+
+/* Which ring's kick raises @vector, or NULL. */
+static VhostPciKick *vhost_pci_kick_of(VhostPciNet *s, unsigned int vector)
+{
+    if (!s->kick_vector || vector < s->kick_vector ||
+        vector - s->kick_vector >= 2 * s->queues) {
+        return NULL;
+    }
+    return &s->kicks[vector - s->kick_vector];
+}
+
+static VhostPciNet *vhost_pci_of_pci(PCIDevice *pdev)
+{
+    return VHOST_PCI_NET(virtio_bus_get_device(&VIRTIO_PCI(pdev)->bus));
+}
+
+/* The callers in msix.c assert that this succeeds. */
+static int vhost_pci_vector_use(PCIDevice *pdev, unsigned int vector,
+                                MSIMessage msg)
+{
+    VhostPciNet *s = vhost_pci_of_pci(pdev);
+    VhostPciKick *k = vhost_pci_kick_of(s, vector);
+
+    if (k) {
+        k->unmasked = true;
+        vhost_pci_kick_start(s, k - s->kicks);
+    }
+    return 0;
+}
+
+static void vhost_pci_vector_release(PCIDevice *pdev, unsigned int vector)
+{
+    VhostPciNet *s = vhost_pci_of_pci(pdev);
+    VhostPciKick *k = vhost_pci_kick_of(s, vector);
+
+    if (k) {
+        vhost_pci_kick_stop(s, k - s->kicks);
+        k->unmasked = false;
+    }
+}
+
+/* The guest reads the pending bits: kicks of masked vectors show there. */
+static void vhost_pci_vector_poll(PCIDevice *pdev, unsigned int start,
+                                  unsigned int end)
+{
+    VhostPciNet *s = vhost_pci_of_pci(pdev);
+    unsigned int vector;
+
+    for (vector = start; vector < end; vector++) {
+        VhostPciKick *k = vhost_pci_kick_of(s, vector);
+
+        if (k && k->peer_fd >= 0 && msix_is_masked(pdev, vector) &&
+            vhost_pci_test_and_clear(event_notifier_get_fd(&k->notifier))) {
+            msix_set_pending(pdev, vector);
+        }
+    }
+}
+
+/* Virtio reset marks all vectors unused, those of kicks with its own. */
+void vhost_pci_notify_driver(VhostPciNet *s)
+{
+    unsigned int i;
+
+    for (i = 0; s->kick_vector && i < 2 * s->queues; i++) {
+        msix_vector_unuse(s->pdev, s->kick_vector + i);
+        msix_vector_use(s->pdev, s->kick_vector + i);
+    }
+}
+
+void vhost_pci_notify_sync(VhostPciNet *s)
+{
+    unsigned int i;
+
+    memory_region_transaction_begin();
+    for (i = 0; i < 2 * s->queues; i++) {
+        const struct vu_ring *r = &s->core.rings[i];
+
+        vhost_pci_doorbell_bind(s, i, s->driver_on ? r->call_fd : -1);
+        vhost_pci_kick_bind(s, i, s->driver_on && r->run ? r->kick_fd : -1);
+    }
+    memory_region_transaction_commit();
+}
+
+void vhost_pci_notify_error(VhostPciNet *s, unsigned int ring)
+{
+    if (s->core.rings[ring].err_fd >= 0) {
+        vhost_pci_signal(s->core.rings[ring].err_fd);
+    }
+}
+
+void vhost_pci_notify_init(VhostPciNet *s)
+{
+    unsigned int i;
+
+    memory_region_init_io(&s->doorbell_mr, OBJECT(s->pdev),
+                          &vhost_pci_doorbell_ops, s, "vhost-pci-doorbell",
+                          VHOST_PCI_DOORBELL_SIZE);
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        s->doorbells[i].peer_fd = -1;
+        s->kicks[i].dev = s;
+        s->kicks[i].peer_fd = -1;
+        s->kicks[i].virq = -1;
+    }
+}
+
+void vhost_pci_notify_plugged(VhostPciNet *s)
+{
+    if (!s->kick_vector) {
+        return;
+    }
+    s->vector_notifiers = true;
+    /* A new device has no vector in use: nothing is called yet. */
+    msix_set_vector_notifiers(s->pdev, vhost_pci_vector_use,
+                              vhost_pci_vector_release, vhost_pci_vector_poll);
+}
+
+void vhost_pci_notify_cleanup(VhostPciNet *s)
+{
+    unsigned int i;
+
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        vhost_pci_doorbell_bind(s, i, -1);
+        vhost_pci_kick_bind(s, i, -1);
+    }
+    if (s->vector_notifiers) {
+        msix_unset_vector_notifiers(s->pdev);
+        s->vector_notifiers = false;
+    }
+}

@@ -1,0 +1,184 @@
+/*
+ * vhost-pci-net: the connection to the peer's front-end. Bytes and file
+ * descriptors go from the chardev into the vhost-user core, replies back.
+ *
+ * The core is not re-entrant, but the chardev can report the end of a
+ * connection from inside a write, and the end of a wait can come from the
+ * driver: in_core tells whether the core is on the stack, and what happened
+ * meanwhile is made up for when it is not any more (vhost_pci_settle()).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qapi/error.h"
+#include "chardev/char.h"
+#include "vhost-pci-net.h"
+
+/* The chardev's own limit (TCP_MAX_FDS); it closes what is beyond. */
+#define MAX_FDS 16
+
+static int vhost_pci_send(void *opaque, const void *buf, size_t len)
+{
+    VhostPciNet *s = opaque;
+
+    if (!s->open) {
+        return -EPIPE;
+    }
+    /* Replies are short and one at a time: a peer whose socket has no room
+     * for one does not read, and is not waited for. */
+    if (qemu_chr_fe_write(&s->chr, buf, len) != len) {
+        vu_core_set_error(&s->core, "the peer does not read its replies");
+        return -EPIPE;
+    }
+    return 0;
+}
+
+static const struct vu_ops vhost_pci_vu_ops = {
+    .map = vhost_pci_window_map,
+    .unmap = vhost_pci_window_unmap,
+    .update = vhost_pci_state_update,
+    .ring_base = vhost_pci_ring_base,
+    .send = vhost_pci_send,
+};
+
+/* Bring the core in line with the chardev, unless it is at work or waits. */
+static void vhost_pci_settle(VhostPciNet *s)
+{
+    if (s->in_core) {
+        return;
+    }
+    if (s->core.connected && !s->open) {
+        s->in_core++;
+        vu_core_disconnect(&s->core);
+        s->in_core--;
+    }
+    if (!s->core.connected && !s->waiting && s->open) {
+        s->in_core++;
+        vu_core_connect(&s->core);
+        s->in_core--;
+    }
+    if (s->open && s->core.connected) {
+        qemu_chr_fe_accept_input(&s->chr);
+    }
+}
+
+void vhost_pci_socket_violation(VhostPciNet *s, const char *reason)
+{
+    g_free(s->last_violation);
+    s->last_violation = g_strdup(reason);
+    s->violations++;
+    warn_report("vhost-pci-net-pci (peer %s): %s; closing the connection",
+                s->peer, reason);
+    /* Reports CHR_EVENT_CLOSED, which clears s->open. */
+    qemu_chr_fe_disconnect(&s->chr);
+}
+
+/* After a call of the core that returned @ret. */
+static void vhost_pci_core_returned(VhostPciNet *s, int ret)
+{
+    s->in_core--;
+    if (ret < 0 && s->open) {
+        vhost_pci_socket_violation(s, vu_core_error(&s->core));
+    }
+    vhost_pci_settle(s);
+}
+
+void vhost_pci_socket_resume(VhostPciNet *s)
+{
+    int ret;
+
+    s->in_core++;
+    ret = vu_core_resume(&s->core);
+    vhost_pci_core_returned(s, ret);
+}
+
+static int vhost_pci_can_read(void *opaque)
+{
+    VhostPciNet *s = opaque;
+
+    if (!s->open || !s->core.connected || s->in_core) {
+        return 0;
+    }
+    return MIN(vu_core_want(&s->core), INT_MAX);
+}
+
+static void vhost_pci_read(void *opaque, const uint8_t *buf, int size)
+{
+    VhostPciNet *s = opaque;
+    int fds[MAX_FDS];
+    int n, i, ret;
+
+    n = qemu_chr_fe_get_msgfds(&s->chr, fds, MAX_FDS);
+    n = MAX(n, 0);
+    for (i = 0; i < n; i++) {
+        /* The chardev has just cleared O_NONBLOCK, a flag that we share with
+         * the peer: eventfds of whoever blocks on neither side. */
+        g_unix_set_fd_nonblocking(fds[i], true, NULL);
+    }
+    s->in_core++;
+    ret = vu_core_input(&s->core, buf, size, fds, n);
+    vhost_pci_core_returned(s, ret);
+}
+
+static void vhost_pci_event(void *opaque, QEMUChrEvent event)
+{
+    VhostPciNet *s = opaque;
+
+    switch (event) {
+    case CHR_EVENT_OPENED:
+        s->open = true;
+        break;
+    case CHR_EVENT_CLOSED:
+        s->open = false;
+        break;
+    default:
+        return;
+    }
+    vhost_pci_settle(s);
+}
+
+bool vhost_pci_socket_init(VhostPciNet *s, Error **errp)
+{
+    struct vu_config config = {
+        .features = s->peer_features,
+        .protocol_features = BIT_ULL(VU_PROTOCOL_F_MQ) |
+                             BIT_ULL(VU_PROTOCOL_F_RARP) |
+                             BIT_ULL(VU_PROTOCOL_F_REPLY_ACK) |
+                             BIT_ULL(VU_PROTOCOL_F_NET_MTU) |
+                             BIT_ULL(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS),
+        .max_queue_pairs = s->queues,
+        .max_regions = VHOST_PCI_MAX_REGIONS,
+        .require_seals = !s->unsealed,
+    };
+    Chardev *chr = qemu_chr_fe_get_driver(&s->chr);
+
+    if (!chr) {
+        error_setg(errp, "vhost-pci-net: property 'chardev' must name a "
+                   "socket chardev");
+        return false;
+    }
+    if (!qemu_chr_has_feature(chr, QEMU_CHAR_FEATURE_FD_PASS)) {
+        error_setg(errp, "vhost-pci-net: chardev '%s' cannot pass file "
+                   "descriptors; it must be a UNIX socket", chr->label);
+        return false;
+    }
+    if (vu_core_init(&s->core, &config, &vhost_pci_vu_ops, s) < 0) {
+        error_setg(errp, "vhost-pci-net: %s", vu_core_error(&s->core));
+        return false;
+    }
+    qemu_chr_fe_set_handlers(&s->chr, vhost_pci_can_read, vhost_pci_read,
+                             vhost_pci_event, NULL, s, NULL, true);
+    return true;
+}
+
+void vhost_pci_socket_cleanup(VhostPciNet *s)
+{
+    qemu_chr_fe_set_handlers(&s->chr, NULL, NULL, NULL, NULL, NULL, NULL,
+                             false);
+    qemu_chr_fe_disconnect(&s->chr);
+    s->open = false;
+    vhost_pci_settle(s);
+    g_clear_pointer(&s->last_violation, g_free);
+}

@@ -1,0 +1,429 @@
+/*
+ * vhost-pci-net: the peer's memory in the window (BAR 2).
+ *
+ * Each region of the peer is one RAM MemoryRegion inside the container
+ * s->window. Regions are init_ram_ptr, never _from_fd: a region with a file
+ * descriptor would pass vhost-user's section filter, and this VM's own
+ * vhost-user back-ends would be handed the peer's memory.
+ *
+ * Taking memory away while the guest may be using it ("revoke") replaces the
+ * pages under the region, it does not remove the region: a hole would turn
+ * accesses into MMIO, which KVM cannot emulate for vector instructions. The
+ * region itself goes when the driver has acknowledged that, or is gone.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/madvise.h"
+#include "qemu/mmap-alloc.h"
+#include "qemu/module.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "hw/boards.h"
+#include "hw/virtio/vhost.h"
+#include "migration/blocker.h"
+#include "sysemu/kvm.h"
+#include "vhost-pci-net.h"
+
+#define TYPE_VHOST_PCI_MAPPING "vhost-pci-mapping"
+OBJECT_DECLARE_SIMPLE_TYPE(VhostPciMapping, VHOST_PCI_MAPPING)
+
+#define GUEST_HUGE_PAGE     (2 * MiB)
+#define GUEST_GIANT_PAGE    (1 * GiB)
+
+/* The host side of a mapping; lives until no reader of the memory map can
+ * see it any more. */
+typedef struct VhostPciBacking {
+    struct rcu_head rcu;
+    void *base;         /* whole pages of the file */
+    size_t len;
+    int fd;             /* our duplicate, for restoring and for reading */
+    uint64_t offset;    /* of @base in the file */
+} VhostPciBacking;
+
+/* A QOM object, because references to a MemoryRegion are references to its
+ * owner: it is finalized when the last flat view without it is in place. */
+struct VhostPciMapping {
+    Object parent_obj;
+
+    MemoryRegion mr;
+    VhostPciBacking *backing;
+    uint64_t gpa;
+    uint64_t size;
+    uint64_t delta;             /* of the region in the backing */
+    uint64_t window_offset;
+    bool revoked;               /* anonymous memory is in its place */
+    bool dead;                  /* unmapped by the core while revoked */
+    QTAILQ_ENTRY(VhostPciMapping) next;
+};
+
+static void vhost_pci_backing_free(VhostPciBacking *b)
+{
+    if (b->base) {
+        munmap(b->base, b->len);
+    }
+    if (b->fd >= 0) {
+        close(b->fd);
+    }
+    g_free(b);
+}
+
+static void vhost_pci_mapping_finalize(Object *obj)
+{
+    VhostPciMapping *m = VHOST_PCI_MAPPING(obj);
+
+    /* After the RAM block, which was handed to RCU before. */
+    if (m->backing) {
+        call_rcu(m->backing, vhost_pci_backing_free, rcu);
+    }
+}
+
+/* First fit for @size bytes at an offset that is @rem modulo @align. */
+static bool vhost_pci_window_fit(VhostPciNet *s, uint64_t size,
+                                 uint64_t align, uint64_t rem, uint64_t *offset)
+{
+    uint64_t at = VHOST_PCI_WINDOW_FIRST;
+    VhostPciMapping *m;
+    bool moved;
+
+    do {
+        moved = false;
+        at = QEMU_ALIGN_UP(at - rem, align) + rem;
+        QTAILQ_FOREACH(m, &s->mappings, next) {
+            if (at < m->window_offset + m->size &&
+                m->window_offset < at + size) {
+                at = m->window_offset + m->size;
+                moved = true;
+                break;
+            }
+        }
+    } while (moved && at < s->window_size);
+
+    *offset = at;
+    return at < s->window_size && size <= s->window_size - at;
+}
+
+/*
+ * Find a place for @r. Offset in the BAR, host address and offset in the file
+ * are equal modulo a huge page, so that nested page tables can use huge pages
+ * as the host does; modulo a giant page if those are there and it fits.
+ */
+static bool vhost_pci_window_place(VhostPciNet *s, const struct vu_region *r,
+                                   size_t pagesize, uint64_t *align,
+                                   uint64_t *offset)
+{
+    if (pagesize >= GUEST_GIANT_PAGE && r->size >= GUEST_GIANT_PAGE) {
+        *align = GUEST_GIANT_PAGE;
+        if (vhost_pci_window_fit(s, r->size, *align, r->fd_offset % *align,
+                                 offset)) {
+            return true;
+        }
+    }
+    *align = GUEST_HUGE_PAGE;
+    return vhost_pci_window_fit(s, r->size, *align, r->fd_offset % *align,
+                                offset);
+}
+
+/* Map pages of the file at an address that is congruent to their offset. */
+static int vhost_pci_backing_map(VhostPciBacking *b, uint64_t align)
+{
+    size_t room = b->len + align;
+    uint8_t *area, *base;
+
+    area = mmap(NULL, room, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED) {
+        return -errno;
+    }
+    base = (uint8_t *)QEMU_ALIGN_UP((uintptr_t)area, align) +
+           b->offset % align;
+    if (base + b->len > area + room) {
+        base -= align;
+    }
+    if (mmap(base, b->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+             b->fd, b->offset) == MAP_FAILED) {
+        int err = -errno;
+
+        munmap(area, room);
+        return err;
+    }
+    if (base > area) {
+        munmap(area, base - area);
+    }
+    if (area + room > base + b->len) {
+        munmap(base + b->len, area + room - (base + b->len));
+    }
+    b->base = base;
+    /* The peer's memory is no part of this VM's core dumps. */
+    qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
+    return 0;
+}
+
+static VhostPciBacking *vhost_pci_backing_new(VhostPciNet *s,
+                                              const struct vu_region *r,
+                                              int fd, size_t pagesize,
+                                              uint64_t align)
+{
+    VhostPciBacking *b = g_new0(VhostPciBacking, 1);
+    int err;
+
+    b->offset = QEMU_ALIGN_DOWN(r->fd_offset, pagesize);
+    b->len = QEMU_ALIGN_UP(r->fd_offset + r->size, pagesize) - b->offset;
+    b->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    err = b->fd < 0 ? -errno : vhost_pci_backing_map(b, align);
+    if (err < 0) {
+        vu_core_set_error(&s->core, "%" PRIu64 " MiB of memory cannot be "
+                          "mapped: %s", r->size / MiB, strerror(-err));
+        vhost_pci_backing_free(b);
+        return NULL;
+    }
+    return b;
+}
+
+/* Anonymous memory, or the peer's again, at the same place. */
+static bool vhost_pci_mapping_swap(VhostPciMapping *m, bool revoke)
+{
+    VhostPciBacking *b = m->backing;
+    void *p;
+
+    if (m->revoked == revoke) {
+        return true;
+    }
+    if (revoke) {
+        p = mmap(b->base, b->len, PROT_READ | PROT_WRITE, MAP_FIXED |
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    } else {
+        p = mmap(b->base, b->len, PROT_READ | PROT_WRITE,
+                 MAP_FIXED | MAP_SHARED, b->fd, b->offset);
+    }
+    if (p == MAP_FAILED) {
+        if (revoke) {
+            /* Better a hole than the peer's memory. */
+            memory_region_set_enabled(&m->mr, false);
+            m->revoked = true;
+        }
+        return false;
+    }
+    qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
+    qemu_madvise(b->base, b->len, QEMU_MADV_DONTFORK);
+    memory_region_set_enabled(&m->mr, true);
+    m->revoked = revoke;
+    return true;
+}
+
+static void vhost_pci_mapping_remove(VhostPciNet *s, VhostPciMapping *m)
+{
+    QTAILQ_REMOVE(&s->mappings, m, next);
+    memory_region_del_subregion(&s->window, &m->mr);
+    object_unref(OBJECT(m));
+    if (QTAILQ_EMPTY(&s->mappings) && s->migration_blocked) {
+        migrate_del_blocker(s->migration_blocker);
+        s->migration_blocked = false;
+    }
+}
+
+/* What else must hold before a region can be added; sets the error text. */
+static int vhost_pci_window_check(VhostPciNet *s, const struct vu_region *r)
+{
+    Error *err = NULL;
+
+    if ((kvm_enabled() && !kvm_has_free_slot(MACHINE(qdev_get_machine()))) ||
+        !vhost_has_free_slot()) {
+        vu_core_set_error(&s->core, "no memory slot is left for it");
+        return -ENOSPC;
+    }
+    if (!QEMU_IS_ALIGNED(r->size | r->fd_offset,
+                         qemu_real_host_page_size())) {
+        vu_core_set_error(&s->core, "a region is not made of whole pages");
+        return -EINVAL;
+    }
+    if (!s->migration_blocked &&
+        migrate_add_blocker(s->migration_blocker, &err) < 0) {
+        vu_core_set_error(&s->core, "%s", error_get_pretty(err));
+        error_free(err);
+        return -EBUSY;
+    }
+    s->migration_blocked = true;
+    return 0;
+}
+
+int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
+{
+    VhostPciNet *s = opaque;
+    size_t pagesize = qemu_fd_getpagesize(fd);
+    uint64_t align, offset;
+    VhostPciBacking *b;
+    VhostPciMapping *m;
+    int ret;
+
+    ret = vhost_pci_window_check(s, r);
+    if (ret < 0) {
+        return ret;
+    }
+    if (!vhost_pci_window_place(s, r, pagesize, &align, &offset)) {
+        vu_core_set_error(&s->core, "no room for %" PRIu64 " MiB of memory in "
+                          "the window of %" PRIu64 " MiB: raise the device's "
+                          "window-size", r->size / MiB, s->window_size / MiB);
+        return -ENOSPC;
+    }
+    b = vhost_pci_backing_new(s, r, fd, pagesize, align);
+    if (!b) {
+        return -ENOMEM;
+    }
+
+    m = VHOST_PCI_MAPPING(object_new(TYPE_VHOST_PCI_MAPPING));
+    m->backing = b;
+    m->gpa = r->gpa;
+    m->size = r->size;
+    m->delta = r->fd_offset - b->offset;
+    m->window_offset = offset;
+    memory_region_init_ram_ptr(&m->mr, OBJECT(m), "vhost-pci-peer", r->size,
+                               (uint8_t *)b->base + m->delta);
+    if (s->revoked) {
+        vhost_pci_mapping_swap(m, true);
+    }
+    QTAILQ_INSERT_TAIL(&s->mappings, m, next);
+    memory_region_add_subregion(&s->window, offset, &m->mr);
+    r->addr = (uint8_t *)b->base + m->delta;
+    r->cookie = (uintptr_t)m;
+    return 0;
+}
+
+void vhost_pci_window_unmap(void *opaque, struct vu_region *r)
+{
+    VhostPciNet *s = opaque;
+    VhostPciMapping *m = (VhostPciMapping *)(uintptr_t)r->cookie;
+
+    if (s->revoked) {
+        /* The driver has not let go of it: it stays, without the peer. */
+        m->dead = true;
+    } else {
+        vhost_pci_mapping_remove(s, m);
+    }
+    r->addr = NULL;
+    r->cookie = 0;
+}
+
+uint64_t vhost_pci_window_offset(const struct vu_region *r)
+{
+    return ((VhostPciMapping *)(uintptr_t)r->cookie)->window_offset;
+}
+
+void vhost_pci_window_revoke(VhostPciNet *s)
+{
+    VhostPciMapping *m;
+
+    QTAILQ_FOREACH(m, &s->mappings, next) {
+        vhost_pci_mapping_swap(m, true);
+    }
+}
+
+bool vhost_pci_window_restore(VhostPciNet *s)
+{
+    VhostPciMapping *m, *next;
+    bool ok = true;
+
+    QTAILQ_FOREACH_SAFE(m, &s->mappings, next, next) {
+        if (m->dead) {
+            vhost_pci_mapping_remove(s, m);
+        } else {
+            ok &= vhost_pci_mapping_swap(m, false);
+        }
+    }
+    return ok;
+}
+
+bool vhost_pci_window_read(VhostPciNet *s, uint64_t gpa, void *buf, size_t len)
+{
+    VhostPciMapping *m;
+
+    QTAILQ_FOREACH(m, &s->mappings, next) {
+        uint64_t off = gpa - m->gpa;
+
+        if (!m->dead && off < m->size && len <= m->size - off) {
+            return pread(m->backing->fd, buf, len, m->backing->offset +
+                         m->delta + off) == len;
+        }
+    }
+    return false;
+}
+
+/* Behind no region: all ones, as on a bus that nobody answers on. */
+static uint64_t vhost_pci_hole_read(void *opaque, hwaddr addr, unsigned size)
+{
+    return UINT64_MAX;
+}
+
+static void vhost_pci_hole_write(void *opaque, hwaddr addr, uint64_t val,
+                                 unsigned size)
+{
+}
+
+static const MemoryRegionOps vhost_pci_hole_ops = {
+    .read = vhost_pci_hole_read,
+    .write = vhost_pci_hole_write,
+    .valid.min_access_size = 1,
+    .valid.max_access_size = 8,
+    .valid.unaligned = true,
+    .impl.min_access_size = 1,
+    .impl.max_access_size = 8,
+    .impl.unaligned = true,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+};
+
+bool vhost_pci_window_init(VhostPciNet *s, Error **errp)
+{
+    /* Memory maps hold references to the owner: the whole PCI device. */
+    Object *owner = OBJECT(s->pdev);
+    Error *err = NULL;
+
+    QTAILQ_INIT(&s->mappings);
+    memory_region_init(&s->window, owner, "vhost-pci-window", s->window_size);
+    memory_region_init_io(&s->window_hole, owner, &vhost_pci_hole_ops, s,
+                          "vhost-pci-hole", s->window_size);
+    memory_region_add_subregion_overlap(&s->window, 0, &s->window_hole, -1);
+    memory_region_init_ram_nomigrate(&s->state_mr, owner, "vhost-pci-state",
+                                     VHOST_PCI_STATE_PAGE_SIZE, &err);
+    if (err) {
+        error_propagate(errp, err);
+        return false;
+    }
+    memory_region_add_subregion(&s->window, 0, &s->state_mr);
+    s->state_page = memory_region_get_ram_ptr(&s->state_mr);
+
+    error_setg(&s->migration_blocker, "vhost-pci-net-pci (peer %s): the "
+               "peer's memory is mapped and cannot migrate", s->peer);
+    return true;
+}
+
+void vhost_pci_window_cleanup(VhostPciNet *s)
+{
+    VhostPciMapping *m, *next;
+
+    /* Those that were dead when the device went; the core unmapped the rest. */
+    QTAILQ_FOREACH_SAFE(m, &s->mappings, next, next) {
+        vhost_pci_mapping_remove(s, m);
+    }
+    if (s->migration_blocked) {
+        migrate_del_blocker(s->migration_blocker);
+        s->migration_blocked = false;
+    }
+    error_free(s->migration_blocker);
+    s->migration_blocker = NULL;
+}
+
+static const TypeInfo vhost_pci_mapping_info = {
+    .name = TYPE_VHOST_PCI_MAPPING,
+    .parent = TYPE_OBJECT,
+    .instance_size = sizeof(VhostPciMapping),
+    .instance_finalize = vhost_pci_mapping_finalize,
+};
+
+static void vhost_pci_mapping_register(void)
+{
+    type_register_static(&vhost_pci_mapping_info);
+}
+
+type_init(vhost_pci_mapping_register)
