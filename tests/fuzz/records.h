@@ -52,13 +52,21 @@ enum event {
 	N_EVENTS
 };
 
-/* A record at @data, cut to the @size bytes there are. 0 when there is none,
- * else its size as a whole. */
 struct record {
 	uint32_t length, word;
 	const uint8_t *bytes;
 };
 
+/* A record at @data, cut to the @size bytes there are. 0 when there is none,
+ * else its size as a whole. */
 size_t record_parse(const uint8_t *data, size_t size, struct record *r);
+
+/* The largest memory file, bytes. */
+#define MEMORY_SIZE	(UINT64_C(8) << 30)
+
+/* Once, before record_fd(). */
+void make_fd_templates(void);
+/* Fd @i of @r, for the core to keep. */
+int record_fd(const struct record *r, unsigned int i);
 
 #endif
