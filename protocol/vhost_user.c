@@ -291,9 +291,8 @@ vu_core_resume(struct vu_core *core)
 
 /* Sessions */
 
-int
-vu_core_init(struct vu_core *core, const struct vu_config *config,
-	     const struct vu_ops *ops, void *opaque)
+static int
+vu_check_config(struct vu_core *core, const struct vu_config *config)
 {
 	const uint64_t never = UINT64_C(1) << VU_F_LOG_ALL |
 		UINT64_C(1) << VU_F_IOMMU_PLATFORM;
@@ -305,15 +304,32 @@ vu_core_init(struct vu_core *core, const struct vu_config *config,
 		UINT64_C(1) << VU_PROTOCOL_F_RESET_DEVICE |
 		UINT64_C(1) << VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
 		UINT64_C(1) << VU_PROTOCOL_F_STATUS;
-	unsigned int i;
 
 	if (config->max_queue_pairs == 0 ||
-	    config->max_queue_pairs > VU_MAX_RINGS / 2 ||
-	    config->max_regions == 0 ||
-	    config->max_regions > VU_MAX_REGIONS ||
-	    (config->features & never) ||
-	    (config->protocol_features & ~protocol))
-		return -EINVAL;
+	    config->max_queue_pairs > VU_MAX_RINGS / 2)
+		return vu_fail(core, -EINVAL, "%u queue pairs, allowed are 1 "
+			       "to %u", config->max_queue_pairs,
+			       VU_MAX_RINGS / 2);
+	if (config->max_regions == 0 || config->max_regions > VU_MAX_REGIONS)
+		return vu_fail(core, -EINVAL, "%u regions, allowed are 1 to "
+			       "%u", config->max_regions, VU_MAX_REGIONS);
+	if (config->features & never)
+		return vu_fail(core, -EINVAL, "features 0x%llx cannot be "
+			       "offered", (unsigned long long)
+			       (config->features & never));
+	if (config->protocol_features & ~protocol)
+		return vu_fail(core, -EINVAL, "protocol features 0x%llx cannot "
+			       "be offered", (unsigned long long)
+			       (config->protocol_features & ~protocol));
+	return 0;
+}
+
+int
+vu_core_init(struct vu_core *core, const struct vu_config *config,
+	     const struct vu_ops *ops, void *opaque)
+{
+	unsigned int i;
+
 	memset(core, 0, sizeof(*core));
 	core->config = *config;
 	core->ops = ops;
@@ -323,7 +339,7 @@ vu_core_init(struct vu_core *core, const struct vu_config *config,
 		vu_init_ring(&core->rings[i]);
 	for (i = 0; i < VU_MAX_FDS; i++)
 		core->fds[i] = -1;
-	return 0;
+	return vu_check_config(core, config);
 }
 
 int

@@ -401,6 +401,25 @@ configure(unsigned int choice)
 }
 
 static void
+unwanted_input(void)
+{
+	uint8_t bytes[VU_HDR_SIZE + 1] = { VU_GET_FEATURES };
+	size_t len = vu_core_want(&u.core) + 1;
+	struct record r = { .length = 0 };
+	int fd = record_fd(&r, 0);
+
+	if (len > sizeof(bytes))
+		len = sizeof(bytes);
+	if (len <= vu_core_want(&u.core)) {
+		close(fd);
+		return;
+	}
+	CHECK(vu_core_input(&u.core, bytes, len, &fd, 1) == -EINVAL);
+	check();
+	reconnect();
+}
+
+static void
 happen(uint32_t word)
 {
 	unsigned int arg = word >> 8 & 0xff;
@@ -415,6 +434,7 @@ happen(uint32_t word)
 	case EV_BREAK_RING: vu_core_break_ring(&u.core, arg); break;
 	case EV_CHUNK: u.chunk = arg == 0 ? SIZE_MAX : arg; break;
 	case EV_CONFIGURE: configure(arg); break;
+	case EV_UNWANTED: unwanted_input(); break;
 	}
 	check();
 }

@@ -85,6 +85,12 @@ make_fd_templates(void)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d",
 		 templates[FD_MEMORY_A]);
 	templates[FD_MEMORY_READONLY] = open(path, O_RDONLY);
+	templates[FD_MEMORY_FROZEN] = memfd_create("fuzz", MFD_ALLOW_SEALING);
+	if (ftruncate(templates[FD_MEMORY_FROZEN], MEMORY_SIZE) < 0 ||
+	    fcntl(templates[FD_MEMORY_FROZEN], F_ADD_SEALS,
+		  F_SEAL_SHRINK | F_SEAL_WRITE) < 0)
+		abort();
+	templates[FD_PROCFS] = open("/proc/self/comm", O_RDWR);
 	templates[FD_EVENT_SHARED] = eventfd(0, 0);
 	if (pipe(fds) < 0)
 		abort();

@@ -30,11 +30,13 @@ enum fd_kind {
 	FD_MEMORY_UNSEALED,
 	FD_MEMORY_SHORT,
 	FD_MEMORY_READONLY,
+	FD_MEMORY_FROZEN,	/* sealed against writing */
 	FD_EVENT,		/* one of its own */
 	FD_EVENT_SHARED,	/* always the same */
 	FD_PIPE,
 	FD_NULL,		/* /dev/null */
 	FD_SOCKET,
+	FD_PROCFS,		/* a regular file, but on no memory */
 	N_FD_KINDS
 };
 
@@ -49,6 +51,7 @@ enum event {
 	EV_BREAK_RING,		/* arg: its number */
 	EV_CHUNK,		/* from now on: at most arg bytes at a time */
 	EV_CONFIGURE,		/* arg: choice of the back-end's offer */
+	EV_UNWANTED,		/* input at any time, want or not */
 	N_EVENTS
 };
 

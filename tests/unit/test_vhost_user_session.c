@@ -334,6 +334,7 @@ configurations_out_of_range_are_refused(void **state)
 		}
 		assert_int_equal(vu_core_init(&core, &bad, ops, NULL),
 				 -EINVAL);
+		assert_string_not_equal(vu_core_error(&core), "no error");
 	}
 }
 
