@@ -54,3 +54,16 @@ tests_unit_test_vhost_user_rings_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_session_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_waiting_LDADD = $(CMOCKA_LIBS)
 endif
+
+# The control virtqueue of the driver against a hostile device.
+if HAVE_PMD
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_pci_ctrlq
+TESTS += tests/unit/test_pci_ctrlq
+endif
+endif
+tests_unit_test_pci_ctrlq_SOURCES = tests/unit/test_pci_ctrlq.c \
+	guest-pmd/vhostpci_pci_ctrlq.c
+tests_unit_test_pci_ctrlq_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/guest-pmd
+tests_unit_test_pci_ctrlq_CFLAGS = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS)
+tests_unit_test_pci_ctrlq_LDADD = $(DPDK_LIBS) $(CMOCKA_LIBS)
