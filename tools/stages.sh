@@ -32,6 +32,7 @@ begin_stages() {
 end_stages() {
     local status=$? pid i
     trap - EXIT INT TERM HUP
+    exec 2> /dev/null # the shell would report each job that it ends
     for pid in "${CHILDREN[@]}"; do
         kill -TERM -- "-$pid" 2>/dev/null || true
     done
