@@ -80,6 +80,7 @@ port_find(const struct netdev *netdev)
 
     ovs_mutex_lock(&ports_mutex);
     HMAP_FOR_EACH_WITH_HASH (port, node, hash_pointer(netdev, 0), &ports) {
+        /* cppcheck-suppress uninitvar; the macro sets it. */
         if (port->netdev == netdev) {
             break;
         }

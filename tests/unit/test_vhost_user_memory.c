@@ -411,6 +411,21 @@ failing_map_takes_back_those_before_it(void **state)
 }
 
 static void
+failing_map_leaves_what_stays_mapped(void **state)
+{
+	struct peer *p = *state;
+	struct vu_wire_region r[2] = { standard_region, standard_region };
+	int old = mem_fd(MEM_SIZE);
+	int fds[2] = { dup(old), mem_fd(MEM_SIZE) };
+
+	accepted(p, send_region(p, r[0], old));
+	r[1].gpa = r[1].uva = 0;
+	p->map_rc = -ENOMEM;
+	refused(p, send_mem_table(p, r, fds, 2), -ENOMEM, "region 1");
+	assert_int_equal(p->n_unmap, 0);
+}
+
+static void
 failing_map_may_say_why(void **state)
 {
 	struct peer *p = *state;
@@ -591,6 +606,7 @@ main(void)
 		peer_test(another_file_at_the_same_place_is_mapped_anew),
 		peer_test(same_file_at_another_place_is_mapped_anew),
 		peer_test(failing_map_takes_back_those_before_it),
+		peer_test(failing_map_leaves_what_stays_mapped),
 		peer_test(failing_map_may_say_why),
 		peer_test(slots_are_added_and_removed),
 		peer_test(one_slot_too_many_is_refused),

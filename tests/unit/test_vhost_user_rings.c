@@ -124,7 +124,8 @@ ring_is_enabled_from_the_start_without_protocol_features(void **state)
 {
 	struct peer *p = *state;
 
-	accepted(p, send_u64(p, VU_SET_FEATURES, F_VERSION_1));
+	/* None at all, from a legacy driver. */
+	accepted(p, send_u64(p, VU_SET_FEATURES, 0));
 	set_standard_memory(p);
 	set_up_ring(p, 0);
 	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 0, event_fd()));
@@ -202,6 +203,28 @@ base_of_a_ring_that_never_ran_is_what_was_set(void **state)
 }
 
 static void
+base_is_asked_for_once_and_not_after_a_new_one(void **state)
+{
+	struct peer *p = *state;
+
+	prepare(p);
+	run_ring(p, 0);
+	p->ring_base = 5;
+	accepted(p, send_state(p, VU_GET_VRING_BASE, 0, 0));
+	p->ring_base = 6;
+	accepted(p, send_state(p, VU_GET_VRING_BASE, 0, 0));
+	assert_int_equal(reply_u64(p), (uint64_t)5 << 32);
+	assert_int_equal(p->n_ring_base, 1);
+
+	run_ring(p, 1);
+	accepted(p, send_empty(p, VU_RESET_OWNER));
+	accepted(p, send_state(p, VU_SET_VRING_BASE, 1, 7));
+	accepted(p, send_state(p, VU_GET_VRING_BASE, 1, 0));
+	assert_int_equal(reply_u64(p), 1 | (uint64_t)7 << 32);
+	assert_int_equal(p->n_ring_base, 1);
+}
+
+static void
 ring_paused_by_a_lost_region_goes_on_when_it_is_back(void **state)
 {
 	struct peer *p = *state;
@@ -223,6 +246,64 @@ ring_paused_by_a_lost_region_goes_on_when_it_is_back(void **state)
 	assert_true(r->run);
 	assert_int_equal(r->epoch, 1);
 	assert_int_equal(r->desc, 256 * MIB + 64 * KIB);
+}
+
+static void
+paused_ring_is_no_obstacle_for_the_others(void **state)
+{
+	struct peer *p = *state;
+	struct vu_wire_region low = standard_region;
+
+	negotiate(p, F_VERSION_1 | F_PROTOCOL, ALL_PROTOCOL);
+	low.gpa = low.uva = 0;
+	accepted(p, send_mem_reg(p, VU_ADD_MEM_REG, &low, mem_fd(MEM_SIZE)));
+	accepted(p, send_mem_reg(p, VU_ADD_MEM_REG, &standard_region,
+				 mem_fd(MEM_SIZE)));
+	run_ring(p, 0);
+	accepted(p, send_mem_reg(p, VU_REM_MEM_REG, &standard_region, -1));
+	accepted(p, send_state(p, VU_SET_VRING_NUM, 1, 256));
+	accepted(p, send_addr(p, 1, 0, 4 * KIB, 8 * KIB));
+	accepted(p, send_state(p, VU_SET_VRING_ENABLE, 1, 1));
+	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 1, event_fd()));
+	assert_true(p->core.rings[1].run);
+	assert_false(p->core.rings[0].run);
+	/* What is said about the paused ring itself is judged. */
+	refused(p, send_state(p, VU_SET_VRING_ENABLE, 0, 1), -EFAULT,
+		"the descriptor table of ring 0");
+}
+
+/* Each part in a region of its own; one of them moves. */
+static void
+ring_that_moves_in_part_is_told(void **state)
+{
+	struct peer *p = *state;
+	struct vu_wire_region r[3];
+	int files[3], fds[3];
+	unsigned int i, moved;
+
+	negotiate(p, F_VERSION_1 | F_PROTOCOL, ALL_PROTOCOL);
+	for (i = 0; i < 3; i++) {
+		files[i] = mem_fd(MEM_SIZE);
+		fds[i] = dup(files[i]);
+		r[i] = standard_region;
+		r[i].gpa = r[i].uva = i * 16 * MIB;
+	}
+	accepted(p, send_mem_table(p, r, fds, 3));
+	accepted(p, send_state(p, VU_SET_VRING_NUM, 0, 256));
+	accepted(p, send_addr(p, 0, r[0].uva, r[1].uva, r[2].uva));
+	accepted(p, send_state(p, VU_SET_VRING_ENABLE, 0, 1));
+	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 0, event_fd()));
+	for (moved = 0; moved < 3; moved++) {
+		r[moved].gpa += 256 * MIB;
+		for (i = 0; i < 3; i++)
+			fds[i] = dup(files[i]);
+		accepted(p, send_mem_table(p, r, fds, 3));
+		assert_int_equal(p->changed,
+				 VU_CHANGED_MEM | VU_CHANGED_RINGS);
+	}
+	assert_int_equal(p->core.rings[0].used, 288 * MIB);
+	for (i = 0; i < 3; i++)
+		close(files[i]);
 }
 
 static void
@@ -662,7 +743,10 @@ main(void)
 		peer_test(disabling_pauses_a_ring_within_its_epoch),
 		peer_test(get_vring_base_stops_and_tells_where_the_ring_stands),
 		peer_test(base_of_a_ring_that_never_ran_is_what_was_set),
+		peer_test(base_is_asked_for_once_and_not_after_a_new_one),
 		peer_test(ring_paused_by_a_lost_region_goes_on_when_it_is_back),
+		peer_test(paused_ring_is_no_obstacle_for_the_others),
+		peer_test(ring_that_moves_in_part_is_told),
 		peer_test(new_table_moves_a_running_ring),
 		peer_test(new_table_without_a_running_ring_is_refused),
 		peer_test(split_ring_parts_end_within_memory_to_the_byte),

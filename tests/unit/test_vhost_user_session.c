@@ -485,7 +485,12 @@ reset_owner_stops_rings_and_keeps_memory(void **state)
 	assert_int_equal(p->core.rings[0].kick_fd, -1);
 	assert_int_equal(p->core.n_regions, 1);
 	assert_int_equal(p->changed, VU_CHANGED_RINGS | VU_CHANGED_FDS);
-	run_ring(p, 0);
+	/* It is disabled, too. */
+	set_up_ring(p, 0);
+	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 0, event_fd()));
+	assert_false(p->core.rings[0].run);
+	accepted(p, send_state(p, VU_SET_VRING_ENABLE, 0, 1));
+	assert_true(p->core.rings[0].run);
 }
 
 static void

@@ -98,7 +98,7 @@ class Images:
         for stem in [*DPDK_PLUGINS, *extra_plugins]:
             archive.plugin(config.dpdk_plugin_dir(), stem, target)
         # pthread_cancel, which EAL uses when it ends, loads this by name.
-        archive.library(config.shared_library("libgcc_s.so.1"))
+        archive.library(config.libgcc())
         if with_plugin:
             archive.plugin(config.plugin().parent, "librte_net_vhostpci",
                            target)
