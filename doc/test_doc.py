@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documentation against the source: what it names has to exist."""
+import os
 import re
 import shutil
 import subprocess
@@ -58,7 +59,7 @@ def test_manual_page_formats_without_warnings(page):
     done = subprocess.run(
         ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        timeout=60, check=False)
+        env={**os.environ, "LC_ALL": "C.UTF-8"}, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
