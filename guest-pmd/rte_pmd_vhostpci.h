@@ -36,13 +36,18 @@ struct rte_pmd_vhostpci_info {
 	uint16_t ring_size;	/* entries of the first running ring; 0: none */
 	uint16_t peer_mtu;	/* bytes; 0: not told */
 	uint64_t violations;	/* rules broken by the peer, since creation */
+	uint16_t broken_rings;	/* stopped now because of one */
 	char broken_rule[48];	/* the last one; empty: none */
 };
 
 /*
  * Fill @info for @port_id. Any thread. Returns 0; -ENODEV: no such port;
  * -ENOTSUP: not a net_vhostpci port.
+ *
+ * Exported although the driver is built with hidden visibility: applications
+ * find it in the plugin that EAL loaded, by dlsym().
  */
+__attribute__((visibility("default")))
 int rte_pmd_vhostpci_info_get(uint16_t port_id,
 			      struct rte_pmd_vhostpci_info *info);
 

@@ -1,3 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # The OVS class.  It is compiled inside OVS's tree by `make ovs`.
-EXTRA_DIST +=
+EXTRA_DIST += \
+	vhostpci-netdev/netdev-vhostpci.c \
+	vhostpci-netdev/netdev-vhostpci.h \
+	vhostpci-netdev/netdev-vhostpci-find.c \
+	vhostpci-netdev/netdev-vhostpci-find.h \
+	vhostpci-netdev/netdev-vhostpci-pmd.c \
+	vhostpci-netdev/netdev-vhostpci-pmd.h \
+	vhostpci-netdev/netdev-vhostpci-show.c \
+	vhostpci-netdev/netdev-vhostpci-show.h \
+	vhostpci-netdev/netdev-vhostpci-sysfs.c \
+	vhostpci-netdev/netdev-vhostpci-sysfs.h \
+	vhostpci-netdev/netdev-vhostpci-unixctl.man \
+	vhostpci-netdev/vhost-pci.rst

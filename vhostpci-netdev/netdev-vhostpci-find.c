@@ -144,31 +144,54 @@ vhostpci_base_set_config(const struct netdev_class *base,
     return error;
 }
 
-/* Has 'base' attach 'netdev' to 'devargs'.  Replaces its only message, that
- * it did not succeed, by the reason. */
+/* Has 'base' attach 'netdev' to 'devargs'.  If that fails because the driver
+ * refuses the device, '*cause' is why, else NULL; '*errp' is whatever 'base'
+ * says.  The caller frees both. */
+static int
+base_attach(const struct netdev_class *base, struct netdev *netdev,
+            const struct smap *args, const char *devargs, char **cause,
+            char **errp)
+{
+    size_t name_len = strcspn(devargs, ",");
+    char *line;
+    int error;
+
+    vhostpci_log_capture_start();
+    error = vhostpci_base_set_config(base, netdev, args, devargs, errp);
+    line = vhostpci_log_capture_stop();
+
+    *cause = NULL;
+    if (line && error && error != EADDRINUSE && error != EAGAIN) {
+        /* Lines about a device begin with its name. */
+        bool named = (!strncmp(line, devargs, name_len)
+                      && !strncmp(line + name_len, ": ", 2));
+        *cause = xstrdup(named ? line + name_len + 2 : line);
+    }
+    free(line);
+    return error;
+}
+
+/* The same for a device that is meant: says in '*errp' what is wrong. */
 static int
 attach(const struct netdev_class *base, struct netdev *netdev,
        const struct smap *args, const char *devargs, char **errp)
 {
-    const char *name = netdev_get_name(netdev);
+    int name_len = strcspn(devargs, ",");
     struct rte_pmd_vhostpci_info info;
     char *base_err = NULL;
     char *cause;
     int error;
 
-    vhostpci_log_capture_start();
-    error = vhostpci_base_set_config(base, netdev, args, devargs, &base_err);
-    cause = vhostpci_log_capture_stop();
-
+    error = base_attach(base, netdev, args, devargs, &cause, &base_err);
     if (!error && vhostpci_pmd_info(netdev_dpdk_get_port_id(netdev), &info)) {
-        VLOG_WARN_BUF(errp, "%s: device %s belongs to a driver other than "
-                      DRIVER_NAME, name, devargs);
+        VLOG_WARN_BUF(errp, "%s: device %.*s belongs to a driver other than "
+                      DRIVER_NAME, netdev_get_name(netdev), name_len, devargs);
         error = EINVAL;
-    } else if (error && error != EADDRINUSE && error != EAGAIN && cause) {
+    } else if (cause) {
         VLOG_WARN_BUF(errp, "%s: driver "DRIVER_NAME" cannot use device "
-                      "%.*s: %s", name, (int) strcspn(devargs, ","), devargs,
+                      "%.*s: %s", netdev_get_name(netdev), name_len, devargs,
                       cause);
-    } else if (base_err) {
+    } else if (error) {
         *errp = base_err;
         base_err = NULL;
     }
@@ -289,13 +312,12 @@ fail_no_device(const struct netdev *netdev, const char *peer,
     return ENODEV;
 }
 
+/* Adds a sentence to 'notes' and frees it. */
 static void
 note(struct ds *notes, char *text)
 {
-    if (text) {
-        ds_put_format(notes, "%s%s", notes->length ? "; " : "", text);
-        free(text);
-    }
+    ds_put_format(notes, "%s%s", notes->length ? "; " : "", text);
+    free(text);
 }
 
 /* Why the device at 'address' is not even tried; NULL: it should be.  The
@@ -315,6 +337,26 @@ no_candidate(const char *address)
     return vhostpci_sysfs_obstacle(address);
 }
 
+/* Tries one device.  Notes why it is not the one. */
+static bool
+candidate_serves(const struct netdev_class *base, struct netdev *netdev,
+                 const struct smap *args, const char *address,
+                 const char *devargs, struct ds *notes)
+{
+    char *base_err = NULL;
+    char *cause;
+    bool serves = !base_attach(base, netdev, args, devargs, &cause,
+                               &base_err);
+
+    if (!serves) {
+        note(notes, xasprintf("device %s: %s", address,
+                              cause ? cause : "it cannot be attached"));
+    }
+    free(base_err);
+    free(cause);
+    return serves;
+}
+
 /* Tries the devices that DPDK has not attached yet. */
 static int
 attach_candidate(const struct netdev_class *base, struct netdev *netdev,
@@ -331,21 +373,18 @@ attach_candidate(const struct netdev_class *base, struct netdev *netdev,
     vhostpci_sysfs_list(&addresses);
     SVEC_FOR_EACH (i, address, &addresses) {
         char *why_not = no_candidate(address);
-        char *full;
+        char *full = xasprintf("%s,peer=%s", address, peer);
 
         if (why_not) {
             note(&notes, why_not);
-            continue;
-        }
-        full = xasprintf("%s,peer=%s", address, peer);
-        if (!found.n) {
-            if (!attach(base, netdev, args, full, &why_not)) {
+        } else if (found.n) {
+            if (try_attach(base, full)) {
                 svec_add(&found, address);
-                *devargs = xstrdup(full);
             }
-            note(&notes, why_not);
-        } else if (try_attach(base, full)) {
+        } else if (candidate_serves(base, netdev, args, address, full,
+                                    &notes)) {
             svec_add(&found, address);
+            *devargs = xstrdup(full);
         }
         free(full);
     }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# The driver without a machine: against a peer in the same process (cmocka),
-# and against DPDK's own virtio-user in another one (pytest, testpmd).
+# The driver and Open vSwitch without a VM: the driver against a peer in the
+# same process (cmocka) and against DPDK's own virtio-user (pytest, testpmd);
+# the switch as a process of this machine. What is not built is skipped, with
+# the reason.
 native_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/guest-pmd -I$(srcdir)/tests/native
 native_cflags = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS) -fno-strict-aliasing
 native_libs = $(DPDK_LIBS) -lrte_bus_pci -lrte_bus_vdev $(CMOCKA_LIBS)
@@ -19,13 +21,13 @@ check_LIBRARIES += tests/native/libnative.a tests/native/libnative_asan.a
 check_PROGRAMS += $(native_tests)
 TESTS += $(native_tests)
 endif
-TESTS += tests/native/test_testpmd.py
 endif
-dist_check_SCRIPTS += tests/native/test_testpmd.py
-EXTRA_DIST += tests/native/testpmd.py
+TESTS += tests/native/test_testpmd.py tests/native/test_ovs_port.py
+EXTRA_DIST += tests/native/test_testpmd.py tests/native/testpmd.py \
+	tests/native/test_ovs_port.py tests/native/native_ovs.py
 
 tests_native_libnative_a_SOURCES = tests/native/fakepeer.c \
-	tests/native/fakepeer.h $(guest_pmd_sources)
+	tests/native/fakepeer.h $(guest_pmd_port_sources)
 tests_native_libnative_a_CPPFLAGS = $(native_cppflags)
 tests_native_libnative_a_CFLAGS = $(native_cflags)
 tests_native_libnative_asan_a_SOURCES = $(tests_native_libnative_a_SOURCES)

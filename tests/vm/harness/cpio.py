@@ -70,30 +70,32 @@ class Archive:
             self.library(library)
 
     def library(self, path):
-        """Copy a library to where it really is, with a link where the loader
-        looks for it: a DPDK driver is both a library that others need and a
-        plugin, and two real copies of it make EAL abort."""
-        name = re.sub(r"^(lib|lib64)/", r"usr/\1/", str(path).lstrip("/"))
-        real = os.path.realpath(path)
-        self.file(real.lstrip("/"), real, 0o755)
-        if real != "/" + name:
-            self.symlink(name, real)
+        """Copy a library to the place the loader looks for it.  Symbolic
+        links stay links: two real copies of a DPDK driver, reached by two
+        names, make EAL abort."""
+        path = Path(path)
+        # The directory is resolved first: /lib is a link to usr/lib.
+        name = str(path.parent.resolve() / path.name).lstrip("/")
+        if path.is_symlink():
+            target = os.readlink(path)
+            self.symlink(name, target)
+            self.library(Path(os.path.normpath(path.parent / target)))
+        else:
+            self.file(name, path, 0o755)
 
-    def links_and_file(self, pattern_dir, stem, target_dir):
-        """Copy a plugin with its symbolic links kept as links: two real
-        copies of one plugin make EAL abort."""
-        found = False
-        for path in sorted(Path(pattern_dir).glob(stem + ".so*")):
-            found = True
+    def plugin(self, directory, stem, target_dir):
+        """Copy stem.so* of a directory, which its links stay within."""
+        paths = sorted(Path(directory).glob(stem + ".so*"))
+        if not paths:
+            raise config.Missing(f"no {stem}.so in {directory}")
+        for path in paths:
             name = f"{target_dir}/{path.name}"
             if path.is_symlink():
                 self.symlink(name, os.readlink(path))
             else:
-                self.file(name, path, 0o644)
+                self.file(name, path, 0o755)
                 for library in libraries(path):
                     self.library(library)
-        if not found:
-            raise config.Missing(f"no {stem}.so in {pattern_dir}")
 
     def write(self, path):
         """Write the archive; returns its size in bytes."""

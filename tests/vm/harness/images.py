@@ -60,6 +60,7 @@ class Images:
         archive.symlink("bin/sh", "busybox")
         archive.file("init", GUEST / "init", 0o755)
         archive.file("bin/agent", self._guest_tool("agent"), 0o755)
+        archive.file("usr/bin/seqstream", self._guest_tool("seqstream"), 0o755)
         archive.data("etc/hostname", "vm\n")
         archive.data("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"
                      "openvswitch:x:100:100::/run/openvswitch:/bin/sh\n"
@@ -79,8 +80,7 @@ class Images:
     def _peer(self, archive):
         for name in ("iperf3", "tcpdump", "ethtool"):
             archive.program(config.program(name), name=name)
-        for name in ("dfping", "seqstream"):
-            archive.file("usr/bin/" + name, self._guest_tool(name), 0o755)
+        archive.file("usr/bin/dfping", self._guest_tool("dfping"), 0o755)
         return PEER_MODULES
 
     def _switch(self, archive, flavour, with_plugin, extra_plugins):
@@ -94,13 +94,12 @@ class Images:
         subprocess.run([programs["ovsdb-tool"], "create", database,
                         programs["vswitch.ovsschema"]], check=True)
         archive.file("etc/openvswitch/conf.db", database, 0o644)
-        # glibc loads it by itself when a thread is cancelled, as EAL does on
-        # the way out.
-        archive.library(config.libgcc())
         target = str(config.dpdk_plugin_dir()).lstrip("/")
         for stem in [*DPDK_PLUGINS, *extra_plugins]:
-            archive.links_and_file(config.dpdk_plugin_dir(), stem, target)
+            archive.plugin(config.dpdk_plugin_dir(), stem, target)
+        # pthread_cancel, which EAL uses when it ends, loads this by name.
+        archive.library(config.libgcc())
         if with_plugin:
-            archive.links_and_file(config.plugin().parent,
-                                   "librte_net_vhostpci", target)
+            archive.plugin(config.plugin().parent, "librte_net_vhostpci",
+                           target)
         return SWITCH_MODULES

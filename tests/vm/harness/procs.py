@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Child processes that never outlive us, and waiting with a deadline.
 
-Every child is started through setpriv(1) with a parent-death signal, so it
-ends even if this process is killed; `Child.end` ends it by its pid.  Each has
+Every child has a parent-death signal, so it ends even if this process is
+killed without a chance to clean up; `Child.end` ends it by its pid.  Each has
 its own process group: an interrupt from the keyboard reaches only us, and we
 end the children in order.
 """
 import atexit
+import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -15,6 +17,8 @@ import weakref
 
 from . import config
 
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 _live = weakref.WeakSet()
 
 
@@ -34,6 +38,14 @@ def wait_until(condition, seconds, what, interval=0.1):
         time.sleep(interval)
 
 
+def _die_with(parent):
+    """Runs in the child between fork and exec: Popen returns only after it,
+    so there is no moment in which the child could be left behind."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 class Child:
     """A process of ours.  `log` gets its output; None inherits it."""
 
@@ -43,10 +55,9 @@ class Child:
         out = open(log, "ab") if log else None
         try:
             self.process = subprocess.Popen(
-                [str(config.program("setpriv")), "--pdeathsig", "KILL", "--",
-                 *self.command],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env,
-                cwd=cwd, start_new_session=True)
+                self.command, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=out, env=env, cwd=cwd, start_new_session=True,
+                preexec_fn=functools.partial(_die_with, os.getpid()))
         finally:
             if out:
                 out.close()

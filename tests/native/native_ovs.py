@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An Open vSwitch on this machine, and virtio-user peers for its ports.
+
+No root, no hugepages, no kernel devices: DPDK takes ordinary memory, and the
+bridge uses OVS's "dummy" datapath, which is the userspace datapath but for its
+local port, which needs no tap device.
+"""
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# As automake calls it; the harness goes by its own variable.
+if "top_builddir" in os.environ:
+    os.environ.setdefault("VHOSTPCI_BUILDDIR", os.environ["top_builddir"])
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
+
+from harness import config  # noqa: E402
+from harness.ovs import Ovs  # noqa: E402
+from harness.procs import Child, wait_until  # noqa: E402
+
+MEMORY_MIB = 512
+
+
+class _Done:
+    """What Ovs.run returns."""
+
+    def __init__(self, done):
+        self.code = done.returncode
+        self.stdout, self.stderr = done.stdout, done.stderr
+
+    def check(self):
+        if self.code:
+            raise AssertionError(f"exit {self.code}: {self.stderr}")
+        return self
+
+
+class NativeOvs(Ovs):
+    """Everything lies in a directory of its own, ended with close()."""
+
+    def __init__(self, flavour, pmd=True, name="ovs"):
+        super().__init__(self._run)
+        self.programs = config.ovs(flavour)
+        # Short: names of sockets have 107 characters.
+        self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
+        self.logs = config.BUILD / "tests" / "native" / name
+        shutil.rmtree(self.logs, ignore_errors=True)
+        self.logs.mkdir(parents=True)
+        self.pci = self.dir / "pci"
+        self.pci.mkdir()
+        self.pmd = config.plugin().resolve() if pmd else None
+        self.children = {}
+        bins = {str(path.parent) for path in self.programs.values()}
+        self.environment = {
+            **os.environ,
+            "PATH": ":".join([*bins, os.environ.get("PATH", "")]),
+            "OVS_RUNDIR": str(self.dir), "OVS_LOGDIR": str(self.logs),
+            "OVS_DBDIR": str(self.dir), "OVS_SYSCONFDIR": str(self.dir),
+            "XDG_RUNTIME_DIR": str(self.dir),
+            "RUNTIME_DIRECTORY": str(self.dir),
+            # Whatever devices this machine has, these are the test's own.
+            "SYSFS_PCI_DEVICES": str(self.pci)}
+
+    def _run(self, command, seconds=30):
+        return _Done(subprocess.run(
+            ["sh", "-c", command], env=self.environment, timeout=seconds,
+            text=True, capture_output=True, check=False))
+
+    def start(self):
+        database = self.dir / "conf.db"
+        subprocess.run([self.programs["ovsdb-tool"], "create", database,
+                        self.programs["vswitch.ovsschema"]], check=True)
+        self._child("ovsdb-server", f"--remote=punix:{self.dir}/db.sock",
+                    database)
+        wait_until((self.dir / "db.sock").exists, 20, "ovsdb-server is up")
+        extra = f"--no-huge --legacy-mem -m {MEMORY_MIB} --no-pci " \
+                f"--no-telemetry --file-prefix {self.dir.name}"
+        if self.pmd:
+            extra += f" -d {self.pmd}"
+        self.vsctl("--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".",
+                   f'other_config:dpdk-extra="{extra}"',
+                   "other_config:dpdk-init=true",
+                   "other_config:per-port-memory=true",
+                   "other_config:pmd-maxsleep=100")
+        self.start_switch()
+        self.vsctl("add-br", self.bridge, "--", "set", "bridge", self.bridge,
+                   "datapath_type=dummy", "fail-mode=secure")
+        return self
+
+    def start_switch(self):
+        self._child("ovs-vswitchd", "--enable-dummy",
+                    f"unix:{self.dir}/db.sock")
+        wait_until(self.control.exists, 30, "ovs-vswitchd is up")
+
+    def kill_switch(self):
+        self.children.pop("ovs-vswitchd").kill()
+        self.control.unlink()
+
+    @property
+    def control(self):
+        """Named by us: the default depends on the program's name, which
+        differs between distributions."""
+        return self.dir / "ovs-vswitchd.ctl"
+
+    def appctl(self, *arguments, seconds=20):
+        return super().appctl("-t", self.control, *arguments,
+                              seconds=seconds)
+
+    def _child(self, name, *arguments):
+        self.children[name] = Child(
+            [self.programs[name], f"--pidfile={self.dir}/{name}.pid",
+             f"--unixctl={self.dir}/{name}.ctl", "--no-chdir", *arguments],
+            log=self.logs / f"{name}.log", env=self.environment)
+
+    def switch_runs(self):
+        return self.children["ovs-vswitchd"].running()
+
+    def switch_log(self):
+        return self.children["ovs-vswitchd"].output()
+
+    def error(self, port):
+        """The Interface's error as `ovs-vsctl show` prints it, or ""."""
+        lines = self.show().splitlines()
+        names = [i for i, line in enumerate(lines)
+                 if line.strip() in (f"Interface {port}",
+                                     f'Interface "{port}"')]
+        assert len(names) == 1, lines
+        for line in lines[names[0] + 1:]:
+            line = line.strip()
+            if line.startswith(("Interface", "Port", "Bridge")):
+                break
+            if line.startswith("error: "):
+                return line[len("error: "):].strip('"').replace('\\"', '"')
+        return ""
+
+    def counters(self, port):
+        """The port's counters now; the database's are seconds old."""
+        text = self.ofctl("dump-ports", self.bridge, port)
+        return {f"{way}_{name}": int(value)
+                for way, values in re.findall(r"(rx|tx) +(pkts=.*)", text)
+                for name, value in re.findall(r"(pkts|drop|errs)=(\d+)",
+                                              values)}
+
+    def monitor(self):
+        """ofctl monitor in the background; its output is the Child's."""
+        log = self.logs / "monitor.log"
+        log.unlink(missing_ok=True)
+        # Without a miss-len the switch sends it no asynchronous messages.
+        child = Child([self.programs["ovs-ofctl"], "-O", "OpenFlow13",
+                       "monitor", self.bridge, "64"], log=log,
+                      env=self.environment)
+        self.children["monitor"] = child
+        return child
+
+    def close(self):
+        for child in reversed(list(self.children.values())):
+            child.end()
+        self.children = {}
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def native_ovs(*arguments, **keywords):
+    """A NativeOvs; skips the test if a program for it was not built."""
+    try:
+        return NativeOvs(*arguments, **keywords)
+    except config.Missing as missing:
+        pytest.skip(str(missing))
+
+
+class Pci:
+    """PCI devices of an OVS, as files: what sysfs would show."""
+
+    def __init__(self, ovs):
+        self.root = ovs.pci
+
+    def add(self, address, ids=(0x1af4, 0x107f), driver=None, group=None):
+        place = self.root / address
+        place.mkdir()
+        (place / "vendor").write_text(f"0x{ids[0]:04x}\n")
+        (place / "device").write_text(f"0x{ids[1]:04x}\n")
+        (place / "config").touch()
+        if group:
+            (place / "iommu_group").symlink_to(f"../groups/{group}")
+        if driver:
+            self.bind(address, driver)
+
+    def bind(self, address, driver):
+        link = self.root / address / "driver"
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"../../bus/pci/drivers/{driver}")
+
+    def remove(self, address):
+        shutil.rmtree(self.root / address)
+
+
+class Peer:
+    """A stock virtio-user front-end in testpmd, for one port's socket."""
+
+    def __init__(self, ovs, socket, name="peer", args="", forward="rxonly",
+                 options=""):
+        self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
+        self.fifo = self.dir / "stdin"
+        os.mkfifo(self.fifo)
+        command = [
+            "stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "128", "--no-pci",
+            "--no-telemetry", "--lcores", "0@0,1@1",
+            f"--file-prefix={self.dir.name}",
+            f"--vdev=net_virtio_user0,path={socket}{options}", "--", "-i",
+            "--total-num-mbufs=4096", f"--forward-mode={forward}",
+            *shlex.split(args)]
+        # Held open both ways: neither end waits, and stdin never ends.
+        keep = f"exec <>{shlex.quote(str(self.fifo))}; exec " + \
+            shlex.join(command)
+        log = ovs.logs / f"{name}.log"
+        log.unlink(missing_ok=True)
+        self.child = Child(["sh", "-c", keep], log=log, env={
+            **os.environ, "XDG_RUNTIME_DIR": str(self.dir),
+            "RUNTIME_DIRECTORY": str(self.dir)})
+        wait_until(lambda: "testpmd>" in self.child.output()
+                   or not self.child.running(), 30, f"{name} is up")
+        assert self.child.running(), self.child.output()
+
+    def command(self, text):
+        with open(self.fifo, "w") as stdin:
+            stdin.write(text + "\n")
+
+    def transmitted(self):
+        """Packets that the front-end has put into its rings."""
+        mark = len(self.child.output())
+        self.command("show port stats 0")
+        return int(wait_until(
+            lambda: re.search(r"TX-packets: (\d+)",
+                              self.child.output()[mark:]), 10,
+            "testpmd shows its counters")[1])
+
+    def kill(self):
+        self.child.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def close(self):
+        self.child.end()
+        shutil.rmtree(self.dir, ignore_errors=True)

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The peer's state as the driver sees it, and what its ACKs release."""
+import os
+import struct
+import threading
+
+from driver import CALL, CONNECTED, LINK_UP, RUN
+from frontend import (HIGH, LOW, MIB, NET_SET_MTU, RING_SIZE, SEND_RARP,
+                      SET_VRING_ENABLE, UVA)
+from machine import wait_until
+
+
+def running(*rings):
+    def condition(state):
+        return [i for i, r in enumerate(state.rings)
+                if r.flags & RUN] == list(rings)
+    return condition
+
+
+def start(bench, rings=2):
+    """Driver and front-end, the driver adopting state as it comes."""
+    driver = bench.driver()
+    front = bench.front()
+    done = []
+    thread = threading.Thread(target=lambda: done.append(front.start(rings)))
+    thread.start()
+    state = driver.wait_state(running(*range(rings)), "all rings run")
+    thread.join(10)
+    assert done, "the front-end's session did not end"
+    return driver, front, state
+
+
+def in_thread(function, *args):
+    """Run in the background; returns what gives its result, or None."""
+    result = []
+    thread = threading.Thread(target=lambda: result.append(function(*args)),
+                              daemon=True)
+    thread.start()
+    return lambda: result[0] if result else None
+
+
+def test_areas_are_where_the_specification_says(bench):
+    driver = bench.driver()
+    assert driver.areas[0] == (driver.bars[2], 4096)
+    assert driver.areas[1] == (driver.bars[2], 64 * MIB)
+    assert driver.areas[2] == (driver.bars[0], 4096)
+
+
+def test_config_space(make_bench):
+    bench = make_bench(",uuid=00112233-4455-6677-8899-aabbccddeeff,queues=2")
+    c = bench.driver().config()
+    assert (c["abi"], c["pairs"], c["status"]) == (1, 2, 0)
+    assert c["window_size"] == 64 * MIB
+    assert c["vector"] == 3
+    assert c["name"] == "a"
+    assert c["uuid"].hex() == "00112233445566778899aabbccddeeff"
+    assert c["offered"] >> 32 & 1, "VERSION_1"
+
+
+def test_driver_without_peer_gets_an_empty_state(bench):
+    state = bench.driver().wait_state(lambda s: True, "the first state")
+    assert (state.status, state.regions, state.rings) == (0, [], [])
+
+
+def test_peer_session_becomes_state(bench):
+    driver, front, state = start(bench)
+    assert state.status == CONNECTED | LINK_UP
+    assert [(r.gpa, r.size) for r in state.regions] == [
+        (LOW, 8 * MIB), (HIGH, 8 * MIB)]
+    for ring, r in enumerate(state.rings):
+        at = HIGH + 0x10000 * ring
+        assert (r.desc, r.avail, r.used) == (at, at + 0x4000, at + 0x8000)
+        assert (r.num, r.flags, r.base) == (RING_SIZE, RUN | CALL, 0)
+        assert r.epoch > 0
+    assert driver.config()["status"] == CONNECTED | LINK_UP
+    assert bench.get("connected") == "yes, link up"
+    assert "ready" in bench.get("driver")
+    assert bench.log_lines("vhost-pci") == []
+
+
+def test_regions_keep_huge_page_alignment_and_do_not_overlap(bench):
+    _, _, state = start(bench)
+    low, high = state.regions
+    assert low.offset >= 2 * MIB
+    # The files' offsets are multiples of 2 MiB here.
+    assert low.offset % (2 * MIB) == 0 and high.offset % (2 * MIB) == 0
+    assert (low.offset + low.size <= high.offset
+            or high.offset + high.size <= low.offset)
+
+
+def test_window_is_the_peers_memory(bench):
+    driver, front, state = start(bench)
+    m = driver.machine
+    front.memory[5000:5004] = b"peer"
+    assert m.read(driver.window(state, LOW + 5000), 4) == b"peer"
+    m.write(driver.window(state, HIGH + 8 * MIB - 8), b"switch!!")
+    assert front.memory[-8:] == b"switch!!"
+
+
+def test_outside_any_region_all_ones_and_writes_dropped(bench):
+    driver, _, state = start(bench)
+    m = driver.machine
+    hole = driver.areas[1].address + 60 * MIB
+    m.write32(hole, 0x12345678)
+    assert m.read32(hole) == 0xffffffff
+    assert m.read64(hole) == 0xffffffffffffffff
+    assert m.read16(hole + 3) == 0xffff
+
+
+def test_late_driver_gets_the_whole_state(bench):
+    front = bench.front()
+    front.start()
+    state = bench.driver().wait_state(lambda s: True, "the first state")
+    assert running(0, 1)(state)
+    assert len(state.regions) == 2
+
+
+def test_driver_that_comes_again_resumes_where_the_last_one_was(bench):
+    driver, front, state = start(bench)
+    first = state.rings[1]
+    driver.progress(1, first.epoch << 32 | 77)
+    front.set_used_idx(1, 77)
+    driver.reset()
+    bench.until("driver", "none")
+    driver.start()
+    again = driver.wait_state(running(0, 1), "rings run again").rings[1]
+    assert again.base == 77
+    assert again.epoch != first.epoch
+
+
+def test_base_of_a_driver_that_died_after_the_used_ring(bench):
+    driver, front, state = start(bench)
+    driver.progress(0, state.rings[0].epoch << 32 | 100)
+    front.set_used_idx(0, 132)  # a burst whose progress was not published
+    driver.reset()
+    assert front.stop_ring(0) == 132
+
+
+def test_stop_waits_for_the_ack_and_tells_the_progress(bench):
+    driver, front, state = start(bench)
+    driver.progress(0, state.rings[0].epoch << 32 | 42)
+    base = in_thread(front.stop_ring, 0)
+    stopped = driver.wait_state(running(1), "ring 0 stopped", ack=False)
+    assert base() is None, "answered before the driver let go"
+    driver.ack(stopped.generation)
+    assert wait_until(base, "GET_VRING_BASE is answered") == 42
+
+
+def test_disabled_ring_goes_on_with_the_same_epoch(bench):
+    driver, front, state = start(bench)
+    epoch = state.rings[0].epoch
+    enable = in_thread(front.acked, SET_VRING_ENABLE,
+                       struct.pack("<II", 0, 0))
+    driver.wait_state(running(1), "ring 0 paused")
+    assert wait_until(lambda: enable() is not None, "the reply")
+    assert front.acked(SET_VRING_ENABLE, struct.pack("<II", 0, 1)) == 0
+    again = driver.wait_state(running(0, 1), "ring 0 goes on")
+    assert again.rings[0].epoch == epoch
+
+
+def test_new_memory_table_swaps_after_the_ack(bench):
+    driver, front, state = start(bench)
+    old = [r.offset for r in state.regions]
+    # Ring memory stays; the low region is told by halves.
+    table = [(LOW, 4 * MIB, UVA + LOW, 0),
+             (LOW + 4 * MIB, 4 * MIB, UVA + LOW + 4 * MIB, 4 * MIB),
+             front.regions[1]]
+    front.memory[0:4] = b"old!"
+    done = in_thread(front.set_memory, table)
+    new = driver.wait_state(lambda s: len(s.regions) == 3, "three regions",
+                            ack=False)
+    assert done() is None
+    # Until the ack both are there: the rings may still be at work.
+    old_address = driver.areas[1].address + old[0]
+    assert driver.machine.read(old_address, 4) == b"old!"
+    assert driver.machine.read(driver.window(new, LOW), 4) == b"old!"
+    assert new.regions[2].offset == old[1], "what did not change stays"
+    driver.ack(new.generation)
+    assert wait_until(lambda: done() is not None, "the reply") and done() == 0
+    assert driver.machine.read(old_address, 4) == b"\xff" * 4
+
+
+def test_mtu_and_rarp(bench):
+    driver, front, _ = start(bench)
+    assert front.acked(NET_SET_MTU, struct.pack("<Q", 9000)) == 0
+    state = driver.wait_state(lambda s: s.mtu == 9000, "the MTU")
+    assert front.acked(SEND_RARP, b"\x52\x54\0\1\2\3\0\0") == 0
+    rarp = driver.wait_state(lambda s: s.rarp_count != state.rarp_count,
+                             "the RARP")
+    assert rarp.rarp_mac == b"\x52\x54\0\1\2\3"
+
+
+def test_peer_dies_and_comes_back(bench):
+    driver, front, _ = start(bench)
+    bench.drop(front)
+    state = driver.wait_state(lambda s: s.status == 0, "the peer is gone")
+    assert (state.regions, state.rings) == ([], [])
+    bench.until("memory", "0 regions")
+    front = bench.front()
+    in_thread(front.start)
+    state = driver.wait_state(running(0, 1), "the peer is back")
+    front.memory[0:3] = b"new"
+    assert driver.machine.read(driver.window(state, 0), 3) == b"new"
+
+
+def test_states_without_a_buffer_are_merged(bench):
+    driver = bench.driver(buffers=0)
+    front = bench.front()
+    front.start()
+    driver.add_buffer()
+    state = wait_until(driver.poll, "a state")
+    assert running(0, 1)(state)
+    assert driver.poll() is None
+
+
+def test_doorbell_signals_the_peer(bench):
+    driver, front, _ = start(bench)
+    assert front.signalled(front.calls[1], 0) == 0
+    driver.doorbell(1)
+    assert front.signalled(front.calls[1]) == 1
+    driver.doorbell(59)  # no such ring: nothing happens
+    assert front.signalled(front.calls[0], 0) == 0
+
+
+def test_virtio_reset_drops_the_doorbells(bench):
+    driver, front, _ = start(bench)
+    driver.reset()
+    driver.doorbell(1)
+    assert bench.get("connected") == "yes, link up"
+    assert front.signalled(front.calls[1], 0.2) == 0
+
+
+def test_kick_raises_the_rings_vector(bench, accel):
+    driver, front, state = start(bench)
+    m = driver.machine
+    target = m.alloc(4)
+    vector = driver.config()["vector"] + 1
+    driver.set_vector(vector, target, 0x4321)
+    driver.enable_msix()
+
+    def arrived():
+        # KVM delivers to a local APIC only: it has taken the kick then.
+        if accel == "kvm":
+            return not front.signalled(front.kicks[1], 0)
+        return m.read32(target) == 0x4321
+
+    os.eventfd_write(front.kicks[1], 1)
+    wait_until(arrived, "the message")
+    # Masked: it is pending, and comes when unmasked.
+    m.write32(target, 0)
+    driver.mask_vector(vector, True)
+    os.eventfd_write(front.kicks[1], 1)
+    pending = driver.bars[1] + 0x800
+    wait_until(lambda: m.read32(pending) == 1 << vector, "the pending bit")
+    assert m.read32(target) == 0
+    if accel != "kvm":
+        driver.mask_vector(vector, False)
+        wait_until(arrived, "the message, unmasked")
+
+
+def test_broken_ring_stays_stopped_until_the_peer_restarts_it(bench):
+    driver, front, state = start(bench)
+    driver.broken(1, state.generation, b"descriptor loop\n\x1b[31m")
+    stopped = driver.wait_state(running(0), "ring 1 stopped")
+    assert stopped.status == CONNECTED | LINK_UP
+    lines = bench.log_lines("ring 1")
+    assert len(lines) == 1 and "(peer a)" in lines[0]
+    assert "descriptor loop??[31m" in lines[0]
+    assert "ring 1: descriptor loop" in bench.get("broken")
+    assert front.signalled(front.errs[1]) == 1
+    # A repetition, as a stale message, changes and logs nothing.
+    driver.broken(1, state.generation, b"again")
+    assert len(bench.log_lines("ring 1")) == 1
+    base = in_thread(front.stop_ring, 1)
+    wait_until(lambda: base() is not None, "the base of a broken ring")
+    in_thread(front.start_ring, 1)
+    driver.wait_state(running(0, 1), "ring 1 runs again")
+    assert bench.get("broken") == ""
+
+
+def test_stale_broken_message_is_ignored(bench):
+    driver, front, state = start(bench)
+    base = in_thread(front.stop_ring, 1)
+    driver.wait_state(running(0), "ring 1 stopped")
+    wait_until(lambda: base() is not None, "the base")
+    in_thread(front.start_ring, 1)
+    driver.wait_state(running(0, 1), "ring 1 runs again")
+    driver.broken(1, state.generation, b"of its last life")
+    assert bench.get("broken") == ""
+    assert bench.log_lines("ring 1") == []

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A driver that does not answer: the peer goes on, its memory is safe."""
+import pytest
+from driver import LINK_UP
+from machine import wait_until
+from test_state import in_thread, running, start
+
+
+@pytest.fixture
+def bench(make_bench):
+    return make_bench(",ack-timeout=300")
+
+
+def silent_stop(bench):
+    driver, front, state = start(bench)
+    front.memory[0:4] = b"mine"
+    base = in_thread(front.stop_ring, 0)
+    assert wait_until(lambda: base() is not None, "the reply") and base() == 0
+    return driver, front, state
+
+
+def test_stop_is_answered_and_the_memory_taken_out(bench):
+    driver, front, state = silent_stop(bench)
+    address = driver.window(state, 0)
+    assert driver.machine.read(address, 4) == bytes(4)
+    driver.machine.write(address, b"late")
+    assert front.memory[0:4] == b"mine"
+    assert "does not answer, 1 timeouts" in bench.get("driver")
+    assert "taken out" in bench.get("memory")
+    assert len(bench.log_lines("did not acknowledge")) == 1
+
+
+def test_driver_that_answers_late_gets_everything_back(bench):
+    driver, front, state = silent_stop(bench)
+    epoch = state.rings[1].epoch
+    # Nothing runs until the driver has let go of what it had.
+    empty = driver.wait_state(running(), "nothing runs", ack=False)
+    assert empty.status & LINK_UP
+    driver.ack(empty.generation)
+    again = driver.wait_state(running(1), "ring 1 is back")
+    assert again.rings[1].epoch != epoch
+    assert driver.machine.read(driver.window(again, 0), 4) == b"mine"
+    assert bench.get("driver") == "ready, 1 timeouts"
+
+
+def test_new_driver_gets_everything_back(bench):
+    driver, front, state = silent_stop(bench)
+    driver.reset()
+    driver.start()
+    again = driver.wait_state(running(1), "ring 1 is back")
+    assert driver.machine.read(driver.window(again, 0), 4) == b"mine"
+
+
+def test_peer_dies_while_the_driver_is_silent(bench):
+    driver, front, state = silent_stop(bench)
+    bench.drop(front)
+    bench.until("connected", "no")
+    # The driver may still be at it: zeroes, not a hole and not the peer.
+    assert driver.machine.read(driver.window(state, 0), 4) == bytes(4)
+    front = bench.front()
+    done = in_thread(front.start)
+    wait_until(lambda: bench.get("rings").count("run") == 2, "the new peer")
+    front.memory[0:4] = b"next"
+    # The new peer's memory is out of reach as well.
+    for offset in range(2, 64, 2):
+        data = driver.machine.read(
+            driver.areas[1].address + (offset << 20), 4)
+        assert data in (bytes(4), b"\xff" * 4)
+    state = driver.wait_state(running(0, 1), "the new peer's rings")
+    assert driver.machine.read(driver.window(state, 0), 4) == b"next"
+    assert done is not None
+
+
+def test_peer_dies_while_it_waits(make_bench):
+    bench = make_bench(",ack-timeout=5000")
+    driver, front, state = start(bench)
+    in_thread(front.socket.sendall,
+              b"\x0b\0\0\0\1\0\0\0\x08\0\0\0" + bytes(8))
+    driver.wait_state(running(1), "ring 0 stopped", ack=False)
+    bench.drop(front)
+    gone = driver.wait_state(lambda s: s.status == 0, "the peer is gone",
+                             ack=False)
+    assert gone.regions == []
+    driver.ack(gone.generation)
+    bench.until("memory", "0 regions")
+    front = bench.front()
+    in_thread(front.start)
+    driver.wait_state(running(0, 1), "the peer is back")
+    assert bench.get("driver") == "ready"

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the VM tests.  See harness/__init__.py for the layers.
+
+    pytest tests/vm [--full] [--builddir DIR]
+
+A topology that several tests share is a module-scoped fixture; a test that
+destroys what it uses makes its own with `topology(...)`.  Logs stay in
+BUILDDIR/tests/vm/NAME/ and are quoted when a test fails.
+"""
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from harness import config  # noqa: E402
+from harness.images import Images  # noqa: E402
+from harness.shared import Shared  # noqa: E402
+from harness.topology import Topology  # noqa: E402
+
+_open = []  # topologies that are up, for the report of a failure
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true",
+                     help="long loops at full length where CI runs a slice")
+    parser.addoption("--builddir", help="build directory (default: build)")
+
+
+def pytest_configure(config):
+    from harness import config as paths
+    if config.getoption("builddir"):
+        paths.BUILD = Path(config.getoption("builddir")).resolve()
+
+
+@pytest.fixture(scope="session")
+def images():
+    return Images(config.BUILD / "tests" / "vm" / "images")
+
+
+def _log_name(text):
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-")
+
+
+@pytest.fixture
+def topology(request, images):
+    """A new Topology of this test's own, ended with it."""
+    net = Topology(_log_name(request.node.name), images)
+    _open.append(net)
+    yield net
+    _open.remove(net)
+    net.close()
+
+
+@pytest.fixture(scope="module")
+def module_topology(request, images):
+    """A Topology that the tests of one file share."""
+    net = Topology(_log_name(Path(request.node.name).stem), images)
+    _open.append(net)
+    yield net
+    _open.remove(net)
+    net.close()
+
+
+@pytest.fixture(scope="session")
+def _shared(images):
+    holder = Shared(images)
+    yield holder
+    holder.close()
+
+
+@pytest.fixture
+def shared(_shared):
+    """The topology of harness/shared.py, healthy at the test's start."""
+    net = _shared.healthy()
+    _open.append(net)
+    yield net
+    _open.remove(net)
+
+
+@pytest.fixture(scope="session")
+def full(request):
+    return request.config.getoption("full")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Add the last console lines of every running VM to a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for net in _open:
+            for vm in net.vms.values():
+                if vm.child:
+                    report.sections.append((
+                        f"{net.name}/{vm.name} console", vm.console_tail()))
+                    report.sections.append((
+                        f"{net.name}/{vm.name} qemu",
+                        vm.child.output()[-3000:]))

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The distribution's own OVS-DPDK on the host, with vhost-user ports.
+
+The harness is tried against it: what passes there is known good, so a test
+that fails on vhost-pci alone points at vhost-pci.
+"""
+import os
+import subprocess
+from pathlib import Path
+
+from . import config
+from .ovs import OTHER_CONFIG, Ovs
+from .procs import Child, wait_until
+
+
+class _Done:
+    """What Ovs.run returns: subprocess's result with check()."""
+
+    def __init__(self, done):
+        self.code = done.returncode
+        self.stdout, self.stderr = done.stdout, done.stderr
+
+    def check(self):
+        if self.code:
+            raise AssertionError(f"exit {self.code}: {self.stderr}")
+        return self
+
+
+class NativeOvs(Ovs):
+    """Without hugepages and without root; everything below `rundir`."""
+
+    def __init__(self, rundir, logdir):
+        super().__init__(self._run)
+        self.rundir, self.logdir = Path(rundir), Path(logdir)
+        self.children = []
+        self.programs = config.ovs("stock")
+        self.environment = {
+            **os.environ, "OVS_RUNDIR": str(rundir),
+            "OVS_LOGDIR": str(logdir), "OVS_DBDIR": str(rundir),
+            "OVS_SYSCONFDIR": str(rundir),
+            # DPDK's own runtime files, which two OVS on a host would share
+            "XDG_RUNTIME_DIR": str(rundir), "RUNTIME_DIRECTORY": str(rundir)}
+
+    def _run(self, command, seconds=30):
+        return _Done(subprocess.run(
+            ["sh", "-c", command], env=self.environment, timeout=seconds,
+            text=True, capture_output=True, check=False))
+
+    def start(self):
+        database = self.rundir / "conf.db"
+        subprocess.run([self.programs["ovsdb-tool"], "create", database,
+                        self.programs["vswitch.ovsschema"]], check=True)
+        self._child("ovsdb-server", f"--remote=punix:{self.rundir}/db.sock",
+                    database)
+        wait_until((self.rundir / "db.sock").exists, 20, "ovsdb-server is up")
+        extra = f"--no-huge --legacy-mem -m 512 --no-pci --file-prefix " \
+                f"{self.rundir.name}"
+        self.vsctl("--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".",
+                   f'other_config:dpdk-extra="{extra}"',
+                   *(f"other_config:{k}={v}" for k, v in OTHER_CONFIG.items()))
+        self._child("ovs-vswitchd", f"unix:{self.rundir}/db.sock")
+        self.add_bridge()
+
+    def _child(self, name, *arguments):
+        self.children.append(Child(
+            [self.programs[name], f"--pidfile={self.rundir}/{name}.pid",
+             f"--unixctl={self.rundir}/{name}.ctl",
+             "--no-chdir", *arguments], log=self.logdir / f"host-{name}.log",
+            env=self.environment))
+
+    def stop(self):
+        for child in reversed(self.children):
+            child.end()
+        self.children = []

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The topology most tests share: booted once, checked before each test.
+
+    peer a (q35, 1 GiB) --- switch VM: port a, port b --- peer b (pc, 128 MiB)
+                            device x: no peer, for front-ends made by tests
+
+A test leaves it as it found it; if one did not (a VM died, a link stays
+down), it is booted anew, so that one failure does not bring others.
+"""
+from . import traffic
+from .topology import HUGEPAGES, Topology
+
+MTU = 1500
+MTU_MAX = 9000
+
+
+class Shared:
+    def __init__(self, images):
+        self.images, self.net, self.boots = images, None, 0
+
+    def healthy(self):
+        """The net, booted if need be, with its links up."""
+        if self.net and not self._usable():
+            self.close()
+        if not self.net:
+            self._boot()
+        return self.net
+
+    def _usable(self):
+        net = self.net
+        try:
+            if not all(vm.running() for vm in net.vms.values()):
+                return False
+            net.sw.ovs.wait_link_up("a", "b", seconds=10)
+            traffic.ping(net.a, net.b, count=1)
+            return True
+        except AssertionError:
+            return False
+
+    def _boot(self):
+        self.boots += 1
+        name = "shared" if self.boots == 1 else f"shared-{self.boots}"
+        net = self.net = Topology(name, self.images)
+        net.sw = net.switch(["a", "b", "x"], memory_mb=1152)
+        net.a = net.peer("a", memory_mb=1024, mtu=MTU_MAX)
+        net.b = net.peer("b", memory_mb=128, machine="pc", mtu=MTU_MAX)
+        net.up()
+        net.sw.start_ovs()
+        for port in ("a", "b"):
+            net.sw.add_port(port)
+        net.two_port_memory = memory(net.sw)
+        # Test files add a third port; the promise is about two.
+        net.sw.sh(f"echo {HUGEPAGES * 3 // 2} > /proc/sys/vm/nr_hugepages")
+        for peer in (net.a, net.b):
+            peer.sh(f"ip link set {peer.interface} mtu {MTU}")
+        net.sw.ovs.wait_link_up("a", "b")
+        traffic.wait_reachable(net.a, net.b)
+
+    def close(self):
+        if self.net:
+            self.net.close()
+            self.net = None
+
+
+def memory(vm):
+    """Hugepages and ordinary memory of a switch VM, in KiB."""
+    names = {"HugePages_Total": "huge_total", "HugePages_Free": "huge_free",
+             "MemTotal": "total", "MemAvailable": "available"}
+    values = {}
+    for line in vm.sh("cat /proc/meminfo").splitlines():
+        key, value = line.split(":")
+        if key in names:
+            number = int(value.split()[0])
+            values[names[key]] = (number * 2048 if key.startswith("Huge")
+                                  else number)
+    values["vswitchd"] = int(vm.sh(
+        "grep VmRSS /proc/$(cat /run/openvswitch/ovs-vswitchd.pid)/status"
+    ).split()[1])
+    return values

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A switch VM, peer VMs, and the vhost-user socket between each pair.
+
+    with Topology("name", images) as net:
+        sw = net.switch(["a", "b"])
+        a, b = net.peer("a"), net.peer("b")
+        net.up()
+"""
+import shutil
+import tempfile
+from pathlib import Path
+
+from . import config
+from .ovs import GuestOvs
+from .vm import Vm
+
+HUGEPAGES = 96  # of 2 MiB: the promised 192 MiB for two ports
+PORT_ID = ("0x1af4", "0x107f")
+
+
+class Peer(Vm):
+    """A tenant's VM: stock QEMU, stock kernel, one virtio-net device."""
+
+    interface = "eth0"
+
+    def __init__(self, name, number, link, *, queues=1, mtu=None,
+                 netdev="", device="", **options):
+        self.link, self.queues, self.mtu = Path(link), queues, mtu
+        self.address = f"10.0.0.{number}"
+        self.mac = f"52:54:00:00:00:{number:02x}"
+        nic = f"virtio-net-pci,netdev=n,mac={self.mac}"
+        if not config.is_kvm():
+            nic += ",vectors=0"  # QEMU 7.2 crashes with MSI-X here (facts)
+        if queues > 1:
+            nic += ",mq=on"
+            netdev = f",queues={queues}" + netdev
+            options.setdefault("cpus", queues)
+        if mtu:
+            nic += f",host_mtu={mtu}"
+        # No IPv6: its own chatter would be counted by the flows under test.
+        super().__init__(
+            name, append="ipv6.disable=1", shared_memory=True,
+            arguments=["-chardev", f"socket,id=link,path={link},reconnect=1",
+                       "-netdev", f"vhost-user,id=n,chardev=link{netdev}",
+                       "-device", nic + device], **options)
+
+    def ready(self, seconds=90):
+        super().ready(seconds)
+        self.sh(f"ip addr add {self.address}/24 dev {self.interface} && "
+                f"ip link set {self.interface} up")
+        return self
+
+    def counters(self):
+        """The guest's own interface counters."""
+        names = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes",
+                 "rx_errors", "rx_dropped")
+        base = f"/sys/class/net/{self.interface}/statistics"
+        values = self.sh("cd " + base + " && cat " + " ".join(names)).split()
+        return dict(zip(names, map(int, values)))
+
+
+class Port:
+    """One vhost-pci device of the switch VM."""
+
+    def __init__(self, name, link, options=""):
+        self.name, self.link, self.options = name, Path(link), options
+        self.address = None  # PCI address in the guest, once it is up
+
+
+class Switch(Vm):
+    """The VM with the device and OVS.  driver: uio_pci_generic or vfio-pci;
+    kind: the port type used, "vhostpci" or "dpdk"."""
+
+    def __init__(self, name, ports, *, driver="uio_pci_generic",
+                 kind="vhostpci", hugepages=HUGEPAGES, **options):
+        self.ports = {p.name: p for p in ports}
+        self.driver, self.kind = driver, kind
+        self.iommu = driver == "vfio-pci"
+        machine = "q35"
+        arguments = []
+        append = f"hugepages={hugepages} "
+        if self.iommu:
+            machine += ",kernel-irqchip=split" if config.is_kvm() else ""
+            arguments += ["-device", "intel-iommu,intremap=on"]
+            append += "intel_iommu=on"
+        for number, port in enumerate(ports):
+            arguments += self._port_arguments(number, port)
+        options.setdefault("cpus", 2)
+        options.setdefault("memory_mb", 448)
+        super().__init__(name, machine=machine, append=append,
+                         arguments=arguments, **options)
+        self.ovs = GuestOvs(self)
+
+    def _port_arguments(self, number, port):
+        device = (f"vhost-pci-net-pci,id=dev-{port.name},bus=rp{number},"
+                  f"chardev=link-{port.name},peer={port.name}")
+        if self.iommu:
+            device += ",iommu_platform=on"
+        return ["-chardev", f"socket,id=link-{port.name},path={port.link},"
+                "server=on,wait=off",
+                "-device", f"pcie-root-port,id=rp{number},"
+                f"chassis={number + 1},slot={number + 1}",
+                "-device", device + port.options]
+
+    def command_line(self):
+        for port in self.ports.values():  # a killed QEMU leaves its socket
+            port.link.unlink(missing_ok=True)
+        return super().command_line()
+
+    def bind_ports(self):
+        """Give each device to the userspace driver.  Root ports are numbered
+        in the order of the command line, and so are their buses."""
+        found = self.sh(
+            "for d in /sys/bus/pci/devices/*; do read -r v < $d/vendor; "
+            "read -r i < $d/device; echo ${d##*/} $v $i; done")
+        rows = [line.split() for line in found.splitlines()]
+        addresses = sorted(r[0] for r in rows if tuple(r[1:]) == PORT_ID)
+        if len(addresses) != len(self.ports):
+            raise AssertionError(f"{len(self.ports)} devices asked for, the "
+                                 f"guest sees {addresses}")
+        for port, address in zip(self.ports.values(), addresses):
+            port.address = address
+            self.bind(address, self.driver)
+
+    def bind(self, address, driver):
+        base = f"/sys/bus/pci/devices/{address}"
+        self.sh(f"[ ! -e {base}/driver ] || "
+                f"echo {address} > {base}/driver/unbind; "
+                f"echo {driver} > {base}/driver_override && "
+                f"echo {address} > /sys/bus/pci/drivers_probe && "
+                f"[ $(basename $(readlink {base}/driver)) = {driver} ]")
+
+    def start_ovs(self, user=None, **other_config):
+        """Bind the devices, start OVS, make br0 (no ports yet)."""
+        if self.ports:
+            self.bind_ports()
+        if user and self.iommu:
+            self.sh(f"chown {user} /dev/vfio/*")
+        self.ovs.start(user, **other_config)
+
+    def add_port(self, name, **columns):
+        """Add the OVS port of a device; returns what ovs-vsctl printed."""
+        address = self.ports[name].address
+        key = ("vhostpci-devargs" if self.kind == "vhostpci"
+               else "dpdk-devargs")
+        return self.ovs.add_port(name, self.kind, options={key: address},
+                                 **columns)
+
+    def add_ports(self):
+        for name in self.ports:
+            said = self.add_port(name)
+            if "rror" in said:
+                raise AssertionError(f"add-port {name}: {said}")
+
+    def qemu_lines(self, text):
+        """Lines that the device's QEMU logged, with `text` in them."""
+        return [l for l in self.child.output().splitlines() if text in l]
+
+
+class Topology:
+    """Everything started for one purpose, ended together."""
+
+    def __init__(self, name, images, logdir=None):
+        self.name, self.images = name, images
+        # Socket paths have 107 bytes, and a build directory may be deep.
+        self.rundir = Path(tempfile.mkdtemp(prefix="vhostpci-"))
+        self.logdir = Path(logdir or config.BUILD / "tests" / "vm" / name)
+        shutil.rmtree(self.logdir, ignore_errors=True)
+        self.logdir.mkdir(parents=True)
+        self.vms = {}
+        self.closers = []
+        self.peer_count = 0
+
+    def link(self, name):
+        return self.rundir / f"{name}.sock"
+
+    def switch(self, ports=("a", "b"), *, name="sw", flavour="ours",
+               with_plugin=True, extra_plugins=(), qemu=None, **options):
+        """ports: names, or (name, ",property=value...") pairs."""
+        made = []
+        for port in ports:
+            port_name, extra = (port, "") if isinstance(port, str) else port
+            made.append(Port(port_name, self.link(port_name), extra))
+        return self._add(Switch(
+            name, made, rundir=self.rundir, logdir=self.logdir,
+            qemu=qemu or config.our_qemu(),
+            image=self.images.switch(flavour, with_plugin, extra_plugins),
+            **options))
+
+    def peer(self, name, *, link=None, **options):
+        self.peer_count += 1
+        return self._add(Peer(
+            name, self.peer_count, link or self.link(name),
+            rundir=self.rundir, logdir=self.logdir,
+            qemu=config.stock_qemu(), image=self.images.peer(), **options))
+
+    def _add(self, vm):
+        self.vms[vm.name] = vm
+        return vm
+
+    def up(self):
+        """Start what is not running, all at once; wait until all are ready.
+        A switch VM's OVS is started too, without ports."""
+        waiting = [vm.start() for vm in self.vms.values() if not vm.running()]
+        # Switches first: a front-end's QEMU waits for its back-end.
+        for vm in sorted(waiting, key=lambda v: not isinstance(v, Switch)):
+            vm.ready()
+        return self
+
+    def close(self):
+        for vm in self.vms.values():
+            self._save_ovs_log(vm)
+            vm.stop()
+        for closer in reversed(self.closers):
+            closer()
+        shutil.rmtree(self.rundir, ignore_errors=True)
+
+    def _save_ovs_log(self, vm):
+        """Keep the guest's OVS log beside the console's, if it can be had."""
+        if not isinstance(vm, Switch) or not vm.running():
+            return
+        try:
+            text = vm.run(f"cat {GuestOvs.log}", 10).stdout
+        except AssertionError:
+            return
+        (self.logdir / f"{vm.name}.ovs-vswitchd.log").write_text(text)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

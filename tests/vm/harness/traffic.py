@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Traffic between two guests, each with a verdict that can be wrong."""
+import contextlib
+import json
+import re
+
+from .procs import wait_until
+
+SMALLEST_PING = 28  # IP and ICMP headers
+
+
+def ping(a, b, count=3, seconds=20):
+    """Ping b from a until `count` answers came; returns the mean in ms."""
+    done = a.run(f"ping -c {count} -i 0.2 -W 5 {b.address}", seconds)
+    match = re.search(r"(\d+) packets received", done.stdout)
+    if not match or int(match.group(1)) != count:
+        raise AssertionError(f"ping {a.name} -> {b.name}: {done}")
+    return float(re.search(r"= [\d.]+/([\d.]+)/", done.stdout).group(1))
+
+
+def reachable(a, b):
+    """One ping, answered or not."""
+    return a.run(f"ping -c 1 -W 1 {b.address}", 15).code == 0
+
+
+def wait_reachable(a, b, seconds=30):
+    wait_until(lambda: reachable(a, b), seconds,
+               f"{a.name} reaches {b.name}")
+
+
+def every_size(a, b, mtu, first=SMALLEST_PING, seconds=120):
+    """A don't-fragment ping of every IP packet size up to the MTU, payload
+    compared; and the next size must be refused, or the MTU was not tested."""
+    done = a.run(f"dfping {b.address} {first} {mtu}", seconds).check()
+    values = _values(done.stdout)
+    assert values["sizes"] == mtu - first + 1 == values["answered"], values
+    assert values["corrupted"] == 0, values
+    too_long = a.run(f"dfping {b.address} {mtu + 1} {mtu + 1}", 20)
+    assert too_long.code == 3, f"MTU {mtu} is not the limit: {too_long}"
+    return values
+
+
+def iperf3(client, server, *, udp=False, reverse=False, seconds=3, rate="10M",
+           port=5201, patience=10, options=""):
+    """Run iperf3; returns bits per second that arrived (and, for UDP, the
+    fraction lost) as a dictionary."""
+    listener = server.start_command(f"iperf3 -s -1 -p {port} -B "
+                                    f"{server.address} --forceflush")
+    listener.wait_output("listening", 20)
+    command = (f"iperf3 -J -c {server.address} -p {port} -t {seconds} "
+               f"--connect-timeout {patience * 1000} {options}")
+    if udp:
+        command += f" -u -b {rate} -l 1400"
+    if reverse:
+        command += " -R"
+    try:
+        done = client.run(command, seconds + 60).check()
+    finally:
+        # A client that never got through leaves the server waiting.
+        with contextlib.suppress(AssertionError):
+            listener.wait(3)
+    end = json.loads(done.stdout).get("end", {})
+    received = end.get("sum_received") or end.get("sum")
+    if not received:
+        raise AssertionError(f"iperf3 {client.name} -> {server.name}: {done}")
+    result = {"bits_per_second": received["bits_per_second"],
+              "bytes": received["bytes"]}
+    if udp:
+        total = end["sum"]
+        result["lost"] = total["lost_packets"]
+        result["packets"] = total["packets"]
+    assert result["bits_per_second"] > 0, done
+    return result
+
+
+def send_stream(sender, receiver, mib, port=7000, seconds=240):
+    """Send that many MiB of random bytes over TCP.  Both ends compute the
+    checksum as the bytes pass, so neither needs the memory for a copy (a peer
+    of 128 MiB has none).  Returns ((sender's, receiver's checksum), bytes)."""
+    # The listener's nc keeps its stdin: at the end of that it would close the
+    # connection, and the sender's nc would stop half-way.
+    listener = receiver.start_command(
+        "mkfifo /run/in 2>/dev/null; sha256sum < /run/in > /run/in.sum & "
+        f"nc -l -p {port} | tee /run/in | wc -c; wait; "
+        "cat /run/in.sum")
+    receiver.sh(f"i=0; until grep -q ':{port:04X} 00000000:0000 0A' "
+                "/proc/net/tcp; do i=$((i+1)); [ $i -lt 500 ] || exit 1; "
+                "usleep 20000; done")
+    sent = sender.start_command(
+        "mkfifo /run/out 2>/dev/null; sha256sum < /run/out > /run/out.sum & "
+        f"dd if=/dev/urandom bs=64k count={mib * 16} 2>/dev/null "
+        f"| tee /run/out | nc {receiver.address} {port}; wait; "
+        "cat /run/out.sum")
+    size, received = listener.wait(seconds).check().stdout.split()[:2]
+    digest = sent.wait(60).check().stdout.split()[0]
+    return (digest, received), int(size)
+
+
+@contextlib.contextmanager
+def numbered_stream(a, b, rate=200, port=9000):
+    """Numbered packets from a to b while the body runs; afterwards the
+    yielded dictionary has the counts of both ends."""
+    counts = {}
+    receiver = b.start_command(f"seqstream recv {port}")
+    receiver.wait_output("ready", 20)
+    sender = a.start_command(f"seqstream send {b.address} {port} {rate}")
+    try:
+        yield counts
+    finally:
+        sender.close_stdin()
+        sender.wait(40)
+        receiver.wait(60)
+    counts.update(_values(sender.check().stdout))
+    counts.update(_values(receiver.stdout))
+
+
+def _values(text):
+    return {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", text)}

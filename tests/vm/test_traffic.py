@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two unmodified VMs exchange packets through the switch VM's OVS."""
+import pytest
+
+from harness import traffic
+from harness.images import IMAGE_LIMIT
+from harness.procs import wait_until
+from harness.shared import MTU, MTU_MAX
+
+FILE_MIB = 64
+JUMBO_PAGES = 400
+
+
+class _Flow:
+    """A flow that lives as long as a `with` block."""
+
+    def __init__(self, ovs, match, actions):
+        self.ovs, self.match, self.actions = ovs, match, actions
+
+    def __enter__(self):
+        self.ovs.add_flow(f"priority=100,{self.match},actions={self.actions}")
+
+    def __exit__(self, *_):
+        self.ovs.ofctl("--strict", "del-flows", "br0",
+                       f"priority=100,{self.match}")
+
+
+def test_ports_show_their_peers(shared):
+    for port, mib in (("a", 1024), ("b", 128)):
+        status = shared.sw.ovs.get(port, "status")
+        assert status["peer"] == port
+        assert status["peer-connected"] == "true"
+        assert int(status["peer-memory"]) == mib << 20
+        assert (status["rx-rings"], status["tx-rings"]) == ("1", "1")
+
+
+def test_ping_both_ways(shared):
+    traffic.ping(shared.a, shared.b)
+    traffic.ping(shared.b, shared.a)
+
+
+@pytest.mark.parametrize("sender, receiver", [("a", "b"), ("b", "a")])
+def test_file_of_64_mib_arrives_unchanged(shared, sender, receiver):
+    sender, receiver = shared.vms[sender], shared.vms[receiver]
+    digest, sent = traffic.send_stream(sender, receiver, FILE_MIB)
+    assert sent == FILE_MIB << 20
+    assert digest[0] == digest[1]
+
+
+@pytest.mark.parametrize("sender, receiver", [("a", "b"), ("b", "a")])
+def test_every_size_up_to_the_mtu_arrives_unfragmented(shared, sender,
+                                                       receiver):
+    traffic.every_size(shared.vms[sender], shared.vms[receiver], MTU)
+
+
+def test_every_size_up_to_9000_after_an_mtu_request(shared):
+    ovs, peers = shared.sw.ovs, (shared.a, shared.b)
+    pages = shared.sw.sh("cat /proc/sys/vm/nr_hugepages")
+    # Buffers of 9 KiB for two ports, while those for 1500 still exist.
+    shared.sw.sh(f"echo {JUMBO_PAGES} > /proc/sys/vm/nr_hugepages; "
+                 f"grep -q {JUMBO_PAGES} /proc/sys/vm/nr_hugepages")
+    try:
+        for port in ("a", "b"):
+            ovs.vsctl("set", "Interface", port, f"mtu_request={MTU_MAX}")
+            ovs.wait_interface(port, "mtu", MTU_MAX)
+        for peer in peers:
+            peer.sh(f"ip link set {peer.interface} mtu {MTU_MAX}")
+        ovs.wait_link_up("a", "b")
+        traffic.wait_reachable(*peers)
+        traffic.every_size(*peers, MTU_MAX)
+    finally:
+        for port in ("a", "b"):
+            ovs.vsctl("remove", "Interface", port, "mtu_request", MTU_MAX)
+        for peer in peers:
+            peer.sh(f"ip link set {peer.interface} mtu {MTU}")
+        for port in ("a", "b"):
+            ovs.wait_interface(port, "mtu", MTU)
+        shared.sw.sh(f"echo {pages.strip()} > /proc/sys/vm/nr_hugepages")
+
+
+def test_udp_at_a_low_rate_loses_nothing(shared):
+    with traffic.numbered_stream(shared.a, shared.b) as counts:
+        traffic.ping(shared.b, shared.a, count=5)
+    assert counts["received"] == counts["sent"] > 100, counts
+    assert counts["lost"] == counts["duplicated"] == 0, counts
+    assert counts["reordered"] == counts["corrupted"] == 0, counts
+
+
+def test_flow_counters_agree_with_the_guests(shared):
+    """What a's guest sent, OVS received from a and sent to b, and b got."""
+    ovs = shared.sw.ovs
+    with _Flow(ovs, "udp,in_port=a,tp_dst=9000", "output:b"):
+        before = shared.b.counters()
+        with traffic.numbered_stream(shared.a, shared.b) as counts:
+            traffic.ping(shared.a, shared.b, count=2)
+        after = shared.b.counters()
+        end_packets = 5  # seqstream's
+        expected = counts["sent"] + end_packets
+        # Revalidators bring the datapath's counters up to date in a moment.
+        wait_until(lambda: ovs.flow_packets("udp,in_port=a,tp_dst=9000")
+                   == expected, 10, f"the flow counts {expected}")
+        assert after["rx_packets"] - before["rx_packets"] >= expected
+
+
+def test_a_rule_drops_one_tcp_port_and_no_other(shared):
+    with _Flow(shared.sw.ovs, "tcp,tp_dst=5999", "drop"):
+        with pytest.raises(AssertionError):
+            traffic.iperf3(shared.a, shared.b, seconds=1, port=5999,
+                           patience=3)
+        assert traffic.iperf3(shared.a, shared.b, seconds=1,
+                              port=5998)["bytes"] > 0
+
+
+def test_two_ports_fit_in_192_mib_of_hugepages(shared):
+    used = shared.two_port_memory
+    print(used)
+    assert used["huge_total"] == 192 * 1024
+    assert used["huge_free"] >= 0
+    assert shared.sw.image.stat().st_size < IMAGE_LIMIT
+
+
+def test_appctl_show_names_peer_and_rings(shared):
+    text = shared.sw.ovs.appctl("vhostpci/show", "a")
+    for word in ("peer: a, connected", "link: up", "memory: 1024.0 MiB",
+                 "rings: 1 rx and 1 tx running"):
+        assert word in text, text
