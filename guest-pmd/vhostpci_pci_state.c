@@ -13,6 +13,7 @@
 #include <linux/virtio_config.h>
 
 #include <rte_alarm.h>
+#include <rte_bus_pci.h>
 #include <rte_byteorder.h>
 #include <rte_common.h>
 #include <rte_cycles.h>
@@ -21,6 +22,9 @@
 #include <rte_io.h>
 
 #include "vhostpci_pci.h"
+
+#define PCI_COMMAND			4
+#define PCI_COMMAND_INTX_DISABLE	0x400
 
 /* How long control may take to leave its callback when we close. */
 #define STOP_MS		2000
@@ -261,6 +265,8 @@ drain_eventq(struct vhostpci_pci *p)
 		    rte_le_to_cpu_32(s->hdr.len) == sizeof(*s)) {
 			memcpy(&p->state, s, sizeof(p->state));
 			p->state_pending = true;
+			VHOSTPCI_LOG(DEBUG, "%s: STATE %" PRIu64, p->pci->name,
+				     rte_le_to_cpu_64(s->hdr.generation));
 		} else {
 			VHOSTPCI_LOG(WARNING,
 				     "%s: ignoring message type %u, %u bytes",
@@ -310,6 +316,27 @@ control_alarm(void *arg)
 	control_poll(p);
 }
 
+/*
+ * The kernel masks INTx in the command register when it fires. rte_intr_ack()
+ * clears the mask by a write of that register's high byte alone; QEMU (7.2)
+ * looks at the mask only in writes that cover the low byte, so an interrupt
+ * that came meanwhile would stay unseen, and with it every later one.
+ */
+static int
+unmask(struct vhostpci_pci *p)
+{
+	uint16_t command;
+
+	if (rte_intr_type_get(p->pci->intr_handle) !=
+	    RTE_INTR_HANDLE_UIO_INTX)
+		return rte_intr_ack(p->pci->intr_handle);
+	if (rte_pci_read_config(p->pci, &command, 2, PCI_COMMAND) != 2)
+		return -EIO;
+	command &= rte_cpu_to_le_16(~PCI_COMMAND_INTX_DISABLE);
+	return rte_pci_write_config(p->pci, &command, 2, PCI_COMMAND) == 2 ?
+		0 : -EIO;
+}
+
 static void
 control_intr(void *arg)
 {
@@ -320,7 +347,7 @@ control_intr(void *arg)
 	if (!p->msix && !p->gone)
 		(void)rte_read8(p->isr);
 	control_poll(p);
-	if (!p->gone && rte_intr_ack(p->pci->intr_handle) != 0)
+	if (!p->gone && unmask(p) != 0)
 		VHOSTPCI_LOG(ERR, "%s: cannot unmask the interrupt",
 			     p->pci->name);
 }

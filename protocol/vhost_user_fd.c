@@ -5,7 +5,9 @@
  * relies on them, and who closes them.
  */
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,7 +76,8 @@ vu_check_memory_fd(struct vu_core *core, unsigned int i, int fd, uint64_t end,
 	if (!S_ISREG(st.st_mode))
 		return vu_fail(core, -EINVAL, "the fd of region %u is no "
 			       "regular file", i);
-	if ((flags & O_PATH) || (flags & O_ACCMODE) != O_RDWR)
+	/* Nor one of O_PATH: its access mode reads as O_RDONLY. */
+	if ((flags & O_ACCMODE) != O_RDWR)
 		return vu_fail(core, -EACCES, "the file of region %u is not "
 			       "open for reading and writing", i);
 	rc = vu_check_memory_fs(core, i, fd);

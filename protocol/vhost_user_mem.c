@@ -10,7 +10,9 @@
  * the update is complete.
  */
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 
 #include <errno.h>
 #include <string.h>
@@ -143,8 +145,7 @@ vu_set_mem_table(struct vu_core *core)
 
 	for (i = 0; i < table.n_regions; i++) {
 		for (j = 0; j < core->n_regions; j++) {
-			if (!kept[j] &&
-			    vu_same_region(&next[i], &core->regions[j]))
+			if (vu_same_region(&next[i], &core->regions[j]))
 				break;
 		}
 		if (j < core->n_regions) {

@@ -113,6 +113,9 @@ vu_set_vring_base(struct vu_core *core)
 		return -EINVAL;
 	if (r->started && r->ran && r->base != msg.num)
 		return vu_in_use(core, r);
+	/* Where it once stopped is of no interest any more. */
+	if (!r->started)
+		r->ran = false;
 	r->base = msg.num;
 	return 0;
 }
@@ -121,7 +124,6 @@ static void
 vu_stop_ring(struct vu_core *core, struct vu_ring *r)
 {
 	r->started = false;
-	r->kick_id = -1;
 	vu_retire_fd(core, &r->kick_fd);
 }
 
@@ -316,9 +318,9 @@ vu_place_ring(struct vu_core *core, const struct vu_ring *r, struct vu_ring *to)
 }
 
 /*
- * The first run since a start: bring its base into the form that users get.
- * Of a packed ring only the low half counts: whoever stopped it had used all
- * that was available, and some front-ends leave the high half zero.
+ * Bring the base into the form that users get. Of a packed ring only the low
+ * half counts: whoever stopped it had used all that was available, and some
+ * front-ends leave the high half zero.
  */
 static int
 vu_check_base(struct vu_core *core, struct vu_ring *r)
@@ -361,7 +363,7 @@ vu_judge_ring(struct vu_core *core, struct vu_ring *r)
 	to.run = false;
 	if (vu_may_run(core, r)) {
 		rc = vu_place_ring(core, r, &to);
-		if (rc == 0 && !to.ran)
+		if (rc == 0)
 			rc = vu_check_base(core, &to);
 		if (rc == 0)
 			to.run = to.ran = true;

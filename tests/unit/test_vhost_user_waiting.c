@@ -126,6 +126,22 @@ disconnect_during_a_wait_completes_both(void **state)
 	assert_int_equal(vu_core_connect(&p->core), 0);
 }
 
+static void
+reply_held_back_at_the_disconnect_is_never_sent(void **state)
+{
+	struct peer *p = *state;
+
+	prepare(p);
+	run_ring(p, 0);
+	p->n_replies = 0;
+	p->update_rc = VU_WAIT;
+	accepted(p, send_state(p, VU_GET_VRING_BASE, 0, 0));
+	assert_int_equal(vu_core_disconnect(&p->core), VU_WAIT);
+	accepted(p, vu_core_resume(&p->core));
+	assert_int_equal(p->n_replies, 0);
+	assert_int_equal(p->n_ring_base, 0);
+}
+
 /* The most that one disconnect on top of one update can retire. */
 static void
 disconnect_during_a_wait_with_everything_in_use(void **state)
@@ -233,7 +249,10 @@ disconnect_keeps_the_text_of_what_ended_the_session(void **state)
 	struct peer *p = *state;
 
 	refused(p, send_empty(p, 77), -ENOTSUP, "request 77");
-	vu_core_disconnect(&p->core);
+	/* Nor does it matter what the user thinks of the disconnect. */
+	p->update_rc = -EIO;
+	p->error_text = "something else";
+	assert_int_equal(vu_core_disconnect(&p->core), 0);
 	assert_string_equal(vu_core_error(&p->core),
 			    "request 77: no such request is known");
 }
@@ -252,12 +271,17 @@ session_after_a_violation_starts_clean(void **state)
 		assert_int_equal(p->core.rings[0].base, 0);
 		p->ring_base = 1000;
 		accepted(p, send_state(p, VU_GET_VRING_BASE, 0, 0));
+		accepted(p, send_u64(p, VU_SET_STATUS, 15));
 		assert_int_equal(send_empty(p, 77), -ENOTSUP);
 		/* Only the disconnect is left. */
 		assert_int_equal(send_empty(p, VU_SET_OWNER), -EINVAL);
 		vu_core_disconnect(&p->core);
 		assert_int_equal(vu_core_connect(&p->core), 0);
 		assert_int_equal(p->core.protocol_features, 0);
+		accepted(p, send_u64(p, VU_SET_PROTOCOL_FEATURES,
+				     ALL_PROTOCOL));
+		accepted(p, send_empty(p, VU_GET_STATUS));
+		assert_int_equal(reply_u64(p), 0);
 	}
 }
 
@@ -289,6 +313,7 @@ main(void)
 		peer_test(
 		    input_during_a_wait_ends_the_connection_and_leaks_nothing),
 		peer_test(disconnect_during_a_wait_completes_both),
+		peer_test(reply_held_back_at_the_disconnect_is_never_sent),
 		peer_test(disconnect_during_a_wait_with_everything_in_use),
 		peer_test(waiting_connect_is_not_read_from),
 		peer_test(connect_is_refused_while_connected),

@@ -1,0 +1,27 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Run the fuzzer for FUZZ_SECONDS (20) in the current build directory. A finding
+# is left as tests/fuzz/crash-*; it is run again with
+# tests/fuzz/fuzz_vhost_user FILE.
+set -eu
+
+fuzzer=tests/fuzz/fuzz_vhost_user
+if [ ! -x "$fuzzer" ]; then
+	echo "SKIP: no fuzzer was built: configure found no clang with" \
+	    "libFuzzer (Debian packages clang and libclang-rt-14-dev)"
+	exit 77
+fi
+
+"${PYTHON3:-python3}" "$srcdir/tests/fuzz/make_seeds.py" tests/fuzz/seeds \
+    "$srcdir"/tests/fuzz/corpus-raw/*.vus
+mkdir -p tests/fuzz/corpus
+log=tests/fuzz/fuzz_vhost_user.out
+# Every input that ever taught something first, then new ones.
+if "$fuzzer" -max_total_time="${FUZZ_SECONDS:-20}" -max_len=8192 -timeout=20 \
+    -reduce_inputs=0 -print_final_stats=1 -artifact_prefix=tests/fuzz/ \
+    tests/fuzz/corpus tests/fuzz/seeds >"$log" 2>&1; then
+	grep -E '^Done|^stat::' "$log"
+else
+	cat "$log"
+	exit 1
+fi

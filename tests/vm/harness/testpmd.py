@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A switch VM without OVS: Debian's testpmd drives the ports, so what is
+tested is the driver alone."""
+import os
+import re
+import subprocess
+
+from . import config
+from .images import DPDK_PLUGINS, GUEST, SWITCH_MODULES
+from .procs import wait_until
+from .topology import Port, Switch
+
+PROMPT = "testpmd> "
+
+
+def _dpdk_tool(images, name):
+    """Compile one of guest/*.c that uses DPDK."""
+    out = images.workdir / name
+    source = GUEST / (name + ".c")
+    if not out.exists() or out.stat().st_mtime < source.stat().st_mtime:
+        flags = [subprocess.run(["pkg-config", what, "libdpdk"], check=True,
+                                stdout=subprocess.PIPE, text=True).stdout
+                 for what in ("--cflags", "--libs")]
+        subprocess.run([os.environ.get("CC", "cc"), "-O1", "-Wall", "-s",
+                        "-DALLOW_EXPERIMENTAL_API", *flags[0].split(),
+                        "-o", out, source, *flags[1].split()], check=True)
+    return out
+
+
+def _image(images):
+    def fill(archive):
+        archive.program(config.program("dpdk-testpmd"))
+        # testpmd keeps what it prints to a pipe until it ends.
+        archive.program(config.program("script"))
+        archive.program(_dpdk_tool(images, "plugcycle"))
+        archive.library(config.shared_library("libgcc_s.so.1"))
+        target = str(config.dpdk_plugin_dir()).lstrip("/")
+        for stem in DPDK_PLUGINS:
+            archive.plugin(config.dpdk_plugin_dir(), stem, target)
+        archive.plugin(config.plugin().parent, "librte_net_vhostpci", target)
+        return SWITCH_MODULES
+    return images._once("testpmd", fill)
+
+
+def switch(net, ports=("a", "b"), **options):
+    """The switch VM of a topology, for testpmd."""
+    made = []
+    for port in ports:
+        name, extra = (port, "") if isinstance(port, str) else port
+        made.append(Port(name, net.link(name), extra))
+    return net._add(Switch("sw", made, rundir=net.rundir, logdir=net.logdir,
+                           qemu=config.our_qemu(), image=_image(net.images),
+                           **options))
+
+
+class Testpmd:
+    """One run of testpmd in a switch VM, forwarding between two ports."""
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    def __init__(self, sw, options="", eal="", wait=60):
+        self.sw = sw
+        plugins = config.dpdk_plugin_dir()
+        self.command = sw.start_command(
+            "ulimit -l unlimited; exec script -q -c 'dpdk-testpmd -l 0,1 "
+            f"--no-telemetry -d {plugins} {eal} "
+            "--log-level=pmd.net.vhostpci:debug -- -i --forward-mode=io "
+            f"--total-num-mbufs=8192 {options}' /dev/null")
+        self.command.wait_output(PROMPT, wait)
+        self.do("start")
+
+    @property
+    def text(self):
+        return self.command.stdout
+
+    def do(self, line, seconds=20, done=PROMPT):
+        """Type a line; returns what was printed up to the next prompt."""
+        before = len(self.text)
+        self.command.write((line + "\n").encode())
+        # The terminal echoes the line, then comes its output and a prompt.
+        wait_until(lambda: done in self.text[before:].partition(line)[2],
+                   seconds, f"testpmd: {line}")
+        return self.text[before:].partition(line)[2].replace("\r", "")
+
+    def link_up(self, number):
+        return "Link status: up" in self.do(f"show port info {number}")
+
+    def wait_link(self, number, up, seconds=10):
+        wait_until(lambda: self.link_up(number) == up, seconds,
+                   f"port {number} is {'up' if up else 'down'}")
+
+    def xstats(self, number):
+        text = self.do(f"show port xstats {number}")
+        return {k: int(v) for k, v in re.findall(r"(\w+): (\d+)", text)}
+
+    def pid(self):
+        return int(self.sw.sh("pidof dpdk-testpmd"))
+
+    def kill(self):
+        """End it as a crash would; returns when it is gone."""
+        pid = self.pid()
+        self.sw.sh(f"kill -9 {pid}; while kill -0 {pid} 2>/dev/null; do "
+                   "usleep 10000; done")
+        self.command.wait(10)
+
+    def quit(self):
+        self.command.write(b"quit\n")
+        self.command.wait(30)
+        assert "Bye..." in self.text, self.text[-2000:]
