@@ -33,7 +33,7 @@ def _image(images):
         # testpmd keeps what it prints to a pipe until it ends.
         archive.program(config.program("script"))
         archive.program(_dpdk_tool(images, "plugcycle"))
-        archive.library(config.shared_library("libgcc_s.so.1"))
+        archive.library(config.libgcc())
         target = str(config.dpdk_plugin_dir()).lstrip("/")
         for stem in DPDK_PLUGINS:
             archive.plugin(config.dpdk_plugin_dir(), stem, target)
