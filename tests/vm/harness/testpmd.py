@@ -73,7 +73,7 @@ class Testpmd:
             "ulimit -l unlimited; exec script -q -c 'dpdk-testpmd -l 0,1 "
             f"--no-telemetry {eal} "
             "--log-level=pmd.net.vhostpci:debug -- -i --forward-mode=io "
-            f"--total-num-mbufs=8192 {options}' /dev/null")
+            f"--no-flush-rx --total-num-mbufs=8192 {options}' /dev/null")
         self.command.wait_output(PROMPT, wait)
         self.do("start")
 
