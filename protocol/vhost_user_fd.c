@@ -5,7 +5,9 @@
  * relies on them, and who closes them.
  */
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,9 @@
  * the update is complete.
  */
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 
 #include <errno.h>
 #include <string.h>

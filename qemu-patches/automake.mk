@@ -1,3 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # The device and the series for QEMU 7.2, compiled in QEMU's tree by `make qemu`.
-EXTRA_DIST +=
+EXTRA_DIST += \
+	qemu-patches/7.2/0001-vhost-pci-hooks.patch \
+	qemu-patches/vhost-pci/Kconfig \
+	qemu-patches/vhost-pci/meson.build \
+	qemu-patches/vhost-pci/vhost-pci-net-pci.c \
+	qemu-patches/vhost-pci/vhost-pci-net.c \
+	qemu-patches/vhost-pci/vhost-pci-net.h \
+	qemu-patches/vhost-pci/vhost-pci-notify.c \
+	qemu-patches/vhost-pci/vhost-pci-props.c \
+	qemu-patches/vhost-pci/vhost-pci-socket.c \
+	qemu-patches/vhost-pci/vhost-pci-state.c \
+	qemu-patches/vhost-pci/vhost-pci-window.c

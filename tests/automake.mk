@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# unit/ (cmocka), native/ (DPDK processes, no machine), fuzz/ run in
-# `make check`; vm/ runs in `make check-vm`.
+# unit/ (cmocka), native/ (DPDK processes, no machine), fuzz/ and qtest/ (QEMU
+# without a guest) run in `make check`; vm/ runs in `make check-vm`.
 EXTRA_DIST +=
 
 include tests/unit/automake.mk
-
 include tests/fuzz/automake.mk
 include tests/native/automake.mk
+include tests/qtest/automake.mk
+include tests/vm/automake.mk

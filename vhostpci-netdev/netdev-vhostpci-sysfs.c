@@ -71,6 +71,7 @@ static char *
 vfio_obstacle(const char *address)
 {
     char *group = read_link(address, "iommu_group");
+    char *node, *noiommu;
     char *reason = NULL;
 
     if (!group) {
@@ -79,9 +80,8 @@ vfio_obstacle(const char *address)
                          "uio_pci_generic", address);
     }
 
-    char *node = xasprintf("/dev/vfio/%s", group);
-    char *noiommu = xasprintf("/dev/vfio/noiommu-%s", group);
-
+    node = xasprintf("/dev/vfio/%s", group);
+    noiommu = xasprintf("/dev/vfio/noiommu-%s", group);
     if (faccessat(AT_FDCWD, node, R_OK | W_OK, AT_EACCESS)) {
         int error = errno;
 

@@ -163,8 +163,10 @@ void vhost_pci_socket_violation(VhostPciNet *s, const char *reason);
 /* vhost-pci-window.c */
 bool vhost_pci_window_init(VhostPciNet *s, Error **errp);
 void vhost_pci_window_cleanup(VhostPciNet *s);
-/* Replace everything of the peer's by anonymous memory, and back. The latter
- * returns false when some of it could not be mapped again. */
+/*
+ * Replace everything of the peer's by anonymous memory, and back. The latter
+ * returns false when some of it could not be mapped again.
+ */
 void vhost_pci_window_revoke(VhostPciNet *s);
 bool vhost_pci_window_restore(VhostPciNet *s);
 uint64_t vhost_pci_window_offset(const struct vu_region *r);

@@ -77,14 +77,10 @@ static const MemoryRegionOps vhost_pci_doorbell_ops = {
     .endianness = DEVICE_LITTLE_ENDIAN,
 };
 
-static void vhost_pci_doorbell_unbind(VhostPciNet *s, unsigned int i)
+static void vhost_pci_doorbell_del(VhostPciNet *s, unsigned int i)
 {
     VhostPciDoorbell *d = &s->doorbells[i];
 
-    if (d->peer_fd < 0) {
-        return;
-    }
-    d->peer_fd = -1;
     if (d->ioeventfd) {
         memory_region_del_eventfd(&s->doorbell_mr,
                                   i * VHOST_PCI_DOORBELL_STRIDE, 4, false, 0,
@@ -92,22 +88,13 @@ static void vhost_pci_doorbell_unbind(VhostPciNet *s, unsigned int i)
         d->ioeventfd = false;
         ioeventfds_used--;
     }
-    event_notifier_cleanup(&d->notifier);
 }
 
-static void vhost_pci_doorbell_bind(VhostPciNet *s, unsigned int i, int peer_fd)
+static void vhost_pci_doorbell_add(VhostPciNet *s, unsigned int i, int peer_fd)
 {
     VhostPciDoorbell *d = &s->doorbells[i];
-    int fd;
+    int fd = fcntl(peer_fd, F_DUPFD_CLOEXEC, 0);
 
-    if (d->peer_fd == peer_fd) {
-        return;
-    }
-    vhost_pci_doorbell_unbind(s, i);
-    if (peer_fd < 0) {
-        return;
-    }
-    fd = fcntl(peer_fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) {
         warn_report_once("vhost-pci-net: no file descriptor left for a "
                          "doorbell: %s", strerror(errno));
@@ -122,6 +109,50 @@ static void vhost_pci_doorbell_bind(VhostPciNet *s, unsigned int i, int peer_fd)
         d->ioeventfd = true;
         ioeventfds_used++;
     }
+}
+
+/*
+ * Bind ring i's doorbell to call[i], or to nothing where that is -1. Each
+ * memory transaction costs a rebuild of the memory map, so there are two for
+ * all rings; and an old notifier may only be closed after the first, because
+ * KVM is told of a removal when the transaction ends.
+ */
+static void vhost_pci_doorbells_bind(VhostPciNet *s, const int *call)
+{
+    bool changes = false;
+    unsigned int i;
+
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        changes |= s->doorbells[i].peer_fd != call[i];
+    }
+    if (!changes) {
+        return;
+    }
+
+    memory_region_transaction_begin();
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        if (s->doorbells[i].peer_fd != call[i]) {
+            vhost_pci_doorbell_del(s, i);
+        }
+    }
+    memory_region_transaction_commit();
+
+    memory_region_transaction_begin();
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        VhostPciDoorbell *d = &s->doorbells[i];
+
+        if (d->peer_fd == call[i]) {
+            continue;
+        }
+        if (d->peer_fd >= 0) {
+            event_notifier_cleanup(&d->notifier);
+            d->peer_fd = -1;
+        }
+        if (call[i] >= 0) {
+            vhost_pci_doorbell_add(s, i, call[i]);
+        }
+    }
+    memory_region_transaction_commit();
 }
 
 /* Kicks */
@@ -289,16 +320,16 @@ void vhost_pci_notify_driver(VhostPciNet *s)
 
 void vhost_pci_notify_sync(VhostPciNet *s)
 {
+    int call[VHOST_PCI_MAX_RINGS];
     unsigned int i;
 
-    memory_region_transaction_begin();
-    for (i = 0; i < 2 * s->queues; i++) {
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
         const struct vu_ring *r = &s->core.rings[i];
 
-        vhost_pci_doorbell_bind(s, i, s->driver_on ? r->call_fd : -1);
+        call[i] = s->driver_on ? r->call_fd : -1;
         vhost_pci_kick_bind(s, i, s->driver_on && r->run ? r->kick_fd : -1);
     }
-    memory_region_transaction_commit();
+    vhost_pci_doorbells_bind(s, call);
 }
 
 void vhost_pci_notify_error(VhostPciNet *s, unsigned int ring)
@@ -336,12 +367,14 @@ void vhost_pci_notify_plugged(VhostPciNet *s)
 
 void vhost_pci_notify_cleanup(VhostPciNet *s)
 {
+    int call[VHOST_PCI_MAX_RINGS];
     unsigned int i;
 
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        vhost_pci_doorbell_bind(s, i, -1);
+        call[i] = -1;
         vhost_pci_kick_bind(s, i, -1);
     }
+    vhost_pci_doorbells_bind(s, call);
     if (s->vector_notifiers) {
         msix_unset_vector_notifiers(s->pdev);
         s->vector_notifiers = false;

@@ -26,8 +26,10 @@ static int vhost_pci_send(void *opaque, const void *buf, size_t len)
     if (!s->open) {
         return -EPIPE;
     }
-    /* Replies are short and one at a time: a peer whose socket has no room
-     * for one does not read, and is not waited for. */
+    /*
+     * Replies are short and one at a time: a peer whose socket has no room
+     * for one does not read, and is not waited for.
+     */
     if (qemu_chr_fe_write(&s->chr, buf, len) != len) {
         vu_core_set_error(&s->core, "the peer does not read its replies");
         return -EPIPE;
@@ -108,17 +110,15 @@ static void vhost_pci_read(void *opaque, const uint8_t *buf, int size)
 {
     VhostPciNet *s = opaque;
     int fds[MAX_FDS];
-    int n, i, ret;
+    int n, ret;
 
+    /*
+     * The chardev has cleared their O_NONBLOCK, which the peer shares; the
+     * core sets it again on those that are eventfds.
+     */
     n = qemu_chr_fe_get_msgfds(&s->chr, fds, MAX_FDS);
-    n = MAX(n, 0);
-    for (i = 0; i < n; i++) {
-        /* The chardev has just cleared O_NONBLOCK, a flag that we share with
-         * the peer: eventfds of whoever blocks on neither side. */
-        g_unix_set_fd_nonblocking(fds[i], true, NULL);
-    }
     s->in_core++;
-    ret = vu_core_input(&s->core, buf, size, fds, n);
+    ret = vu_core_input(&s->core, buf, size, fds, MAX(n, 0));
     vhost_pci_core_returned(s, ret);
 }
 

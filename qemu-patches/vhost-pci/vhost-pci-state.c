@@ -106,8 +106,10 @@ static void vhost_pci_rings_follow(VhostPciNet *s)
     }
 }
 
-/* The driver lost its place, or there is a new one: let the running rings
- * begin anew where the last one left them. */
+/*
+ * The driver lost its place, or there is a new one: let the running rings
+ * begin anew where the last one left them.
+ */
 static void vhost_pci_rings_renew(VhostPciNet *s)
 {
     unsigned int i;
@@ -268,8 +270,10 @@ int vhost_pci_state_update(void *opaque, uint32_t changed)
     vhost_pci_rings_follow(s);
     vhost_pci_notify_sync(s);
     vhost_pci_refresh(s);
-    /* Without a driver, and while it has no memory, nothing is in use. A
-     * disconnect may come on top of a change that still waits. */
+    /*
+     * Without a driver, and while it has no memory, nothing is in use. A
+     * disconnect may come on top of a change that still waits.
+     */
     wait = s->driver_on && !s->revoked &&
            (s->waiting || vhost_pci_takes_away(s->sent, s->state));
     vhost_pci_state_send(s);
@@ -374,8 +378,10 @@ void vhost_pci_ring_broken(VhostPciNet *s, const struct vhost_pci_broken *msg)
     VhostPciRingState *r;
     char *p;
 
-    /* A ring that stopped, or began anew, since the driver looked at it is
-     * not the one that the driver means. */
+    /*
+     * A ring that stopped, or began anew, since the driver looked at it is
+     * not the one that the driver means.
+     */
     if (i >= VHOST_PCI_MAX_RINGS || !s->rings[i].run || s->revoked ||
         le64_to_cpu(msg->hdr.generation) < s->rings[i].generation) {
         return;

@@ -33,8 +33,10 @@ OBJECT_DECLARE_SIMPLE_TYPE(VhostPciMapping, VHOST_PCI_MAPPING)
 #define GUEST_HUGE_PAGE     (2 * MiB)
 #define GUEST_GIANT_PAGE    (1 * GiB)
 
-/* The host side of a mapping; lives until no reader of the memory map can
- * see it any more. */
+/*
+ * The host side of a mapping; lives until no reader of the memory map can
+ * see it any more.
+ */
 typedef struct VhostPciBacking {
     struct rcu_head rcu;
     void *base;         /* whole pages of the file */
@@ -43,8 +45,10 @@ typedef struct VhostPciBacking {
     uint64_t offset;    /* of @base in the file */
 } VhostPciBacking;
 
-/* A QOM object, because references to a MemoryRegion are references to its
- * owner: it is finalized when the last flat view without it is in place. */
+/*
+ * A QOM object, because references to a MemoryRegion are references to its
+ * owner: it is finalized when the last flat view without it is in place.
+ */
 struct VhostPciMapping {
     Object parent_obj;
 

@@ -6,6 +6,7 @@ bridge uses OVS's "dummy" datapath, which is the userspace datapath but for its
 local port, which needs no tap device.
 """
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -138,6 +139,14 @@ class NativeOvs(Ovs):
                 return line[len("error: "):].strip('"').replace('\\"', '"')
         return ""
 
+    def counters(self, port):
+        """The port's counters now; the database's are seconds old."""
+        text = self.ofctl("dump-ports", self.bridge, port)
+        return {f"{way}_{name}": int(value)
+                for way, values in re.findall(r"(rx|tx) +(pkts=.*)", text)
+                for name, value in re.findall(r"(pkts|drop|errs)=(\d+)",
+                                              values)}
+
     def monitor(self):
         """ofctl monitor in the background; its output is the Child's."""
         log = self.logs / "monitor.log"
@@ -199,7 +208,7 @@ class Peer:
         self.fifo = self.dir / "stdin"
         os.mkfifo(self.fifo)
         command = [
-            "dpdk-testpmd", "--no-huge", "-m", "128", "--no-pci",
+            "stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "128", "--no-pci",
             "--no-telemetry", "--lcores", "0@0,1@1",
             f"--file-prefix={self.dir.name}",
             f"--vdev=net_virtio_user0,path={socket}{options}", "--", "-i",
@@ -220,6 +229,15 @@ class Peer:
     def command(self, text):
         with open(self.fifo, "w") as stdin:
             stdin.write(text + "\n")
+
+    def transmitted(self):
+        """Packets that the front-end has put into its rings."""
+        mark = len(self.child.output())
+        self.command("show port stats 0")
+        return int(wait_until(
+            lambda: re.search(r"TX-packets: (\d+)",
+                              self.child.output()[mark:]), 10,
+            "testpmd shows its counters")[1])
 
     def kill(self):
         self.child.kill()

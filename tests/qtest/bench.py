@@ -13,7 +13,8 @@ DEVICE = "/machine/peripheral/dev"
 class Bench:
     """The device under test: its QEMU, its socket, what was opened on it."""
 
-    def __init__(self, options="", bus=""):
+    def __init__(self, options="", accel="qtest", arguments=(),
+                 machine="q35"):
         # A short path: socket names are limited to 107 bytes.
         self.dir = tempfile.TemporaryDirectory(prefix="vhostpci-")
         self.socket = Path(self.dir.name) / "a.sock"
@@ -21,7 +22,7 @@ class Bench:
         self.machine = machines.Machine(self.dir.name, [
             "-chardev", f"socket,id=ca,path={self.socket},server=on,wait=off",
             "-device", "vhost-pci-net-pci,id=dev,chardev=ca,peer=a,"
-            f"window-size=64M{options}"])
+            f"window-size=64M{options}"] + list(arguments), accel, machine)
 
     def driver(self, **options):
         driver = Driver(self.machine)

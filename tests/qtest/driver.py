@@ -203,6 +203,21 @@ class Driver:
             return state if state and condition(state) else None
         return wait_until(step, what)
 
+    # Interrupts
+
+    def set_vector(self, vector, address, data):
+        entry = self.bars[1] + 16 * vector
+        for offset, value in ((0, address), (4, 0), (8, data), (12, 0)):
+            self.machine.write32(entry + offset, value)
+
+    def mask_vector(self, vector, masked):
+        self.machine.write32(self.bars[1] + 16 * vector + 12, int(masked))
+
+    def enable_msix(self, on=True):
+        m = self.machine
+        value = m.config32(self.slot, self.msix_cap) & ~(1 << 31)
+        m.config32(self.slot, self.msix_cap, value | on << 31)
+
     # Areas
 
     def window(self, state, gpa):

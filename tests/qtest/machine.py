@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A QEMU without a guest: qtest plays the CPU, QMP is the monitor.
 
+With accelerator "kvm" the virtual CPU stays stopped and qtest still plays its
+part, but memory slots, ioeventfds and irqfds are those of KVM.
+
 `Machine` gives memory and port access as a CPU has them, PCI configuration
 space, and guest RAM to put virtqueues in. Every wait has a deadline.
 """
 import ctypes
+import functools
 import json
 import os
 import signal
@@ -15,7 +19,8 @@ import time
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("VHOSTPCI_BUILDDIR", TOP / "build")).resolve()
+BUILD = Path(os.environ.get("VHOSTPCI_BUILDDIR")
+             or os.environ.get("top_builddir") or TOP / "build").resolve()
 SCALE = float(os.environ.get("VHOSTPCI_TIME_SCALE", "1"))
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -24,6 +29,19 @@ _libc = ctypes.CDLL(None)
 def qemu():
     return Path(os.environ.get("VHOSTPCI_QEMU") or
                 BUILD / "qemu" / "qemu-system-x86_64")
+
+
+@functools.lru_cache(maxsize=None)
+def has_kvm():
+    """Whether KVM makes a machine here; no guest has to run in it."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    done = subprocess.run([str(qemu()), "-M", "none", "-accel", "kvm", "-S",
+                           "-nodefaults", "-display", "none", "-monitor",
+                           "stdio"], input=b"quit\n", timeout=30 * SCALE,
+                          stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, check=False)
+    return done.returncode == 0
 
 
 def wait_until(condition, what, seconds=10):
@@ -68,17 +86,17 @@ class Lines:
 
 
 class Machine:
-    """A q35 with 64 MiB of RAM and the devices in @arguments."""
+    """A machine with 64 MiB of RAM and the devices in @arguments."""
 
     RAM = 64 << 20
 
-    def __init__(self, rundir, arguments):
+    def __init__(self, rundir, arguments, accel="qtest", kind="q35"):
         self.rundir = Path(rundir)
         self.log_path = self.rundir / "qemu.log"
         self.qtest = Lines(self.rundir / "qtest")
         self.qmp = Lines(self.rundir / "qmp")
         self.heap = 1 << 20
-        command = [str(qemu()), "-M", "q35", "-accel", "qtest", "-m", "64",
+        command = [str(qemu()), "-M", kind, "-accel", accel, "-S", "-m", "64",
                    "-nodefaults", "-display", "none", "-vga", "none",
                    "-L", "/usr/share/qemu", "-L", "/usr/share/seabios",
                    "-qtest", f"unix:{self.rundir}/qtest",

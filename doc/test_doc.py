@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documentation against the source: what it names has to exist."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import messages  # noqa: E402
+
+TOP = messages.TOP
+DOC = TOP / "doc"
+PAGES = sorted([*DOC.glob("*.md"), TOP / "README.md"])
+MANUALS = sorted(DOC.glob("man/*.7"))
+DEVICE = TOP / "qemu-patches" / "vhost-pci"
+
+
+def bad(things):
+    return "\n".join(map(str, things))
+
+
+def test_sentences_in_troubleshooting_occur_in_the_source():
+    assert len(list(messages.explained())) > 100
+    wrong = messages.unknown()
+    assert not wrong, "not said by any source:\n" + bad(
+        f"troubleshooting.md:{line}: {text}" for line, text in wrong)
+
+
+def anchor(heading):
+    """As GitHub makes it."""
+    text = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return text.replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    wrong = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in link:
+            continue
+        name, _, part = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        headings = (map(anchor, re.findall(r"^#+ (.*)$", target.read_text(),
+                                           re.M))
+                    if part and target.is_file() else ())
+        if not target.exists() or part and part not in headings:
+            wrong.append(link)
+    assert not wrong, bad(wrong)
+
+
+@pytest.mark.parametrize("page", MANUALS, ids=lambda p: p.name)
+def test_manual_page_formats_without_warnings(page):
+    if not shutil.which("man"):
+        pytest.skip("man is not installed (Debian package man-db)")
+    done = subprocess.run(
+        ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"}, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def words_in(page):
+    text = (DOC / page).read_text().replace("\\-", "-")
+    return set(re.findall(r"[a-z][\w-]*", text))
+
+
+def test_every_property_of_the_device_is_in_its_manual():
+    source = "".join(p.read_text() for p in DEVICE.glob("*.c"))
+    names = re.findall(r'DEFINE_PROP_(?!BIT64)\w+\("([\w-]+)"', source)
+    names += ["peer-" + n for n in re.findall(
+        r'(?:PEER_BIT|VHOST_PCI_SHOW)\("([\w-]+)"', source)]
+    assert len(names) > 20
+    missing = set(names) - words_in("man/vhost-pci-net-pci.7") - {"ioeventfd"}
+    assert not missing, bad(missing)
+
+
+def test_every_feature_offered_is_in_the_list_of_its_default():
+    """On and off as in the source."""
+    source = (DEVICE / "vhost-pci-net.c").read_text()
+    text = (DOC / "man/vhost-pci-net-pci.7").read_text()
+    on, off = text.split("On by default:")[1].split("Off by default")
+    for name, _, default in re.findall(
+            r'PEER_BIT\("([\w-]+)", (\w+), (\w+)\)', source):
+        where = on if default == "true" else off.split(".SS")[0]
+        assert re.search(rf"peer-{name} [,.]", where), (name, default)
+
+
+def test_every_status_key_is_in_the_guide_and_the_manual():
+    source = (TOP / "vhostpci-netdev" / "netdev-vhostpci-show.c").read_text()
+    keys = set(re.findall(r'smap_add\w*\(status, "([\w-]+)"', source))
+    assert len(keys) > 10
+    for page in ("user-guide.md", "man/ovs-vhostpci.7"):
+        assert not keys - words_in(page), page
+
+
+def test_every_statistic_is_in_the_drivers_manual():
+    source = (TOP / "guest-pmd" / "vhostpci_stats.c").read_text()
+    fields = re.findall(r"FIELD\((\w+), ", source)
+    single = re.findall(r'add\(c, [^"]*"([a-z_]+)"\)', source)
+    rules = re.findall(r'{\s*"(\w+)", "[^"]+" }|{\s*"(\w+)",\s*"[^"]+"\s*}',
+                       (TOP / "guest-pmd" / "vhostpci_ring.c").read_text())
+    rules = [a or b for a, b in rules]
+    assert len(fields) > 5 and single and len(rules) > 10
+    text = (DOC / "man/net_vhostpci.7").read_text()
+    missing = [n for n in (*single, *rules) if n not in text]
+    missing += [f for f in fields if f"_{f}" not in text]
+    assert not missing, bad(missing)
+
+
+# The tables of device-spec.md that begin with an offset, in their order.
+STRUCTURES = ("net_config", "hdr", "state", "region", "ring", "broken")
+SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "char": 1, "header": 16,
+         "region": 32, "ring": 48}
+
+
+def specified():
+    """[(structure, [(offset, type, count, field or "")])]"""
+    tables, rows = [], []
+    for line in (DOC / "device-spec.md").read_text().splitlines() + [""]:
+        row = re.match(r"\| (\d+) \| ([a-z]\w*)(?:\[(\d+)\])? \| "
+                       r"(?:`(\w+)`)?", line)
+        if row and row.group(2) in SIZES:
+            rows.append((int(row.group(1)), row.group(2),
+                         int(row.group(3) or 1), row.group(4) or ""))
+        elif rows:
+            tables.append(rows)
+            rows = []
+    assert len(tables) == len(STRUCTURES)
+    return list(zip(STRUCTURES, tables))
+
+
+def test_offsets_in_the_specification_have_no_gaps():
+    for name, rows in specified():
+        offset = 0
+        for at, kind, count, field in rows:
+            assert at == offset, (name, field)
+            offset += SIZES[kind] * count
+
+
+def test_specification_agrees_with_the_header(tmp_path):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        pytest.skip("no C compiler")
+    checks = ['#include "vhost_pci.h"']
+    for name, rows in specified():
+        struct = "struct vhost_pci_" + name
+        last, kind, count, _ = rows[-1]
+        checks.append(f"static_assert(sizeof({struct}) == "
+                      f"{last + SIZES[kind] * count}, \"{name}\");")
+        checks += [f"static_assert(offsetof({struct}, {field}) == {at}, "
+                   f"\"{name}.{field}\");" for at, _, _, field in rows
+                   if field]
+    source = tmp_path / "check.c"
+    source.write_text("\n".join(checks) + "\n")
+    done = subprocess.run(
+        [compiler, "-fsyntax-only", f"-I{TOP / 'protocol'}", source],
+        stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+# The device without a guest. Skipped, with the reason, until `make qemu`.
+qtest_tests = \
+	tests/qtest/test_hostile.py \
+	tests/qtest/test_lifecycle.py \
+	tests/qtest/test_state.py \
+	tests/qtest/test_timeout.py
+TESTS += $(qtest_tests)
+EXTRA_DIST += $(qtest_tests) \
+	tests/qtest/bench.py \
+	tests/qtest/conftest.py \
+	tests/qtest/driver.py \
+	tests/qtest/frontend.py \
+	tests/qtest/machine.py
