@@ -72,7 +72,8 @@ def said(path):
             end += 1
         for match in JOINED.finditer(text[call.end():end]):
             sentence = join(match.group())
-            if len(re.findall("[a-z]{2,}", sentence)) >= 3:
+            if (len(re.findall("[a-z]{2,}", sentence)) >= 3
+                    and not sentence.startswith("/")):
                 yield sentence
     yield from rules(path)
 
