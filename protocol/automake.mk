@@ -7,5 +7,6 @@ protocol_sources = \
 	protocol/vhost_user_fd.c \
 	protocol/vhost_user_int.h \
 	protocol/vhost_user_mem.c \
+	protocol/vhost_user_msg.c \
 	protocol/vhost_user_ring.c
 EXTRA_DIST += $(protocol_sources) protocol/vhost_pci.h

@@ -190,7 +190,8 @@ struct vu_core {
 	char error[192];
 };
 
-/* Prepare @core. Returns 0 or -EINVAL when @config is out of range. */
+/* Prepare @core. Returns 0, or -EINVAL when @config is out of range, as
+ * vu_core_error() says. */
 int vu_core_init(struct vu_core *core, const struct vu_config *config,
 		 const struct vu_ops *ops, void *opaque);
 

@@ -127,6 +127,28 @@ vu_bit(uint64_t word, unsigned int bit)
 int vu_fail(struct vu_core *core, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* vhost_user_msg.c: all there is to know of a request before its handler sees
+ * it. */
+enum vu_reply_kind {
+	VU_REPLY_ACK,		/* a u64, if asked for and negotiated */
+	VU_REPLY_U64,		/* core->reply */
+	VU_REPLY_STATE,		/* vring state: of the ring it names */
+};
+
+/* vu_rule.protocol_bit: no protocol feature is needed. */
+#define VU_ALWAYS	(-1)
+
+struct vu_rule {
+	const char *name;
+	int (*handler)(struct vu_core *core);	/* NULL: refused */
+	uint16_t min_size, max_size;	/* payload, bytes */
+	uint8_t min_fds, max_fds;
+	int8_t protocol_bit;		/* must be acknowledged; VU_ALWAYS */
+	uint8_t reply;			/* enum vu_reply_kind */
+};
+/* NULL when there is no such request. */
+const struct vu_rule *vu_find_rule(uint32_t request);
+
 /* vhost_user_fd.c */
 
 /* What a memory file must be for a region that ends at @end bytes; fills dev

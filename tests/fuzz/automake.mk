@@ -9,6 +9,7 @@ FUZZ_CFLAGS = -g -O1 -Wall -Wextra -fno-omit-frame-pointer \
 fuzz_vhost_user_sources = \
 	tests/fuzz/fuzz_vhost_user.c \
 	tests/fuzz/mutate.c \
+	tests/fuzz/records.c \
 	tests/fuzz/records.h
 fuzz_recordings = \
 	tests/fuzz/corpus-raw/dpdk-virtio-user-packed.vus \

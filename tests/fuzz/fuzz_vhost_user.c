@@ -17,9 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 #include "records.h"
 #include "vhost_user_int.h"
@@ -37,7 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		} \
 	} while (0)
 
-#define MEMORY_SIZE	(UINT64_C(8) << 30)
 /* More than the core may ever hold: see vu_core.gone_fds. */
 #define MAX_HELD_FDS	(6 * VU_MAX_RINGS + 2 * VU_MAX_FDS + 1)
 #define MAX_MAPPINGS	(2 * VU_MAX_REGIONS + VU_MAX_FDS)
@@ -60,8 +57,6 @@ static struct {
 	size_t chunk;
 } u;
 
-/* One fd of each kind, dup()ed for each message. */
-static int templates[N_FD_KINDS];
 static int first_free_fd;
 
 /* Callbacks */
@@ -296,69 +291,6 @@ check(void)
 	check_rings();
 }
 
-/* Fds */
-
-static int
-suitable_kind(uint32_t request, unsigned int i)
-{
-	switch (request) {
-	case VU_SET_MEM_TABLE:
-	case VU_ADD_MEM_REG:
-	case VU_REM_MEM_REG:
-		/* Region after region of one VM is mostly one file. */
-		return i % 4 == 3 ? FD_MEMORY_B : FD_MEMORY_A;
-	default:
-		return FD_EVENT;
-	}
-}
-
-static int
-make_fd(const struct record *r, unsigned int i)
-{
-	unsigned int kind = i < 6 ? r->word >> (8 + 4 * i) & 0xf : 0;
-	uint32_t request = 0;
-	int fd;
-
-	if (r->length >= sizeof(request))
-		memcpy(&request, r->bytes, sizeof(request));
-	if (kind == FD_SUITABLE || kind >= N_FD_KINDS)
-		kind = suitable_kind(request, i);
-	if (kind == FD_EVENT)
-		fd = eventfd(0, EFD_CLOEXEC);
-	else
-		fd = fcntl(templates[kind], F_DUPFD_CLOEXEC, 0);
-	CHECK(fd >= 0);
-	return fd;
-}
-
-static void
-make_templates(void)
-{
-	char path[64];
-	int fds[2], fd;
-
-	for (fd = FD_MEMORY_A; fd <= FD_MEMORY_SHORT; fd++) {
-		templates[fd] = memfd_create("fuzz", MFD_ALLOW_SEALING);
-		if (ftruncate(templates[fd],
-			      fd == FD_MEMORY_SHORT ? 4096 : MEMORY_SIZE) < 0)
-			abort();
-		if (fd != FD_MEMORY_UNSEALED &&
-		    fcntl(templates[fd], F_ADD_SEALS, F_SEAL_SHRINK) < 0)
-			abort();
-	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d",
-		 templates[FD_MEMORY_A]);
-	templates[FD_MEMORY_READONLY] = open(path, O_RDONLY);
-	templates[FD_EVENT_SHARED] = eventfd(0, 0);
-	if (pipe(fds) < 0)
-		abort();
-	templates[FD_PIPE] = fds[1];
-	templates[FD_NULL] = open("/dev/null", O_RDWR);
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
-		abort();
-	templates[FD_SOCKET] = fds[1];
-}
-
 /* Steps */
 
 static void
@@ -411,7 +343,7 @@ feed(const struct record *r)
 		resume();
 	n_fds = n_fds > VU_MAX_FDS + 2 ? VU_MAX_FDS + 2 : n_fds;
 	for (i = 0; i < n_fds; i++)
-		fds[i] = make_fd(r, i);
+		fds[i] = record_fd(r, i);
 	while (rc == 0 && done < r->length) {
 		size_t n = vu_core_want(&u.core);
 
@@ -469,6 +401,25 @@ configure(unsigned int choice)
 }
 
 static void
+unwanted_input(void)
+{
+	uint8_t bytes[VU_HDR_SIZE + 1] = { VU_GET_FEATURES };
+	size_t len = vu_core_want(&u.core) + 1;
+	struct record r = { .length = 0 };
+	int fd = record_fd(&r, 0);
+
+	if (len > sizeof(bytes))
+		len = sizeof(bytes);
+	if (len <= vu_core_want(&u.core)) {
+		close(fd);
+		return;
+	}
+	CHECK(vu_core_input(&u.core, bytes, len, &fd, 1) == -EINVAL);
+	check();
+	reconnect();
+}
+
+static void
 happen(uint32_t word)
 {
 	unsigned int arg = word >> 8 & 0xff;
@@ -483,21 +434,9 @@ happen(uint32_t word)
 	case EV_BREAK_RING: vu_core_break_ring(&u.core, arg); break;
 	case EV_CHUNK: u.chunk = arg == 0 ? SIZE_MAX : arg; break;
 	case EV_CONFIGURE: configure(arg); break;
+	case EV_UNWANTED: unwanted_input(); break;
 	}
 	check();
-}
-
-size_t
-record_parse(const uint8_t *data, size_t size, struct record *r)
-{
-	if (size < RECORD_HEADER)
-		return 0;
-	memcpy(&r->length, data, 4);
-	memcpy(&r->word, data + 4, 4);
-	r->bytes = data + RECORD_HEADER;
-	if (r->length > size - RECORD_HEADER)
-		r->length = size - RECORD_HEADER;
-	return RECORD_HEADER + r->length;
 }
 
 int
@@ -505,7 +444,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
-	make_templates();
+	make_fd_templates();
 	return 0;
 }
 

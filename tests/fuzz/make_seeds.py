@@ -7,8 +7,9 @@ usage: make_seeds.py OUT-DIRECTORY SESSION.vus...
 The sessions were recorded against another back-end, which offers other
 features than ours.  A front-end acknowledges no more than it is offered and
 sends nothing that depends on the rest: that is what this does to a recording.
-Each comes out in three forms: as such, with memory slots in place of the table
-(what QEMU does where they are offered), and with updates that wait.
+Each comes out in three forms: as such; with memory slots in place of the table
+(what QEMU does where they are offered) and a reset of the device at the end;
+and with updates that wait.
 """
 
 import os
@@ -17,12 +18,12 @@ import sys
 
 SET_FEATURES, SET_MEM_TABLE = 2, 5
 SET_PROTOCOL_FEATURES = 16
-ADD_MEM_REG, REM_MEM_REG = 37, 38
+RESET_DEVICE, ADD_MEM_REG, REM_MEM_REG = 34, 37, 38
 F_MQ, F_RARP, F_REPLY_ACK, F_NET_MTU, F_BACKEND_REQ = 0, 2, 3, 4, 5
-F_MEM_SLOTS, F_STATUS = 15, 16
+F_RESET_DEVICE, F_MEM_SLOTS, F_STATUS = 13, 15, 16
 OFFERED_PROTOCOL = sum(1 << bit for bit in (
-    F_MQ, F_RARP, F_REPLY_ACK, F_NET_MTU, F_BACKEND_REQ, F_MEM_SLOTS,
-    F_STATUS))
+    F_MQ, F_RARP, F_REPLY_ACK, F_NET_MTU, F_BACKEND_REQ,
+    F_RESET_DEVICE, F_MEM_SLOTS, F_STATUS))
 # Not dirty logging (26) and not the IOMMU (33).
 OFFERED = (1 << 36) - 1 & ~(1 << 26) & ~(1 << 33)
 # Requests that a protocol feature brings, and enum event of records.h.
@@ -73,7 +74,7 @@ def adapt(data, with_slots=False, waiting=False):
         if request == SET_PROTOCOL_FEATURES:
             protocol = struct.unpack("<Q", payload)[0] & OFFERED_PROTOCOL
             if with_slots:
-                protocol |= 1 << F_MEM_SLOTS
+                protocol |= 1 << F_MEM_SLOTS | 1 << F_RESET_DEVICE
             payload = struct.pack("<Q", protocol)
         elif request == SET_FEATURES:
             features = struct.unpack("<Q", payload)[0] & OFFERED
@@ -85,6 +86,9 @@ def adapt(data, with_slots=False, waiting=False):
             out += record(n_fds, message(request, flags, payload))
         if waiting:
             out += record(EV_RESUME, b"")
+    if with_slots:
+        out += record(0, message(RESET_DEVICE, 9, b""))
+        out += slots(bytes(8), known)[0]
     return out
 
 

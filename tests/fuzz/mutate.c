@@ -84,6 +84,36 @@ insert_message(uint8_t *data, size_t size, size_t max_size, size_t pos,
 		      RECORD_HEADER + words[0]);
 }
 
+/* Another request whose payload has the same size. */
+static uint32_t
+similar_request(uint32_t payload, unsigned int *seed)
+{
+	static const uint8_t none[] = {
+		VU_GET_FEATURES, VU_SET_OWNER, VU_RESET_OWNER,
+		VU_GET_PROTOCOL_FEATURES, VU_GET_QUEUE_NUM,
+		VU_SET_BACKEND_REQ_FD, VU_RESET_DEVICE, VU_GET_MAX_MEM_SLOTS,
+		VU_GET_STATUS,
+	};
+	static const uint8_t small[] = {
+		VU_SET_FEATURES, VU_SET_VRING_NUM, VU_SET_VRING_BASE,
+		VU_GET_VRING_BASE, VU_SET_VRING_KICK, VU_SET_VRING_CALL,
+		VU_SET_VRING_ERR, VU_SET_PROTOCOL_FEATURES,
+		VU_SET_VRING_ENABLE, VU_SEND_RARP, VU_NET_SET_MTU,
+		VU_SET_STATUS,
+	};
+	static const uint8_t region[] = {
+		VU_ADD_MEM_REG, VU_REM_MEM_REG, VU_REM_MEM_REG,
+		VU_SET_MEM_TABLE, VU_SET_VRING_ADDR,
+	};
+
+	switch (payload) {
+	case 0: return none[next(seed, sizeof(none))];
+	case 8: return small[next(seed, sizeof(small))];
+	case 40: return region[next(seed, sizeof(region))];
+	default: return next(seed, VU_N_REQUESTS);
+	}
+}
+
 /* Payload and header of one message, lengths kept right. */
 static size_t
 mutate_message(uint8_t *data, size_t size, size_t max_size, size_t pos,
@@ -98,7 +128,11 @@ mutate_message(uint8_t *data, size_t size, size_t max_size, size_t pos,
 		return LLVMFuzzerMutate(data, size, max_size);
 	n = r.length;
 	memcpy(buf, r.bytes, n);
-	if (next(seed, 4) == 0 || n == VU_HDR_SIZE)
+	if (next(seed, 4) == 0) {
+		uint32_t request = similar_request(n - VU_HDR_SIZE, seed);
+
+		memcpy(buf, &request, sizeof(request));
+	} else if (next(seed, 8) == 0 || n == VU_HDR_SIZE)
 		LLVMFuzzerMutate(buf, VU_HDR_SIZE, VU_HDR_SIZE);
 	else if (next(seed, 4) == 0)
 		n = VU_HDR_SIZE + LLVMFuzzerMutate(buf + VU_HDR_SIZE,

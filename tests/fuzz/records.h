@@ -30,11 +30,13 @@ enum fd_kind {
 	FD_MEMORY_UNSEALED,
 	FD_MEMORY_SHORT,
 	FD_MEMORY_READONLY,
+	FD_MEMORY_FROZEN,	/* sealed against writing */
 	FD_EVENT,		/* one of its own */
 	FD_EVENT_SHARED,	/* always the same */
 	FD_PIPE,
 	FD_NULL,		/* /dev/null */
 	FD_SOCKET,
+	FD_PROCFS,		/* a regular file, but on no memory */
 	N_FD_KINDS
 };
 
@@ -49,16 +51,25 @@ enum event {
 	EV_BREAK_RING,		/* arg: its number */
 	EV_CHUNK,		/* from now on: at most arg bytes at a time */
 	EV_CONFIGURE,		/* arg: choice of the back-end's offer */
+	EV_UNWANTED,		/* input at any time, want or not */
 	N_EVENTS
 };
 
-/* A record at @data, cut to the @size bytes there are. 0 when there is none,
- * else its size as a whole. */
 struct record {
 	uint32_t length, word;
 	const uint8_t *bytes;
 };
 
+/* A record at @data, cut to the @size bytes there are. 0 when there is none,
+ * else its size as a whole. */
 size_t record_parse(const uint8_t *data, size_t size, struct record *r);
+
+/* The largest memory file, bytes. */
+#define MEMORY_SIZE	(UINT64_C(8) << 30)
+
+/* Once, before record_fd(). */
+void make_fd_templates(void);
+/* Fd @i of @r, for the core to keep. */
+int record_fd(const struct record *r, unsigned int i);
 
 #endif

@@ -18,7 +18,7 @@ mkdir -p tests/fuzz/corpus
 log=tests/fuzz/fuzz_vhost_user.out
 # Every input that ever taught something first, then new ones.
 if "$fuzzer" -max_total_time="${FUZZ_SECONDS:-20}" -max_len=8192 -timeout=20 \
-    -print_final_stats=1 -artifact_prefix=tests/fuzz/ \
+    -reduce_inputs=0 -print_final_stats=1 -artifact_prefix=tests/fuzz/ \
     tests/fuzz/corpus tests/fuzz/seeds >"$log" 2>&1; then
 	grep -E '^Done|^stat::' "$log"
 else

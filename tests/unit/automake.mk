@@ -4,8 +4,11 @@
 if HAVE_CMOCKA
 unit_tests = \
 	tests/unit/test_vhost_pci_abi \
+	tests/unit/test_vhost_user_headers \
 	tests/unit/test_vhost_user_memory \
+	tests/unit/test_vhost_user_memory_changes \
 	tests/unit/test_vhost_user_recorded \
+	tests/unit/test_vhost_user_ring_rules \
 	tests/unit/test_vhost_user_rings \
 	tests/unit/test_vhost_user_session \
 	tests/unit/test_vhost_user_waiting
@@ -14,10 +17,16 @@ TESTS += $(unit_tests)
 
 vu_peer_sources = $(protocol_sources) tests/unit/vu_peer.c tests/unit/vu_peer.h
 tests_unit_test_vhost_pci_abi_SOURCES = tests/unit/test_vhost_pci_abi.c
+tests_unit_test_vhost_user_headers_SOURCES = \
+	tests/unit/test_vhost_user_headers.c $(vu_peer_sources)
 tests_unit_test_vhost_user_memory_SOURCES = \
 	tests/unit/test_vhost_user_memory.c $(vu_peer_sources)
+tests_unit_test_vhost_user_memory_changes_SOURCES = \
+	tests/unit/test_vhost_user_memory_changes.c $(vu_peer_sources)
 tests_unit_test_vhost_user_recorded_SOURCES = \
 	tests/unit/test_vhost_user_recorded.c $(vu_peer_sources)
+tests_unit_test_vhost_user_ring_rules_SOURCES = \
+	tests/unit/test_vhost_user_ring_rules.c $(vu_peer_sources)
 tests_unit_test_vhost_user_rings_SOURCES = \
 	tests/unit/test_vhost_user_rings.c $(vu_peer_sources)
 tests_unit_test_vhost_user_session_SOURCES = \
@@ -26,15 +35,21 @@ tests_unit_test_vhost_user_waiting_SOURCES = \
 	tests/unit/test_vhost_user_waiting.c $(vu_peer_sources)
 
 tests_unit_test_vhost_pci_abi_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_vhost_user_headers_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_vhost_user_memory_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_vhost_user_memory_changes_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_vhost_user_recorded_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_vhost_user_ring_rules_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_vhost_user_rings_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_vhost_user_session_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_vhost_user_waiting_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 
 tests_unit_test_vhost_pci_abi_LDADD = $(CMOCKA_LIBS)
+tests_unit_test_vhost_user_headers_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_memory_LDADD = $(CMOCKA_LIBS)
+tests_unit_test_vhost_user_memory_changes_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_recorded_LDADD = $(CMOCKA_LIBS)
+tests_unit_test_vhost_user_ring_rules_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_rings_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_session_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_waiting_LDADD = $(CMOCKA_LIBS)

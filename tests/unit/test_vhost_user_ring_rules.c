@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Vrings: what they may be: where they lie, how large, with which fds. */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vu_peer.h"
+
+/* Extent and alignment */
+
+/* Start ring 0 of @num entries with its parts there. */
+static int
+start_at(struct peer *p, uint32_t num, uint64_t desc, uint64_t avail,
+	 uint64_t used)
+{
+	accepted(p, send_state(p, VU_SET_VRING_NUM, 0, num));
+	accepted(p, send_addr(p, 0, desc, avail, used));
+	accepted(p, send_state(p, VU_SET_VRING_ENABLE, 0, 1));
+	return send_vring_fd(p, VU_SET_VRING_KICK, 0, event_fd());
+}
+
+static void
+split_ring_parts_end_within_memory_to_the_byte(void **state)
+{
+	static const struct {
+		uint64_t features;
+		uint64_t desc, avail, used;	/* sizes, 256 entries */
+	} layouts[] = {
+		{ F_PROTOCOL, 4096, 4 + 512, 4 + 2048 },
+		{ F_PROTOCOL | F_EVENT_IDX, 4096, 6 + 512, 6 + 2048 },
+		{ F_PROTOCOL | F_PACKED, 4096, 4, 4 },
+	};
+	struct peer *p = *state;
+	const uint64_t end = MEM_UVA + MEM_SIZE, in = MEM_UVA;
+	unsigned int i, part;
+
+	for (i = 0; i < 3; i++) {
+		const uint64_t size[3] = { layouts[i].desc, layouts[i].avail,
+					   layouts[i].used };
+		static const uint64_t align[2][3] = { { 16, 2, 4 },
+						      { 16, 4, 4 } };
+
+		for (part = 0; part < 3; part++) {
+			uint64_t step = align[i == 2][part];
+			uint64_t last = (end - size[part]) & ~(step - 1);
+			uint64_t at[3] = { in, in, in };
+
+			negotiate(p, layouts[i].features, ALL_PROTOCOL);
+			set_standard_memory(p);
+			at[part] = last;
+			accepted(p, start_at(p, 256, at[0], at[1], at[2]));
+			assert_true(p->core.rings[0].run);
+			vu_core_disconnect(&p->core);
+			vu_core_connect(&p->core);
+
+			negotiate(p, layouts[i].features, ALL_PROTOCOL);
+			set_standard_memory(p);
+			at[part] = last + step;
+			refused(p, start_at(p, 256, at[0], at[1], at[2]),
+				-EFAULT, "is not within one region");
+			vu_core_disconnect(&p->core);
+			vu_core_connect(&p->core);
+		}
+	}
+}
+
+static void
+unaligned_ring_parts_are_refused(void **state)
+{
+	static const struct {
+		uint64_t features;
+		unsigned int off[3];
+		const char *text;
+	} wrong[] = {
+		{ F_PROTOCOL, { 8, 0, 0 }, "table of ring 0" },
+		{ F_PROTOCOL, { 0, 1, 0 }, "available ring" },
+		{ F_PROTOCOL, { 0, 0, 2 }, "used ring" },
+		{ F_PROTOCOL | F_PACKED, { 8, 0, 0 }, "descriptor ring" },
+		{ F_PROTOCOL | F_PACKED, { 0, 2, 0 }, "driver event" },
+		{ F_PROTOCOL | F_PACKED, { 0, 0, 2 }, "device event" },
+	};
+	struct peer *p = *state;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		negotiate(p, wrong[i].features, ALL_PROTOCOL);
+		set_standard_memory(p);
+		refused(p, start_at(p, 256, MEM_UVA + wrong[i].off[0],
+				    MEM_UVA + 8 * KIB + wrong[i].off[1],
+				    MEM_UVA + 16 * KIB + wrong[i].off[2]),
+			-EINVAL, wrong[i].text);
+		assert_non_null(strstr(vu_core_error(&p->core), "aligned"));
+		vu_core_disconnect(&p->core);
+		assert_int_equal(vu_core_connect(&p->core), 0);
+	}
+}
+
+static void
+ring_at_an_address_that_wraps_is_refused(void **state)
+{
+	struct peer *p = *state;
+
+	prepare(p);
+	refused(p, start_at(p, 256, UINT64_MAX & ~15ull, MEM_UVA, MEM_UVA),
+		-EFAULT, "SET_VRING_KICK: the descriptor table of ring 0");
+}
+
+static void
+ring_across_two_regions_is_refused(void **state)
+{
+	struct peer *p = *state;
+	struct vu_wire_region r[2] = { standard_region, standard_region };
+	int fds[2] = { mem_fd(MEM_SIZE), mem_fd(MEM_SIZE) };
+
+	r[1].gpa = 256 * MIB;
+	r[1].uva += MEM_SIZE;
+	negotiate(p, F_PROTOCOL, ALL_PROTOCOL);
+	accepted(p, send_mem_table(p, r, fds, 2));
+	refused(p, start_at(p, 256, MEM_UVA + MEM_SIZE - 16, MEM_UVA,
+			    MEM_UVA), -EFAULT, "not within one region");
+}
+
+/* Sizes and bases */
+
+static void
+ring_sizes_out_of_range_are_refused(void **state)
+{
+	static const uint32_t wrong[] = { 0, 32769, 65536, UINT32_MAX };
+	struct peer *p = *state;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		refused(p, send_state(p, VU_SET_VRING_NUM, 0, wrong[i]),
+			-EINVAL, "allowed are 1 to 32768");
+		vu_core_disconnect(&p->core);
+		assert_int_equal(vu_core_connect(&p->core), 0);
+	}
+}
+
+static void
+largest_ring_runs(void **state)
+{
+	struct peer *p = *state;
+	struct vu_wire_region r = standard_region;
+	int fd = mem_fd(4 * MIB);
+
+	negotiate(p, F_PROTOCOL, ALL_PROTOCOL);
+	r.size = 4 * MIB;
+	accepted(p, send_mem_table(p, &r, &fd, 1));
+	accepted(p, start_at(p, 32768, MEM_UVA, MEM_UVA + MIB,
+			     MEM_UVA + 2 * MIB));
+	assert_true(p->core.rings[0].run);
+}
+
+static void
+split_ring_size_must_be_a_power_of_two(void **state)
+{
+	struct peer *p = *state;
+
+	prepare(p);
+	refused(p, start_at(p, 100, MEM_UVA, MEM_UVA, MEM_UVA), -EINVAL,
+		"split ring 0 of 100 entries, no power of two");
+}
+
+static void
+packed_ring_size_may_be_any(void **state)
+{
+	struct peer *p = *state;
+
+	negotiate(p, F_PROTOCOL | F_PACKED, ALL_PROTOCOL);
+	set_standard_memory(p);
+	accepted(p, start_at(p, 100, MEM_UVA, MEM_UVA, MEM_UVA));
+	assert_true(p->core.rings[0].run);
+}
+
+static void
+base_of_a_split_ring_is_16_bits(void **state)
+{
+	struct peer *p = *state;
+
+	prepare(p);
+	accepted(p, send_state(p, VU_SET_VRING_BASE, 0, 65535));
+	accepted(p, send_state(p, VU_SET_VRING_BASE, 0, 65536));
+	refused(p, start_at(p, 256, MEM_UVA, MEM_UVA, MEM_UVA), -EINVAL,
+		"beyond 65535");
+}
+
+/* virtio-user gives the available half only, QEMU both. */
+static void
+base_of_a_packed_ring_has_two_equal_halves(void **state)
+{
+	static const uint32_t base[] = { 0x8000, 0x80008000, 0x00638063 };
+	static const uint32_t want[] = { 0x80008000, 0x80008000, 0x80638063 };
+	struct peer *p = *state;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		negotiate(p, F_PROTOCOL | F_PACKED, ALL_PROTOCOL);
+		set_standard_memory(p);
+		accepted(p, send_state(p, VU_SET_VRING_BASE, 0, base[i]));
+		accepted(p, start_at(p, 100, MEM_UVA, MEM_UVA, MEM_UVA));
+		assert_int_equal(p->core.rings[0].base, want[i]);
+		vu_core_disconnect(&p->core);
+		assert_int_equal(vu_core_connect(&p->core), 0);
+	}
+	negotiate(p, F_PROTOCOL | F_PACKED, ALL_PROTOCOL);
+	set_standard_memory(p);
+	accepted(p, send_state(p, VU_SET_VRING_BASE, 0, 0x8000 | 100));
+	refused(p, start_at(p, 100, MEM_UVA, MEM_UVA, MEM_UVA), -EINVAL,
+		"beyond its 100 entries");
+}
+
+/* Rings in use, and rings that do not exist */
+
+static void
+started_ring_may_be_told_the_same_again_but_not_be_changed(void **state)
+{
+	struct peer *p = *state;
+	uint64_t uva = ring_uva(0);
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		int rc;
+
+		prepare(p);
+		run_ring(p, 0);
+		set_up_ring(p, 0);
+		assert_true(p->core.rings[0].run);
+		if (i == 0)
+			rc = send_state(p, VU_SET_VRING_NUM, 0, 128);
+		else if (i == 1)
+			rc = send_state(p, VU_SET_VRING_BASE, 0, 5);
+		else
+			rc = send_addr(p, 0, uva, uva + 4 * KIB, uva);
+		refused(p, rc, -EBUSY, "changed while it is started");
+		vu_core_disconnect(&p->core);
+		assert_int_equal(vu_core_connect(&p->core), 0);
+	}
+}
+
+static void
+ring_beyond_the_last_is_refused(void **state)
+{
+	static const uint32_t requests[] = {
+		VU_SET_VRING_NUM, VU_SET_VRING_BASE, VU_GET_VRING_BASE,
+		VU_SET_VRING_ENABLE,
+	};
+	struct peer *p = *state;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		refused(p, send_state(p, requests[i], i ? 4 : UINT32_MAX, 1),
+			-EINVAL, ", there are 4");
+		vu_core_disconnect(&p->core);
+		assert_int_equal(vu_core_connect(&p->core), 0);
+	}
+	refused(p, send_addr(p, 4, 0, 0, 0), -EINVAL, "ring 4, there are 4");
+	vu_core_disconnect(&p->core);
+	assert_int_equal(vu_core_connect(&p->core), 0);
+	refused(p, send_vring_fd(p, VU_SET_VRING_KICK, 255, event_fd()),
+		-EINVAL, "ring 255, there are 4");
+}
+
+static void
+dirty_log_flag_is_refused(void **state)
+{
+	struct peer *p = *state;
+	struct vu_wire_vring_addr addr = { .flags = 1 };
+
+	refused(p, peer_send(p, VU_SET_VRING_ADDR, 0, &addr, sizeof(addr),
+			     NULL, 0), -ENOTSUP, "flags 0x1");
+}
+
+static void
+broken_ring_runs_again_only_when_set_up_anew(void **state)
+{
+	struct peer *p = *state;
+	struct vu_ring *r = &p->core.rings[0];
+
+	prepare(p);
+	run_ring(p, 0);
+	vu_core_break_ring(&p->core, 0);
+	assert_false(r->run);
+	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 0, event_fd()));
+	accepted(p, send_state(p, VU_SET_VRING_ENABLE, 0, 1));
+	assert_false(r->run);
+	accepted(p, send_state(p, VU_GET_VRING_BASE, 0, 0));
+	run_ring(p, 0);
+	assert_int_equal(r->epoch, 3);
+	/* Out of range: nothing happens. */
+	vu_core_break_ring(&p->core, 60);
+}
+
+/* Fds of rings */
+
+static void
+ring_fds_must_be_eventfds(void **state)
+{
+	static const uint32_t requests[] = {
+		VU_SET_VRING_KICK, VU_SET_VRING_CALL, VU_SET_VRING_ERR,
+	};
+	struct peer *p = *state;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		int fds[2];
+
+		assert_int_equal(pipe(fds), 0);
+		close(fds[0]);
+		refused(p, send_vring_fd(p, requests[i], 0, fds[1]), -EINVAL,
+			"the fd is no eventfd");
+		vu_core_disconnect(&p->core);
+		assert_int_equal(count_fds(), p->fds_before);
+		assert_int_equal(vu_core_connect(&p->core), 0);
+	}
+}
+
+static void
+no_fd_flag_and_fd_exclude_each_other(void **state)
+{
+	struct peer *p = *state;
+	uint64_t nofd = VU_VRING_NOFD;
+	int fd = event_fd();
+
+	refused(p, peer_send(p, VU_SET_VRING_CALL, 0, &nofd, 8, &fd, 1),
+		-EINVAL, "1 fds, the message announces 0");
+	vu_core_disconnect(&p->core);
+	assert_int_equal(vu_core_connect(&p->core), 0);
+	refused(p, send_u64(p, VU_SET_VRING_CALL, 0), -EINVAL,
+		"0 fds, the message announces 1");
+	vu_core_disconnect(&p->core);
+	assert_int_equal(vu_core_connect(&p->core), 0);
+	refused(p, send_u64(p, VU_SET_VRING_CALL, BIT(9) | VU_VRING_NOFD),
+		-EINVAL, "reserved bits");
+}
+
+/* QEMU's socket channel makes what it sends blocking. */
+static void
+eventfd_is_made_nonblocking_and_close_on_exec(void **state)
+{
+	struct peer *p = *state;
+	int fd = event_fd();
+
+	assert_int_equal(fcntl(fd, F_SETFD, 0), 0);
+	accepted(p, send_vring_fd(p, VU_SET_VRING_CALL, 0, fd));
+	fd = p->core.rings[0].call_fd;
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+static void
+ring_fds_are_replaced_and_taken_away(void **state)
+{
+	struct peer *p = *state;
+	struct vu_ring *r = &p->core.rings[0];
+
+	prepare(p);
+	accepted(p, send_vring_fd(p, VU_SET_VRING_CALL, 0, event_fd()));
+	accepted(p, send_vring_fd(p, VU_SET_VRING_CALL, 0, event_fd()));
+	assert_int_equal(p->changed, VU_CHANGED_FDS);
+	assert_int_equal(count_fds(), p->fds_before + 1);
+	accepted(p, send_vring_fd(p, VU_SET_VRING_CALL, 0, -1));
+	assert_int_equal(r->call_fd, -1);
+	assert_int_equal(p->changed, VU_CHANGED_FDS);
+	assert_int_equal(count_fds(), p->fds_before);
+}
+
+static void
+new_kick_of_a_running_ring_is_no_new_start(void **state)
+{
+	struct peer *p = *state;
+
+	prepare(p);
+	run_ring(p, 0);
+	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 0, event_fd()));
+	assert_int_equal(p->changed, VU_CHANGED_FDS);
+	assert_int_equal(p->core.rings[0].epoch, 1);
+}
+
+static void
+two_rings_with_one_kick_are_refused(void **state)
+{
+	struct peer *p = *state;
+	int fd = event_fd();
+
+	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 0, dup(fd)));
+	/* For the same ring it is fine, and after the other gave it up. */
+	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 0, dup(fd)));
+	accepted(p, send_state(p, VU_GET_VRING_BASE, 0, 0));
+	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 1, dup(fd)));
+	if (p->core.rings[1].kick_id < 0) {
+		/* This kernel does not tell one eventfd from another. */
+		close(fd);
+		skip();
+	}
+	refused(p, send_vring_fd(p, VU_SET_VRING_KICK, 0, fd), -EBUSY,
+		"ring 0 brings the eventfd of ring 1");
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		peer_test(split_ring_parts_end_within_memory_to_the_byte),
+		peer_test(unaligned_ring_parts_are_refused),
+		peer_test(ring_at_an_address_that_wraps_is_refused),
+		peer_test(ring_across_two_regions_is_refused),
+		peer_test(ring_sizes_out_of_range_are_refused),
+		peer_test(largest_ring_runs),
+		peer_test(split_ring_size_must_be_a_power_of_two),
+		peer_test(packed_ring_size_may_be_any),
+		peer_test(base_of_a_split_ring_is_16_bits),
+		peer_test(base_of_a_packed_ring_has_two_equal_halves),
+		peer_test(
+		    started_ring_may_be_told_the_same_again_but_not_be_changed),
+		peer_test(ring_beyond_the_last_is_refused),
+		peer_test(dirty_log_flag_is_refused),
+		peer_test(broken_ring_runs_again_only_when_set_up_anew),
+		peer_test(ring_fds_must_be_eventfds),
+		peer_test(no_fd_flag_and_fd_exclude_each_other),
+		peer_test(eventfd_is_made_nonblocking_and_close_on_exec),
+		peer_test(ring_fds_are_replaced_and_taken_away),
+		peer_test(new_kick_of_a_running_ring_is_no_new_start),
+		peer_test(two_rings_with_one_kick_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
