@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documentation against the source: what it names has to exist."""
+import os
 import re
 import shutil
 import subprocess
@@ -58,7 +59,7 @@ def test_manual_page_formats_without_warnings(page):
     done = subprocess.run(
         ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        timeout=60, check=False)
+        env={**os.environ, "LC_ALL": "C.UTF-8"}, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -110,19 +111,52 @@ def test_every_statistic_is_in_the_drivers_manual():
     assert not missing, bad(missing)
 
 
-def test_sizes_and_offsets_in_the_specification():
-    """Tables of structures: each offset is the sum of what is before it."""
-    size = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "char": 1, "header": 16,
-            "region": 32, "ring": 48}
-    expected = None
-    rows = 0
-    for line in (DOC / "device-spec.md").read_text().splitlines():
-        row = re.match(r"\| (\d+) \| ([a-z]\w*)(?:\[(\d+)\])? \|", line)
-        if not row or row.group(2) not in size:
-            expected = None
-            continue
-        offset = int(row.group(1))
-        assert expected in (None, offset), line
-        expected = offset + size[row.group(2)] * int(row.group(3) or 1)
-        rows += 1
-    assert rows > 30
+# The tables of device-spec.md that begin with an offset, in their order.
+STRUCTURES = ("net_config", "hdr", "state", "region", "ring", "broken")
+SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "char": 1, "header": 16,
+         "region": 32, "ring": 48}
+
+
+def specified():
+    """[(structure, [(offset, type, count, field or "")])]"""
+    tables, rows = [], []
+    for line in (DOC / "device-spec.md").read_text().splitlines() + [""]:
+        row = re.match(r"\| (\d+) \| ([a-z]\w*)(?:\[(\d+)\])? \| "
+                       r"(?:`(\w+)`)?", line)
+        if row and row.group(2) in SIZES:
+            rows.append((int(row.group(1)), row.group(2),
+                         int(row.group(3) or 1), row.group(4) or ""))
+        elif rows:
+            tables.append(rows)
+            rows = []
+    assert len(tables) == len(STRUCTURES)
+    return list(zip(STRUCTURES, tables))
+
+
+def test_offsets_in_the_specification_have_no_gaps():
+    for name, rows in specified():
+        offset = 0
+        for at, kind, count, field in rows:
+            assert at == offset, (name, field)
+            offset += SIZES[kind] * count
+
+
+def test_specification_agrees_with_the_header(tmp_path):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        pytest.skip("no C compiler")
+    checks = ['#include "vhost_pci.h"']
+    for name, rows in specified():
+        struct = "struct vhost_pci_" + name
+        last, kind, count, _ = rows[-1]
+        checks.append(f"static_assert(sizeof({struct}) == "
+                      f"{last + SIZES[kind] * count}, \"{name}\");")
+        checks += [f"static_assert(offsetof({struct}, {field}) == {at}, "
+                   f"\"{name}.{field}\");" for at, _, _, field in rows
+                   if field]
+    source = tmp_path / "check.c"
+    source.write_text("\n".join(checks) + "\n")
+    done = subprocess.run(
+        [compiler, "-fsyntax-only", f"-I{TOP / 'protocol'}", source],
+        stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

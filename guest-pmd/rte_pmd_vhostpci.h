@@ -36,6 +36,7 @@ struct rte_pmd_vhostpci_info {
 	uint16_t ring_size;	/* entries of the first running ring; 0: none */
 	uint16_t peer_mtu;	/* bytes; 0: not told */
 	uint64_t violations;	/* rules broken by the peer, since creation */
+	uint16_t broken_rings;	/* stopped now because of one */
 	char broken_rule[48];	/* the last one; empty: none */
 };
 

@@ -34,6 +34,8 @@ fill_rings(const struct vhostpci_dev *dev, struct rte_pmd_vhostpci_info *info)
 		const struct vhostpci_ring *ring = &dev->rings[i];
 
 		info->violations += ring->count.violations;
+		if (ring->broken != VHOSTPCI_RULE_NONE)
+			info->broken_rings++;
 		if (!ring->running || ring->broken)
 			continue;
 		if (vhostpci_ring_is_rx(ring))

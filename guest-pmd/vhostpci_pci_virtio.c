@@ -267,8 +267,12 @@ map_window(struct vhostpci_pci *p)
 		ret = -errno;
 		VHOSTPCI_LOG(ERR, "%s: cannot map the state page: %s",
 			     p->pci->name, strerror(-ret));
+		return ret;
 	}
-	return ret;
+	/* Its address is handed out: the first adoption must find it in use, not
+	 * unmap it as the left-over of an attempt. */
+	vhostpci_window_commit(&p->window);
+	return 0;
 }
 
 int

@@ -7,3 +7,4 @@ include tests/unit/automake.mk
 include tests/fuzz/automake.mk
 include tests/native/automake.mk
 include tests/qtest/automake.mk
+include tests/vm/automake.mk

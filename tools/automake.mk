@@ -24,7 +24,7 @@ vm_env = VHOSTPCI_KERNEL='$(KERNEL_SRC)'
 endif
 
 # Always run: only QEMU's and OVS's own builds know what is up to date.
-.PHONY: qemu ovs kernel lint check-vm
+.PHONY: qemu ovs kernel lint check-native check-device check-vm distfiles
 qemu:
 	$(tools_env) $(top_srcdir)/tools/build-qemu
 ovs:
@@ -37,6 +37,17 @@ endif
 lint:
 	$(tools_env) DPDK_DRIVER_CFLAGS='$(DPDK_DRIVER_CFLAGS)' \
 	  $(top_srcdir)/tools/lint
+
+# Both are part of `make check`; apart, for those who build QEMU meanwhile.
+check-native:
+	$(MAKE) $(AM_MAKEFLAGS) check \
+	  TESTS='$(filter-out $(qtest_tests),$(TESTS))'
+check-device:
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(qtest_tests)'
+
+# What a tarball will hold, for lint.
+distfiles:
+	@for f in $(DISTFILES); do echo "$$f"; done
 
 # PYTEST_ARGS='-k name' selects.
 check-vm: all qemu ovs kernel

@@ -85,8 +85,8 @@ drop_stale() {
     shift 2
     if [ -f "$list" ]; then
         while read -r f; do
-            case " $* " in *" $f "*) ;; *) rm -f "$folder/$f" ;; esac
+            case " $* " in *" $f "*) ;; *) rm -f "$folder/${f:?}" ;; esac
         done < "$list"
     fi
-    printf '%s\n' "$@" > "$list"
+    { [ $# = 0 ] || printf '%s\n' "$@"; } > "$list"
 }

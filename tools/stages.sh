@@ -105,20 +105,22 @@ result() {
 }
 
 # tests NAME WORDS COUNT COMMAND...: a stage whose results the command COUNT
-# prints as "PASSED FAILED SKIPPED".  Fails if the command fails, and if no
-# test ran: silence is not success.
+# prints as "PASSED FAILED SKIPPED", then what was skipped.  Fails if the command
+# fails, and if no test ran: silence is not success.
 tests() {
-    local name=$1 words=$2 count=$3 status=0 passed=0 failed=0 skipped=0
+    local name=$1 words=$2 count=$3 status=0 passed=0 failed=0 skipped=0 found
     shift 3
     stage "$name" "$words" "$@" || status=1
-    read -r passed failed skipped < <($count 2>> "$LOGS/$name.log") || true
-    if [ "$status" != 0 ] && [ "${failed:-0}" = 0 ]; then
+    found=$($count 2>> "$LOGS/$name.log") || true
+    read -r passed failed skipped <<< "${found:-0 0 0}" || true
+    grep '^skipped:' <<< "$found" | sed 's/^/    /' || true
+    if [ "$status" != 0 ] && [ "$failed" = 0 ]; then
         failed=1 # the runner itself failed
-    elif [ "${passed:-0}" = 0 ] && [ "${failed:-0}" = 0 ]; then
+    elif [ "$passed" = 0 ] && [ "$failed" = 0 ]; then
         tell "$name: no test ran"
         failed=1
     fi
-    result "$name" "${passed:-0}" "${failed:-0}" "${skipped:-0}"
+    result "$name" "$passed" "$failed" "$skipped"
     [ "$failed" = 0 ]
 }
 

@@ -27,7 +27,7 @@ link_reason(const struct rte_pmd_vhostpci_info *info)
 {
     return (info->link_up ? "the peer's driver runs"
             : !info->connected ? "no peer is connected"
-            : info->broken_rule[0] ? "the peer broke a rule"
+            : info->broken_rings ? "the peer broke a rule"
             : "the peer's driver does not run");
 }
 
@@ -84,6 +84,7 @@ vhostpci_show_status(const struct rte_pmd_vhostpci_info *info,
         smap_add_format(status, "peer-mtu", "%"PRIu16, info->peer_mtu);
     }
     smap_add_format(status, "violations", "%"PRIu64, info->violations);
+    smap_add_format(status, "broken-rings", "%"PRIu16, info->broken_rings);
     if (info->broken_rule[0]) {
         smap_add(status, "broken-rule", info->broken_rule);
     }
@@ -126,7 +127,9 @@ show_peer(const struct rte_pmd_vhostpci_info *info, struct ds *ds)
     }
     ds_put_format(ds, "    violations: %"PRIu64, info->violations);
     if (info->broken_rule[0]) {
-        ds_put_format(ds, ", the last: %s", info->broken_rule);
+        ds_put_format(ds, ", the last: %s; %"PRIu16" ring%s stopped",
+                      info->broken_rule, info->broken_rings,
+                      info->broken_rings == 1 ? " is" : "s are");
     }
     ds_put_char(ds, '\n');
 }

@@ -32,6 +32,7 @@
 #include "ovs-thread.h"
 #include "seq.h"
 #include "smap.h"
+#include "svec.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -296,6 +297,26 @@ netdev_vhostpci_wait(const struct netdev_class *class OVS_UNUSED)
     if (retry_wanted || have_ports()) {
         poll_timer_wait_until(next_look);
     }
+}
+
+void
+netdev_vhostpci_add_eal_args(struct svec *args)
+{
+    struct svec addresses = SVEC_EMPTY_INITIALIZER;
+    const char *text;
+    size_t i;
+
+    SVEC_FOR_EACH (i, text, args) {
+        if (!strncmp(text, "-a", 2) || !strncmp(text, "--allow", 7)) {
+            return;
+        }
+    }
+    vhostpci_sysfs_list(&addresses);
+    SVEC_FOR_EACH (i, text, &addresses) {
+        svec_add(args, "-b");
+        svec_add(args, text);
+    }
+    svec_destroy(&addresses);
 }
 
 static void

@@ -17,6 +17,14 @@
 #ifndef NETDEV_VHOSTPCI_H
 #define NETDEV_VHOSTPCI_H 1
 
+struct svec;
+
+/* Adds to the arguments of rte_eal_init() what keeps it from attaching the
+ * vhost-pci devices that it finds: what it attaches, no port's end detaches,
+ * and a device that is no port's stays free for others.  Does nothing if the
+ * arguments list the devices to attach. */
+void netdev_vhostpci_add_eal_args(struct svec *args);
+
 /* Registers the class.  Call once, after DPDK has been initialized and its
  * classes have been registered. */
 void netdev_vhostpci_register(void);

@@ -60,6 +60,7 @@ class Images:
         archive.symlink("bin/sh", "busybox")
         archive.file("init", GUEST / "init", 0o755)
         archive.file("bin/agent", self._guest_tool("agent"), 0o755)
+        archive.file("usr/bin/seqstream", self._guest_tool("seqstream"), 0o755)
         archive.data("etc/hostname", "vm\n")
         archive.data("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"
                      "openvswitch:x:100:100::/run/openvswitch:/bin/sh\n"
@@ -79,8 +80,7 @@ class Images:
     def _peer(self, archive):
         for name in ("iperf3", "tcpdump", "ethtool"):
             archive.program(config.program(name), name=name)
-        for name in ("dfping", "seqstream"):
-            archive.file("usr/bin/" + name, self._guest_tool(name), 0o755)
+        archive.file("usr/bin/dfping", self._guest_tool("dfping"), 0o755)
         return PEER_MODULES
 
     def _switch(self, archive, flavour, with_plugin, extra_plugins):

@@ -41,7 +41,7 @@ class Shared:
         self.boots += 1
         name = "shared" if self.boots == 1 else f"shared-{self.boots}"
         net = self.net = Topology(name, self.images)
-        net.sw = net.switch(["a", "b", "x"], memory_mb=640)
+        net.sw = net.switch(["a", "b", "x"], memory_mb=1152)
         net.a = net.peer("a", memory_mb=1024, mtu=MTU_MAX)
         net.b = net.peer("b", memory_mb=128, machine="pc", mtu=MTU_MAX)
         net.up()

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Peers, OVS and the switch VM come and go; the others go on."""
+import contextlib
+import time
+
+from harness import config, traffic
+from harness.frontend import FrontEnd
+from harness.procs import wait_until
+
+CYCLES_FULL, CYCLES_SLICE = 500, 40
+PORT_STATUS_SECONDS = 1.0
+
+
+class Monitor:
+    """`ovs-ofctl monitor` in the switch VM: sees PORT_STATUS as a controller
+    does."""
+
+    def __init__(self, sw):
+        self.command = sw.start_command(
+            "exec ovs-ofctl -O OpenFlow13 monitor br0 2>&1")
+        # It says nothing by itself; an answered barrier says it listens.
+        wait_until(lambda: sw.run("pidof ovs-ofctl").code == 0, 20,
+                   "the monitor runs")
+        sw.ovs.ofctl("mod-port", "br0", "br0", "no-flood")
+        sw.ovs.ofctl("mod-port", "br0", "br0", "flood")
+        self.wait("NO_FLOOD", "br0", 20)
+
+    def marks(self):
+        return self.command.stdout.split("PORT_STATUS")
+
+    def wait(self, word, port, seconds):
+        """Seconds until a PORT_STATUS of the port with the word came that
+        was not there at the call."""
+        started, seen = time.monotonic(), len(self.marks())
+
+        def came():
+            return any(f"({port})" in m and word in m
+                       for m in self.marks()[seen:])
+        if not self.command.agent.wait(came, seconds):
+            raise AssertionError(f"no {word} of {port} within {seconds} s: "
+                                 f"{self.command.stdout[-2000:]}")
+        return time.monotonic() - started
+
+
+@contextlib.contextmanager
+def monitor(sw):
+    started = Monitor(sw)
+    try:
+        yield started
+    finally:
+        started.command.signal(15)
+        started.command.wait(10)
+
+
+def test_port_status_within_a_second_of_a_driver_leaving_and_coming(shared):
+    driver = "/sys/bus/virtio/drivers/virtio_net"
+    device = shared.b.sh(f"cd {driver} && echo virtio[0-9]*").strip()
+    limit = PORT_STATUS_SECONDS * config.TIME_SCALE
+    with monitor(shared.sw) as seen:
+        leave = shared.b.start_command(f"echo {device} > {driver}/unbind")
+        assert seen.wait("LINK_DOWN", "b", 20) < limit
+        leave.wait().check()
+        come = shared.b.start_command(
+            f"echo {device} > {driver}/bind && ip link set eth0 mtu 1500 && "
+            f"ip addr add {shared.b.address}/24 dev eth0; "
+            "ip link set eth0 up")
+        assert seen.wait("LIVE", "b", 20) < limit
+        come.wait().check()
+    traffic.wait_reachable(shared.a, shared.b)
+
+
+def test_port_status_within_a_second_of_a_peer_dying(shared):
+    with monitor(shared.sw) as seen:
+        shared.b.kill()
+        died = seen.wait("LINK_DOWN", "b", 20)
+    shared.b.start().ready()
+    shared.b.sh("ip link set eth0 mtu 1500")
+    traffic.wait_reachable(shared.a, shared.b)
+    assert died < PORT_STATUS_SECONDS * config.TIME_SCALE
+
+
+def test_peer_killed_and_restarted_leaves_other_port_untouched(shared):
+    """Port a is watched by numbered packets to the switch VM itself."""
+    sw, a, b = shared.sw, shared.a, shared.b
+    sw.sh("ip addr add 10.0.0.200/24 dev br0; ip link set br0 up")
+    flows = sw.ovs.ofctl("dump-flows", "br0", "--no-stats")
+    resets = sw.ovs.get("a", "link_resets")
+    try:
+        with traffic.numbered_stream(a, HostOf(sw, "10.0.0.200")) as counts:
+            b.kill()
+            sw.ovs.wait_interface("b", "link_state", "down")
+            b.start().ready()
+            b.sh("ip link set eth0 mtu 1500")
+            sw.ovs.wait_link_up("b")
+            traffic.wait_reachable(a, b)
+    finally:
+        sw.sh("ip addr flush dev br0")
+    assert counts["lost"] == counts["corrupted"] == 0, counts
+    assert counts["received"] == counts["sent"] > 100, counts
+    assert sw.ovs.get("a", "link_resets") == resets
+    assert sw.ovs.ofctl("dump-flows", "br0", "--no-stats") == flows
+
+
+class HostOf:
+    """Another address of a VM, for traffic helpers."""
+
+    def __init__(self, vm, address):
+        self.vm, self.address = vm, address
+
+    def __getattr__(self, name):
+        return getattr(self.vm, name)
+
+
+def test_vswitchd_killed_and_restarted_and_peers_go_on(shared):
+    sw = shared.sw
+    boots = [p.sh("cat /proc/sys/kernel/random/boot_id")
+             for p in (shared.a, shared.b)]
+    before = sw.ovs.switch_pid()
+    sw.ovs.kill_switch()
+    assert not traffic.reachable(shared.a, shared.b)
+    sw.ovs.start_switch()
+    assert sw.ovs.switch_pid() != before
+    sw.ovs.wait_link_up("a", "b")
+    traffic.wait_reachable(shared.a, shared.b)
+    with traffic.numbered_stream(shared.a, shared.b) as counts:
+        traffic.ping(shared.b, shared.a)
+    assert counts["lost"] == counts["duplicated"] == 0, counts
+    assert boots == [p.sh("cat /proc/sys/kernel/random/boot_id")
+                     for p in (shared.a, shared.b)]
+
+
+def test_vswitchd_stopped_and_restarted_and_peers_go_on(shared):
+    """As an upgrade does: a clean exit, under traffic."""
+    sw = shared.sw
+    with traffic.numbered_stream(shared.a, shared.b, rate=50) as counts:
+        sw.sh("ovs-appctl exit; while pidof ovs-vswitchd; do usleep 10000; "
+              "done")
+        sw.ovs.start_switch()
+        sw.ovs.wait_link_up("a", "b")
+        traffic.wait_reachable(shared.a, shared.b)
+    assert counts["duplicated"] == counts["corrupted"] == 0, counts
+    assert counts["received"] > 0, counts
+
+
+def test_add_and_del_port_cycles_lose_no_packet_of_another_port(shared, full):
+    cycles = CYCLES_FULL if full else CYCLES_SLICE
+    sw = shared.sw
+    address = sw.ports["x"].address
+    add = (f"ovs-vsctl --timeout=60 add-port br0 x -- set Interface x "
+           f"type=vhostpci options:vhostpci-devargs={address}")
+    with FrontEnd(sw.ports["x"].link) as front:
+        front.drive()  # so that each cycle starts and stops rings too
+        with traffic.numbered_stream(shared.a, shared.b, rate=100) as counts:
+            done = sw.run(
+                f"i=0; while [ $i -lt {cycles} ]; do i=$((i+1)); "
+                f"{add} 2>&1 | grep . && exit 1; "
+                "[ $(ovs-vsctl get Interface x ofport) -gt 0 ] || exit 2; "
+                "ovs-vsctl --timeout=60 del-port br0 x || exit 3; done; "
+                "echo $i", 60 + 5 * cycles)
+    assert done.stdout.split() == [str(cycles)], done
+    print(f"{cycles} cycles, {counts}")
+    assert counts["lost"] == counts["duplicated"] == 0, counts
+    assert counts["received"] == counts["sent"] > cycles, counts
+
+
+def test_hugepages_come_back_after_del_port(shared):
+    """A cycle leaks no memory: what is free after it was free before."""
+    sw = shared.sw
+
+    def cycle():
+        sw.add_port("x")
+        sw.ovs.del_port("x")
+        wait_until(lambda: "x@" not in sw.ovs.appctl(
+            "netdev-dpdk/get-mempool-info"), 20, "x's buffers are gone")
+        return int(sw.sh("grep HugePages_Free /proc/meminfo").split()[1])
+    first = cycle()
+    assert [cycle() for _ in range(3)] == [first] * 3
+
+
+def test_a_frozen_peer_does_not_hold_up_the_others(shared):
+    """A peer whose process is stopped answers nothing and kicks nothing."""
+    shared.b.pause()
+    try:
+        started = time.monotonic()
+        shared.sw.ovs.vsctl("show")
+        assert shared.sw.ovs.get("a", "link_state") == "up"
+        shared.sw.qmp.command("query-status")
+        assert time.monotonic() - started < 10 * config.TIME_SCALE
+    finally:
+        shared.b.resume()
+    traffic.wait_reachable(shared.a, shared.b)
+
+
+def test_switch_vm_killed_and_restarted_and_peers_reconnect(shared):
+    sw = shared.sw
+    boots = [p.sh("cat /proc/sys/kernel/random/boot_id")
+             for p in (shared.a, shared.b)]
+    sw.kill()
+    sw.start().ready()
+    sw.start_ovs()
+    for port in ("a", "b"):
+        sw.add_port(port)
+    sw.ovs.wait_link_up("a", "b")
+    traffic.wait_reachable(shared.a, shared.b)
+    sw.sh("echo 144 > /proc/sys/vm/nr_hugepages")
+    assert boots == [p.sh("cat /proc/sys/kernel/random/boot_id")
+                     for p in (shared.a, shared.b)]
