@@ -71,12 +71,8 @@ pci_shutdown(struct vhostpci_pci *p)
 static void
 pci_close(struct vhostpci_dev *dev)
 {
-	struct vhostpci_pci *p = to_pci(dev);
-
-	if (p == NULL)
-		return;
-	vhostpci_dev_transport(dev)->priv = NULL;
-	pci_shutdown(p);
+	/* priv stays: control uses it until it is stopped in there. */
+	pci_shutdown(to_pci(dev));
 }
 
 static const struct vhostpci_transport_ops pci_ops = {

@@ -123,6 +123,13 @@ class Frontend:
             payload += struct.pack("<QQQQ", gpa, size, uva, offset)
         return self.acked(SET_MEM_TABLE, payload, [self.fd] * len(regions))
 
+    def memory_slot(self, request, region):
+        """ADD_MEM_REG or REM_MEM_REG; returns the device's answer."""
+        gpa, size, uva, offset = region
+        fds = [self.fd] if request == ADD_MEM_REG else []
+        return self.acked(request, struct.pack("<QQQQQ", 0, gpa, size, uva,
+                                               offset), fds)
+
     def _eventfd(self, table, request, ring):
         fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         if ring in table:

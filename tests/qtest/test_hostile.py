@@ -183,6 +183,16 @@ def test_random_bytes(bench):
     driver.wait_state(running(0, 1), "an honest peer")
 
 
+def test_flood_of_violations_does_not_flood_the_log(bench):
+    for _ in range(300):
+        front = Frontend(bench.socket, size=MIB, low=MIB // 2)
+        front.send(0)
+        assert front.closed_by_device()
+        front.close()
+    assert 100 <= len(bench.log_lines("request 0")) < 250
+    assert bench.get("violations").startswith("300,")
+
+
 def test_peer_that_never_reads_is_let_go(bench):
     front = bench.front()
     front.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)

@@ -43,6 +43,19 @@ def test_wrong_option_has_its_own_text(options, tmp_path):
     assert WRONG[options] in done.stdout.decode()
 
 
+def test_two_devices_cannot_have_one_peer(make_bench, tmp_path):
+    bench = make_bench(machine="pc")
+    m = bench.machine
+    m.monitor("chardev-add", id="cb", backend={"type": "socket", "data": {
+        "addr": {"type": "unix", "data": {"path": f"{tmp_path}/b"}},
+        "server": True, "wait": False}})
+    with pytest.raises(AssertionError, match="another device has the peer"):
+        m.monitor("device_add", driver="vhost-pci-net-pci", chardev="cb",
+                  peer="a")
+    m.monitor("device_add", driver="vhost-pci-net-pci", chardev="cb",
+              peer="b", **{"window-size": 64 << 20})
+
+
 def test_properties_show_the_state(bench):
     start(bench)
     tree = bench.machine.hmp("info qtree")
