@@ -144,6 +144,21 @@ def test_only_the_named_peer_is_probed(topology):
     assert "only peer=NAME is known" in wrong.stderr
 
 
+def test_without_dev_mem_sysfs_maps_the_window(topology):
+    net = topology
+    net.sw = testpmd.switch(net)
+    net.a, net.b = net.peer("a"), net.peer("b")
+    net.up()
+    net.sw.bind_ports()
+    net.sw.sh("mv /dev/mem /dev/mem.away")
+    net.pmd = Testpmd(net.sw)
+    assert "cannot map the window through /dev/mem" in net.pmd.text
+    assert "window of 4096 MiB through sysfs" in net.pmd.text
+    traffic.wait_reachable(net.a, net.b)
+    for port in net.sw.ports.values():
+        assert memory_types(net.sw, port.address) == {"uncached-minus"}
+
+
 def test_an_unplugged_device_leaves_the_other_port_alone(topology):
     net = topology
     net.sw = testpmd.switch(net, ["a", "b", "c"])
