@@ -47,6 +47,18 @@ def devices(sw):
     return found
 
 
+def memory_types(sw, address):
+    """What the guest's kernel mapped the window BAR of a device as."""
+    text = sw.sh(f"sed -n 3p /sys/bus/pci/devices/{address}/resource; "
+                 "mountpoint -q /sys/kernel/debug || "
+                 "mount -t debugfs debugfs /sys/kernel/debug; "
+                 "cat /sys/kernel/debug/x86/pat_memtype_list")
+    first, last = (int(x, 16) for x in text.split()[:2])
+    return {kind for start, kind in re.findall(r"mem 0x(\w+)-\w+\] (\S+)",
+                                               text)
+            if first <= int(start, 16) <= last}
+
+
 def test_two_peers_talk_through_testpmd(pair):
     traffic.ping(pair.a, pair.b, 20)
     traffic.every_size(pair.a, pair.b, 1500)
@@ -55,6 +67,9 @@ def test_two_peers_talk_through_testpmd(pair):
     log = pair.pmd.text
     how = "vfio" if pair.driver == "vfio-pci" else "/dev/mem"
     assert len(re.findall(f"window of 4096 MiB through {how}", log)) == 2
+    kind = "uncached-minus" if pair.driver == "vfio-pci" else "write-back"
+    for port in pair.sw.ports.values():
+        assert memory_types(pair.sw, port.address) == {kind}
     for peer in devices(pair.sw).values():
         assert peer["peer-driver"] == "ready", peer
         generation = re.findall(r"\d+", peer["peer-generation"])
@@ -129,6 +144,21 @@ def test_only_the_named_peer_is_probed(topology):
     assert "only peer=NAME is known" in wrong.stderr
 
 
+def test_without_dev_mem_sysfs_maps_the_window(topology):
+    net = topology
+    net.sw = testpmd.switch(net)
+    net.a, net.b = net.peer("a"), net.peer("b")
+    net.up()
+    net.sw.bind_ports()
+    net.sw.sh("mv /dev/mem /dev/mem.away")
+    net.pmd = Testpmd(net.sw)
+    assert "cannot map the window through /dev/mem" in net.pmd.text
+    assert "window of 4096 MiB through sysfs" in net.pmd.text
+    traffic.wait_reachable(net.a, net.b)
+    for port in net.sw.ports.values():
+        assert memory_types(net.sw, port.address) == {"uncached-minus"}
+
+
 def test_an_unplugged_device_leaves_the_other_port_alone(topology):
     net = topology
     net.sw = testpmd.switch(net, ["a", "b", "c"])
@@ -143,5 +173,10 @@ def test_an_unplugged_device_leaves_the_other_port_alone(topology):
     wait_until(lambda: "c" not in devices(net.sw), 30, "the device is gone")
     wait_until(lambda: "the device was removed" in net.pmd.text, 10,
                "the driver noticed")
-    assert "device removal event" in net.pmd.text, net.pmd.text[-2000:]
+    # testpmd stops, closes and detaches the port, then goes on.
+    wait_until(lambda: "device removal event" in net.pmd.text and
+               "Now total ports is 2" in net.pmd.text, 20,
+               "the application was told")
+    wait_until(lambda: net.pmd.text.count("forwarding cores=1") == 2, 10,
+               "testpmd forwards again")
     traffic.ping(net.a, net.b, 20)
