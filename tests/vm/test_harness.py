@@ -76,7 +76,7 @@ def test_stock_peers_pass_every_size_and_no_more(stock):
 
 
 def test_stock_peers_send_a_file(stock):
-    digest, size = traffic.send_stream(stock.a, stock.b, 8)
+    digest, size = traffic.send_file(stock.a, stock.b, 8)
     assert digest[0] == digest[1] and size == 8 << 20
 
 

@@ -42,7 +42,7 @@ def test_ping_both_ways(shared):
 @pytest.mark.parametrize("sender, receiver", [("a", "b"), ("b", "a")])
 def test_file_of_64_mib_arrives_unchanged(shared, sender, receiver):
     sender, receiver = shared.vms[sender], shared.vms[receiver]
-    digest, sent = traffic.send_stream(sender, receiver, FILE_MIB)
+    digest, sent = traffic.send_file(sender, receiver, FILE_MIB)
     assert sent == FILE_MIB << 20
     assert digest[0] == digest[1]
 

@@ -73,27 +73,37 @@ def iperf3(client, server, *, udp=False, reverse=False, seconds=3, rate="10M",
     return result
 
 
-def send_stream(sender, receiver, mib, port=7000, seconds=240):
-    """Send that many MiB of random bytes over TCP.  Both ends compute the
-    checksum as the bytes pass, so neither needs the memory for a copy (a peer
-    of 128 MiB has none).  Returns ((sender's, receiver's checksum), bytes)."""
+def send_file(sender, receiver, mib, port=7000, seconds=240):
+    """Send a file of that many MiB over TCP.  Both ends compute the checksum
+    as the bytes pass, so neither needs the memory for a copy (a peer of
+    128 MiB has none).  Returns ((sender's, receiver's checksum), bytes).
+
+    The file is a block of random bytes again and again, each numbered: random
+    bytes for all of it, or a stronger checksum, would take most of the time
+    under emulation."""
+    block = (1 << 20) - 8
+    sender.sh(f"dd if=/dev/urandom of=/run/block bs={block} count=1 "
+              "2>/dev/null && { mkfifo /run/out 2>/dev/null; true; }")
     # The listener's nc keeps its stdin: at the end of that it would close the
     # connection, and the sender's nc would stop half-way.
     listener = receiver.start_command(
-        "mkfifo /run/in 2>/dev/null; sha256sum < /run/in > /run/in.sum & "
-        f"nc -l -p {port} | tee /run/in | wc -c; wait; "
-        "cat /run/in.sum")
-    receiver.sh(f"i=0; until grep -q ':{port:04X} 00000000:0000 0A' "
-                "/proc/net/tcp; do i=$((i+1)); [ $i -lt 500 ] || exit 1; "
-                "usleep 20000; done")
+        "mkfifo /run/in 2>/dev/null; md5sum < /run/in > /run/in.sum & "
+        f"nc -l -p {port} | tee /run/in | wc -c; wait; cat /run/in.sum")
+    wait_listening(receiver, port)
     sent = sender.start_command(
-        "mkfifo /run/out 2>/dev/null; sha256sum < /run/out > /run/out.sum & "
-        f"dd if=/dev/urandom bs=64k count={mib * 16} 2>/dev/null "
-        f"| tee /run/out | nc {receiver.address} {port}; wait; "
-        "cat /run/out.sum")
+        "md5sum < /run/out > /run/out.sum & "
+        f"i=0; while [ $i -lt {mib} ]; do i=$((i+1)); printf %8d $i; "
+        f"cat /run/block; done | tee /run/out | "
+        f"nc {receiver.address} {port}; wait; cat /run/out.sum")
     size, received = listener.wait(seconds).check().stdout.split()[:2]
     digest = sent.wait(60).check().stdout.split()[0]
     return (digest, received), int(size)
+
+
+def wait_listening(vm, port):
+    """Until a TCP socket of the guest listens on the port."""
+    vm.sh(f"i=0; until grep -q ':{port:04X} 00000000:0000 0A' /proc/net/tcp; "
+          "do i=$((i+1)); [ $i -lt 500 ] || exit 1; usleep 20000; done")
 
 
 @contextlib.contextmanager
