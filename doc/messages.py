@@ -18,7 +18,7 @@ FOLDERS = ("protocol", "guest-pmd", "vhostpci-netdev", "qemu-patches/vhost-pci")
 ANY = "\0"
 
 # Who says something to a user.
-SPEAKERS = re.compile(r"\b(VLOG_\w+|error_setg|warn_report\w*|virtio_error"
+SPEAKERS = re.compile(r"\b(VLOG_\w+|error_setg|warn_report\w*|vhost_pci_warn|virtio_error"
                       r"|VHOSTPCI_LOG|vu_fail|vu_core_set_error|xasprintf"
                       r"|qemu_log_mask|vhost_pci_socket_violation"
                       r"|disconnect)\s*\(")

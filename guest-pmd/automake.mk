@@ -6,7 +6,8 @@
 pmd_name = librte_net_vhostpci.so
 pmd_file = guest-pmd/$(pmd_name).23.0
 
-guest_pmd_sources = $(protocol_sources) \
+# The port and its rings, without a transport.
+guest_pmd_port_sources = \
 	guest-pmd/rte_pmd_vhostpci.h \
 	guest-pmd/vhostpci.h \
 	guest-pmd/vhostpci_chain.c \
@@ -16,22 +17,24 @@ guest_pmd_sources = $(protocol_sources) \
 	guest-pmd/vhostpci_info.c \
 	guest-pmd/vhostpci_mem.c \
 	guest-pmd/vhostpci_mem.h \
+	guest-pmd/vhostpci_peer.c \
+	guest-pmd/vhostpci_ring.c \
+	guest-pmd/vhostpci_ring.h \
+	guest-pmd/vhostpci_rxtx.c \
+	guest-pmd/vhostpci_split.c \
+	guest-pmd/vhostpci_stats.c
+
+guest_pmd_sources = $(guest_pmd_port_sources) $(protocol_sources) \
 	guest-pmd/vhostpci_pci.c \
 	guest-pmd/vhostpci_pci.h \
 	guest-pmd/vhostpci_pci_ctrlq.c \
 	guest-pmd/vhostpci_pci_ctrlq.h \
 	guest-pmd/vhostpci_pci_state.c \
 	guest-pmd/vhostpci_pci_virtio.c \
-	guest-pmd/vhostpci_peer.c \
-	guest-pmd/vhostpci_ring.c \
-	guest-pmd/vhostpci_ring.h \
-	guest-pmd/vhostpci_rxtx.c \
 	guest-pmd/vhostpci_socket.c \
 	guest-pmd/vhostpci_socket.h \
 	guest-pmd/vhostpci_socket_io.c \
 	guest-pmd/vhostpci_socket_vdev.c \
-	guest-pmd/vhostpci_split.c \
-	guest-pmd/vhostpci_stats.c \
 	guest-pmd/vhostpci_window.c \
 	guest-pmd/vhostpci_window.h
 
@@ -42,7 +45,7 @@ endif
 
 guest_pmd_librte_net_vhostpci_so_23_0_SOURCES = $(guest_pmd_sources)
 guest_pmd_librte_net_vhostpci_so_23_0_CPPFLAGS = $(AM_CPPFLAGS) \
-	-I$(srcdir)/guest-pmd -D_GNU_SOURCE
+	-I$(srcdir)/guest-pmd
 guest_pmd_librte_net_vhostpci_so_23_0_CFLAGS = $(AM_CFLAGS) \
 	$(DPDK_DRIVER_CFLAGS) -fPIC -fno-strict-aliasing
 # Only the registration constructors and the public calls leave the object;

@@ -71,12 +71,8 @@ pci_shutdown(struct vhostpci_pci *p)
 static void
 pci_close(struct vhostpci_dev *dev)
 {
-	struct vhostpci_pci *p = to_pci(dev);
-
-	if (p == NULL)
-		return;
-	vhostpci_dev_transport(dev)->priv = NULL;
-	pci_shutdown(p);
+	/* priv stays: control uses it until it is stopped in there. */
+	pci_shutdown(to_pci(dev));
 }
 
 static const struct vhostpci_transport_ops pci_ops = {
@@ -135,7 +131,7 @@ check_config(struct vhostpci_pci *p, const char *peer)
 		return -EPROTO;
 	}
 	if (peer[0] != '\0' && strcmp(peer, c->peer_name) != 0) {
-		VHOSTPCI_LOG(DEBUG, "%s: the peer is \"%s\", not \"%s\"",
+		VHOSTPCI_LOG(NOTICE, "%s: the peer is \"%s\", not \"%s\"",
 			     p->pci->name, c->peer_name, peer);
 		return -ENODEV;
 	}

@@ -6,7 +6,6 @@
  */
 
 #include <errno.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <linux/membarrier.h>
@@ -46,11 +45,11 @@ wait_idle(const struct vhostpci_queue *queue, uint64_t deadline)
 		if (rte_get_timer_cycles() > deadline)
 			return false;
 		/* A burst takes microseconds, unless its thread is preempted:
-		 * then give it our time. */
+		 * then leave it the processor. */
 		if (++spins < 1000)
 			rte_pause();
 		else
-			sched_yield();
+			rte_delay_us_sleep(20);
 	}
 	return true;
 }

@@ -2,6 +2,8 @@
 
 /* The socket transport: from the vhost-user core to the rings. */
 
+#define _GNU_SOURCE /* dup3 */
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

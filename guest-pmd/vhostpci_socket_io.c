@@ -6,6 +6,8 @@
  * party longer than it takes that party to be disconnected.
  */
 
+#define _GNU_SOURCE /* accept4 */
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>

@@ -8,6 +8,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
+#include "qemu/error-report.h"
 #include "qemu/iov.h"
 #include "qemu/log.h"
 #include "qemu/module.h"
@@ -21,7 +22,38 @@
 #include "vhost-pci-net.h"
 
 /* Messages taken from the ackq before other work gets its turn. */
-#define ACKQ_BURST  VHOST_PCI_CTRLQ_SIZE
+#define ACKQ_BURST      VHOST_PCI_CTRLQ_SIZE
+
+/* Lines in the log: at once, and then one in so many milliseconds. */
+#define LOG_BURST       100
+#define LOG_INTERVAL_MS 100
+
+void vhost_pci_warn(VhostPciNet *s, const char *fmt, ...)
+{
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    int64_t earned = (now - s->log_time) / LOG_INTERVAL_MS;
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    if (earned > 0) {
+        s->log_credit = MIN(s->log_credit + earned, LOG_BURST);
+        s->log_time = now;
+    }
+    if (!s->log_credit) {
+        s->log_dropped++;
+        return;
+    }
+    s->log_credit--;
+    if (s->log_dropped) {
+        warn_report("vhost-pci-net-pci (peer %s): %" PRIu64 " more lines were "
+                    "not written", s->peer, s->log_dropped);
+        s->log_dropped = 0;
+    }
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    warn_report("vhost-pci-net-pci (peer %s): %s", s->peer, text);
+}
 
 static void vhost_pci_get_config(VirtIODevice *vdev, uint8_t *config)
 {
@@ -164,9 +196,27 @@ static bool vhost_pci_check_peer_name(const char *name, Error **errp)
     return true;
 }
 
+/* Called for every object there is: another device with our peer's name? */
+static int vhost_pci_same_peer(Object *obj, void *opaque)
+{
+    VhostPciNet *s = opaque;
+    VhostPciNet *other =
+        (VhostPciNet *)object_dynamic_cast(obj, TYPE_VHOST_PCI_NET);
+
+    return other && other != s && DEVICE(other)->realized &&
+           !strcmp(other->peer, s->peer);
+}
+
 static bool vhost_pci_check_properties(VhostPciNet *s, Error **errp)
 {
     if (!vhost_pci_check_peer_name(s->peer, errp)) {
+        return false;
+    }
+    /* The guest finds its ports by these names. */
+    if (object_child_foreach_recursive(object_get_root(), vhost_pci_same_peer,
+                                       s)) {
+        error_setg(errp, "vhost-pci-net: property 'peer': another device has "
+                   "the peer '%s'", s->peer);
         return false;
     }
     if (!is_power_of_2(s->window_size) ||
@@ -210,6 +260,7 @@ static void vhost_pci_net_realize(DeviceState *dev, Error **errp)
         return;
     }
     s->peer_features = vhost_pci_offer(s);
+    s->log_credit = LOG_BURST;
     if (!vhost_pci_window_init(s, errp)) {
         return;
     }

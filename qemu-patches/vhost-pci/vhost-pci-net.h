@@ -121,6 +121,11 @@ struct VhostPciNet {
     QEMUTimer *ack_timer;
     QEMUBH *queue_bh;
 
+    /* vhost_pci_warn() */
+    unsigned int log_credit;    /* lines that may still be written */
+    int64_t log_time;           /* when it was last raised, ms */
+    uint64_t log_dropped;
+
     /* Memory: vhost-pci-window.c. */
     MemoryRegion window;        /* BAR 2 */
     MemoryRegion window_hole;   /* what is behind no region */
@@ -136,6 +141,13 @@ struct VhostPciNet {
     VhostPciDoorbell doorbells[VHOST_PCI_MAX_RINGS];
     VhostPciKick kicks[VHOST_PCI_MAX_RINGS];
 };
+
+/* vhost-pci-net.c */
+/*
+ * One line in the log, with the peer's name before it. Peers can cause any
+ * number of events: beyond a burst the rest is only counted.
+ */
+void vhost_pci_warn(VhostPciNet *s, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /* vhost-pci-state.c */
 bool vhost_pci_state_init(VhostPciNet *s, Error **errp);

@@ -11,7 +11,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/error-report.h"
 #include "qapi/error.h"
 #include "chardev/char.h"
 #include "vhost-pci-net.h"
@@ -71,8 +70,7 @@ void vhost_pci_socket_violation(VhostPciNet *s, const char *reason)
     g_free(s->last_violation);
     s->last_violation = g_strdup(reason);
     s->violations++;
-    warn_report("vhost-pci-net-pci (peer %s): %s; closing the connection",
-                s->peer, reason);
+    vhost_pci_warn(s, "%s; closing the connection", reason);
     /* Reports CHR_EVENT_CLOSED, which clears s->open. */
     qemu_chr_fe_disconnect(&s->chr);
 }

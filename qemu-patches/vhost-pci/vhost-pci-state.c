@@ -13,7 +13,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/error-report.h"
 #include "qemu/iov.h"
 #include "qemu/log.h"
 #include "standard-headers/linux/virtio_ring.h"
@@ -318,9 +317,9 @@ static void vhost_pci_ack_timeout(void *opaque)
     VhostPciNet *s = opaque;
 
     s->timeouts++;
-    warn_report("vhost-pci-net-pci (peer %s): the driver did not acknowledge "
-                "a change within %" PRIu32 " ms; the peer's memory is taken "
-                "out of the window until it does", s->peer, s->ack_timeout_ms);
+    vhost_pci_warn(s, "the driver did not acknowledge a change within %" PRIu32
+                   " ms; the peer's memory is taken out of the window until "
+                   "it does", s->ack_timeout_ms);
     vhost_pci_window_revoke(s);
     s->revoked = true;
     vhost_pci_refresh(s);
@@ -396,8 +395,8 @@ void vhost_pci_ring_broken(VhostPciNet *s, const struct vhost_pci_broken *msg)
     }
     r->broken = true;
     r->run = false;
-    warn_report("vhost-pci-net-pci (peer %s): ring %u stopped: %s", s->peer, i,
-                *r->rule ? r->rule : "the driver gave no reason");
+    vhost_pci_warn(s, "ring %u stopped: %s", i,
+                   *r->rule ? r->rule : "the driver gave no reason");
     vu_core_break_ring(&s->core, i);
     vhost_pci_notify_error(s, i);
     vhost_pci_refresh(s);

@@ -1,5 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-# The driver and Open vSwitch as processes of this machine, without a VM.
-# Skipped, with the reason, until `make ovs` and the driver are built.
-TESTS += tests/native/test_ovs_port.py
-EXTRA_DIST += tests/native/test_ovs_port.py tests/native/native_ovs.py
+# The driver and Open vSwitch without a VM: the driver against a peer in the
+# same process (cmocka) and against DPDK's own virtio-user (pytest, testpmd);
+# the switch as a process of this machine. What is not built is skipped, with
+# the reason.
+native_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/guest-pmd -I$(srcdir)/tests/native
+native_cflags = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS) -fno-strict-aliasing
+native_libs = $(DPDK_LIBS) -lrte_bus_pci -lrte_bus_vdev $(CMOCKA_LIBS)
+# The same tests where an access out of bounds, or arithmetic that C leaves
+# undefined, ends the program.
+native_sanitize = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+
+native_tests = tests/native/test_rings tests/native/test_rings_asan \
+	tests/native/test_port tests/native/test_port_asan \
+	tests/native/test_hostile tests/native/test_hostile_asan
+
+if HAVE_PMD
+if HAVE_CMOCKA
+check_LIBRARIES += tests/native/libnative.a tests/native/libnative_asan.a
+check_PROGRAMS += $(native_tests)
+TESTS += $(native_tests)
+endif
+endif
+TESTS += tests/native/test_testpmd.py tests/native/test_ovs_port.py
+EXTRA_DIST += tests/native/test_testpmd.py tests/native/testpmd.py \
+	tests/native/test_ovs_port.py tests/native/native_ovs.py
+
+tests_native_libnative_a_SOURCES = tests/native/fakepeer.c \
+	tests/native/fakepeer.h $(guest_pmd_port_sources)
+tests_native_libnative_a_CPPFLAGS = $(native_cppflags)
+tests_native_libnative_a_CFLAGS = $(native_cflags)
+tests_native_libnative_asan_a_SOURCES = $(tests_native_libnative_a_SOURCES)
+tests_native_libnative_asan_a_CPPFLAGS = $(native_cppflags)
+tests_native_libnative_asan_a_CFLAGS = $(native_cflags) $(native_sanitize)
+
+tests_native_test_rings_SOURCES = tests/native/test_rings.c
+tests_native_test_rings_CPPFLAGS = $(native_cppflags)
+tests_native_test_rings_CFLAGS = $(native_cflags)
+tests_native_test_rings_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_rings_asan_SOURCES = tests/native/test_rings.c
+tests_native_test_rings_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_rings_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_rings_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_rings_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_port_SOURCES = tests/native/test_port.c
+tests_native_test_port_CPPFLAGS = $(native_cppflags)
+tests_native_test_port_CFLAGS = $(native_cflags)
+tests_native_test_port_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_port_asan_SOURCES = tests/native/test_port.c
+tests_native_test_port_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_port_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_port_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_port_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_hostile_SOURCES = tests/native/test_hostile.c
+tests_native_test_hostile_CPPFLAGS = $(native_cppflags)
+tests_native_test_hostile_CFLAGS = $(native_cflags)
+tests_native_test_hostile_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_hostile_asan_SOURCES = tests/native/test_hostile.c
+tests_native_test_hostile_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_hostile_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_hostile_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_hostile_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)

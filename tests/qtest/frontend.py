@@ -38,10 +38,14 @@ def memfd(size, seal=True):
 
 
 class Frontend:
-    def __init__(self, path, size=16 * MIB, low=8 * MIB, seal=True):
-        self.socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, path, size=16 * MIB, low=8 * MIB, seal=True,
+                 listener=None):
+        if listener:
+            self.socket = listener.accept()[0]
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(str(path))
         self.socket.settimeout(10 * SCALE)
-        self.socket.connect(str(path))
         self.fd = memfd(size, seal)
         self.memory = mmap.mmap(self.fd, size)
         # (guest address, size, front-end address, offset in the file)
@@ -122,6 +126,13 @@ class Frontend:
         for gpa, size, uva, offset in regions:
             payload += struct.pack("<QQQQ", gpa, size, uva, offset)
         return self.acked(SET_MEM_TABLE, payload, [self.fd] * len(regions))
+
+    def memory_slot(self, request, region):
+        """ADD_MEM_REG or REM_MEM_REG; returns the device's answer."""
+        gpa, size, uva, offset = region
+        fds = [self.fd] if request == ADD_MEM_REG else []
+        return self.acked(request, struct.pack("<QQQQQ", 0, gpa, size, uva,
+                                               offset), fds)
 
     def _eventfd(self, table, request, ring):
         fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plugging, unplugging, resets, migration, and wrong options."""
 import os
+import socket
 import subprocess
 
 import machine as machines
@@ -41,6 +42,19 @@ def test_wrong_option_has_its_own_text(options, tmp_path):
         stderr=subprocess.STDOUT, timeout=30, check=False)
     assert done.returncode == 1
     assert WRONG[options] in done.stdout.decode()
+
+
+def test_two_devices_cannot_have_one_peer(make_bench, tmp_path):
+    bench = make_bench(machine="pc")
+    m = bench.machine
+    m.monitor("chardev-add", id="cb", backend={"type": "socket", "data": {
+        "addr": {"type": "unix", "data": {"path": f"{tmp_path}/b"}},
+        "server": True, "wait": False}})
+    with pytest.raises(AssertionError, match="another device has the peer"):
+        m.monitor("device_add", driver="vhost-pci-net-pci", chardev="cb",
+                  peer="a")
+    m.monitor("device_add", driver="vhost-pci-net-pci", chardev="cb",
+              peer="b", **{"window-size": 64 << 20})
 
 
 def test_properties_show_the_state(bench):
@@ -135,3 +149,22 @@ def test_unplug_while_the_driver_owes_an_answer(make_bench):
     driver.wait_state(running(1), "ring 0 stopped", ack=False)
     unplug(bench)
     assert front.closed_by_device()
+
+
+def test_device_that_connects_to_a_listening_peer(make_bench):
+    bench = make_bench(",ack-timeout=5000", chardev="reconnect=1")
+    driver = bench.driver()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(bench.socket))
+        listener.listen(1)
+        listener.settimeout(20)
+        for _ in range(2):
+            front = bench.front(listener=listener)
+            in_thread(front.start)
+            driver.wait_state(running(0, 1), "the rings run")
+            # It breaks a rule, is let go, and is found again.
+            front.send(0)
+            assert front.closed_by_device()
+            driver.wait_state(lambda s: s.status == 0, "the peer is gone")
+            bench.drop(front)
+    assert bench.get("violations").startswith("2,")

@@ -5,7 +5,8 @@ import struct
 import threading
 
 from driver import CALL, CONNECTED, LINK_UP, RUN
-from frontend import (HIGH, LOW, MIB, NET_SET_MTU, RING_SIZE, SEND_RARP,
+from frontend import (ADD_MEM_REG, GET_MAX_MEM_SLOTS, HIGH, LOW, MIB,
+                      NET_SET_MTU, REM_MEM_REG, RING_SIZE, SEND_RARP,
                       SET_VRING_ENABLE, UVA)
 from machine import wait_until
 
@@ -288,3 +289,69 @@ def test_stale_broken_message_is_ignored(bench):
     driver.broken(1, state.generation, b"of its last life")
     assert bench.get("broken") == ""
     assert bench.log_lines("ring 1") == []
+
+
+def test_memory_slots_come_and_go_one_by_one(bench):
+    driver = bench.driver()
+    front = bench.front()
+
+    def session():
+        front.negotiate()
+        assert front.get(GET_MAX_MEM_SLOTS) == 32
+        for region in front.regions:
+            assert front.memory_slot(ADD_MEM_REG, region) == 0
+        front.start_ring(0)
+        return True
+    done = in_thread(session)
+    state = driver.wait_state(running(0), "ring 0 runs")
+    assert wait_until(done, "the session")
+    assert len(state.regions) == 2
+    address = driver.window(state, LOW)
+    gone = in_thread(front.memory_slot, REM_MEM_REG, front.regions[0])
+    state = driver.wait_state(lambda s: len(s.regions) == 1, "one region",
+                              ack=False)
+    assert gone() is None
+    driver.ack(state.generation)
+    assert wait_until(lambda: gone() is not None, "the reply")
+    assert driver.machine.read(address, 4) == b"\xff" * 4
+    # Its ring's region gone, the ring pauses.
+    in_thread(front.memory_slot, REM_MEM_REG, front.regions[1])
+    state = driver.wait_state(lambda s: not s.regions, "no memory")
+    assert running()(state)
+
+
+def test_window_offsets_follow_the_files_where_pages_are_small(bench):
+    """Equal modulo 2 MiB, so that the host's huge pages stay huge."""
+    driver = bench.driver()
+    front = bench.front(size=16 * MIB, low=5 * MIB + 4096)
+    done = in_thread(front.start)
+    state = driver.wait_state(running(0, 1), "both rings run")
+    assert done is not None
+    high = state.regions[1]
+    assert high.offset % (2 * MIB) == (5 * MIB + 4096) % (2 * MIB)
+    front.memory[5 * MIB + 4096:5 * MIB + 4100] = b"high"
+    front.memory[5 * MIB + 4092:5 * MIB + 4096] = b"low!"
+    m = driver.machine
+    assert m.read(driver.window(state, HIGH), 4) == b"high"
+    assert m.read(driver.window(state, LOW + 5 * MIB + 4092), 4) == b"low!"
+
+
+def test_as_many_queue_pairs_as_there_can_be(make_bench):
+    bench = make_bench(",queues=30,ack-timeout=5000")
+    driver = bench.driver()
+    front = bench.front()
+    done = in_thread(front.start, 60)
+    state = driver.wait_state(running(*range(60)), "60 rings run")
+    assert wait_until(lambda: bench.get("rings").count("run") == 60, "60")
+    wait_until(lambda: 59 in front.calls, "the last call eventfd")
+    driver.doorbell(59)
+    assert front.signalled(front.calls[59]) == 1
+    assert len({r.epoch for r in state.rings}) == 1 and done is not None
+
+
+def test_device_without_vectors_for_kicks_says_so(make_bench):
+    bench = make_bench(",vectors=3,ack-timeout=5000")
+    driver, front, _ = start(bench)
+    assert driver.config()["vector"] == 0
+    os.eventfd_write(front.kicks[0], 1)
+    assert bench.get("connected") == "yes, link up"

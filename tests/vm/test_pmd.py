@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from harness import config, testpmd, traffic
+from harness import testpmd, traffic
 from harness.procs import wait_until
 from harness.testpmd import Testpmd
 
@@ -47,6 +47,18 @@ def devices(sw):
     return found
 
 
+def memory_types(sw, address):
+    """What the guest's kernel mapped the window BAR of a device as."""
+    text = sw.sh(f"sed -n 3p /sys/bus/pci/devices/{address}/resource; "
+                 "mountpoint -q /sys/kernel/debug || "
+                 "mount -t debugfs debugfs /sys/kernel/debug; "
+                 "cat /sys/kernel/debug/x86/pat_memtype_list")
+    first, last = (int(x, 16) for x in text.split()[:2])
+    return {kind for start, kind in re.findall(r"mem 0x(\w+)-\w+\] (\S+)",
+                                               text)
+            if first <= int(start, 16) <= last}
+
+
 def test_two_peers_talk_through_testpmd(pair):
     traffic.ping(pair.a, pair.b, 20)
     traffic.every_size(pair.a, pair.b, 1500)
@@ -55,6 +67,9 @@ def test_two_peers_talk_through_testpmd(pair):
     log = pair.pmd.text
     how = "vfio" if pair.driver == "vfio-pci" else "/dev/mem"
     assert len(re.findall(f"window of 4096 MiB through {how}", log)) == 2
+    kind = "uncached-minus" if pair.driver == "vfio-pci" else "write-back"
+    for port in pair.sw.ports.values():
+        assert memory_types(pair.sw, port.address) == {kind}
     for peer in devices(pair.sw).values():
         assert peer["peer-driver"] == "ready", peer
         generation = re.findall(r"\d+", peer["peer-generation"])
@@ -108,10 +123,7 @@ def test_probe_and_remove_cycles_leak_nothing(topology, driver, full):
     net.up()
     net.sw.bind_ports()
     cycles = CYCLES_FULL if full else CYCLES_SLICE
-    done = net.sw.run(
-        "ulimit -l unlimited; plugcycle "
-        f"{cycles} {net.sw.ports['a'].address} - -l 0 --no-telemetry "
-        f"-d {config.dpdk_plugin_dir()} -a 0000:00:00.0", 600)
+    done = testpmd.plugcycle(net.sw, cycles, "a")
     values = dict(re.findall(r"(\w+)=(\d+)", done.check().stdout))
     assert int(values["cycles"]) == cycles, done
     for what in ("files", "maps", "zones", "heap"):
@@ -122,15 +134,29 @@ def test_only_the_named_peer_is_probed(topology):
     sw = testpmd.switch(topology, ["a"])
     topology.up()
     sw.bind_ports()
-    address = sw.ports["a"].address
-    command = (f"plugcycle 4 {address} peer=%s -l 0 --no-telemetry "
-               f"-d {config.dpdk_plugin_dir()} -a 0000:00:00.0")
-    assert "cycles=4" in sw.sh(command % "a")
-    refused = sw.run(command % "other")
-    assert refused.code == 1 and "error=-19" in refused.stdout, refused
-    wrong = sw.run(command.replace("peer=", "pear=") % "a")
+    named = testpmd.plugcycle(sw, 4, "a", "peer=a")
+    assert "cycles=4" in named.check().stdout
+    other = testpmd.plugcycle(sw, 4, "a", "peer=other")
+    assert other.code == 1 and "error=-19" in other.stdout, other
+    assert "net_vhostpci: " not in other.stderr, other
+    wrong = testpmd.plugcycle(sw, 4, "a", "pear=a")
     assert wrong.code == 1 and "error=-22" in wrong.stdout, wrong
     assert "only peer=NAME is known" in wrong.stderr
+
+
+def test_without_dev_mem_sysfs_maps_the_window(topology):
+    net = topology
+    net.sw = testpmd.switch(net)
+    net.a, net.b = net.peer("a"), net.peer("b")
+    net.up()
+    net.sw.bind_ports()
+    net.sw.sh("mv /dev/mem /dev/mem.away")
+    net.pmd = Testpmd(net.sw)
+    assert "cannot map the window through /dev/mem" in net.pmd.text
+    assert "window of 4096 MiB through sysfs" in net.pmd.text
+    traffic.wait_reachable(net.a, net.b)
+    for port in net.sw.ports.values():
+        assert memory_types(net.sw, port.address) == {"uncached-minus"}
 
 
 def test_an_unplugged_device_leaves_the_other_port_alone(topology):
@@ -147,5 +173,10 @@ def test_an_unplugged_device_leaves_the_other_port_alone(topology):
     wait_until(lambda: "c" not in devices(net.sw), 30, "the device is gone")
     wait_until(lambda: "the device was removed" in net.pmd.text, 10,
                "the driver noticed")
-    assert "device removal event" in net.pmd.text, net.pmd.text[-2000:]
+    # testpmd stops, closes and detaches the port, then goes on.
+    wait_until(lambda: "device removal event" in net.pmd.text and
+               "Now total ports is 2" in net.pmd.text, 20,
+               "the application was told")
+    wait_until(lambda: net.pmd.text.count("forwarding cores=1") == 2, 10,
+               "testpmd forwards again")
     traffic.ping(net.a, net.b, 20)

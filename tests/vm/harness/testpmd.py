@@ -12,7 +12,6 @@ from .topology import Port, Switch
 
 PROMPT = "testpmd> "
 
-
 def _dpdk_tool(images, name):
     """Compile one of guest/*.c that uses DPDK."""
     out = images.workdir / name
@@ -33,7 +32,7 @@ def _image(images):
         # testpmd keeps what it prints to a pipe until it ends.
         archive.program(config.program("script"))
         archive.program(_dpdk_tool(images, "plugcycle"))
-        archive.library(config.shared_library("libgcc_s.so.1"))
+        archive.library(config.libgcc())
         target = str(config.dpdk_plugin_dir()).lstrip("/")
         for stem in DPDK_PLUGINS:
             archive.plugin(config.dpdk_plugin_dir(), stem, target)
@@ -53,6 +52,16 @@ def switch(net, ports=("a", "b"), **options):
                            **options))
 
 
+def plugcycle(sw, count, port, args="-", seconds=600):
+    """Run guest/plugcycle.c on a port; returns the Command."""
+    # EAL loads the whole plugin directory, into which testpmd's image has
+    # brought more drivers, and those find their libraries only with this.
+    return sw.run(
+        f"ulimit -l unlimited; LD_LIBRARY_PATH={config.dpdk_plugin_dir()} "
+        f"plugcycle {count} {sw.ports[port].address} {args} -l 0 "
+        "--no-telemetry -a 0000:00:00.0", seconds)
+
+
 class Testpmd:
     """One run of testpmd in a switch VM, forwarding between two ports."""
 
@@ -60,12 +69,11 @@ class Testpmd:
 
     def __init__(self, sw, options="", eal="", wait=60):
         self.sw = sw
-        plugins = config.dpdk_plugin_dir()
         self.command = sw.start_command(
             "ulimit -l unlimited; exec script -q -c 'dpdk-testpmd -l 0,1 "
-            f"--no-telemetry -d {plugins} {eal} "
+            f"--no-telemetry {eal} "
             "--log-level=pmd.net.vhostpci:debug -- -i --forward-mode=io "
-            f"--total-num-mbufs=8192 {options}' /dev/null")
+            f"--no-flush-rx --total-num-mbufs=8192 {options}' /dev/null")
         self.command.wait_output(PROMPT, wait)
         self.do("start")
 

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A peer in this process: its memory lies between guard pages, and a test
+ * plays the driver of its rings, honest or hostile. The port under test is a
+ * real ethdev over a transport of the test's own.
+ *
+ * The peer's memory, as its guest-physical addresses go:
+ *
+ *	0x100000  LOW    1 MiB   rings and buffers
+ *	0x200000  HIGH   1 MiB   adjacent to LOW for the peer, not for us
+ *	0x40000000 FAR   1 MiB   behind a hole
+ */
+
+#ifndef FAKEPEER_H
+#define FAKEPEER_H
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "vhostpci.h"
+
+#define FP_LOW		0x100000ull
+#define FP_HIGH		0x200000ull
+#define FP_FAR		0x40000000ull
+#define FP_SIZE		0x100000ull
+#define FP_HOLE		0x300000ull	/* not mapped */
+#define FP_REGIONS	3
+
+#define FP_RINGS	4	/* two pairs */
+#define FP_TO_PEER	0	/* ring 0: we transmit */
+#define FP_FROM_PEER	1	/* ring 1: we receive */
+
+/* The driver's view of a ring. */
+struct fp_ring {
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	uint16_t num;
+	uint16_t avail_idx;	/* published by fp_publish() */
+	uint16_t used_idx;	/* seen by the test */
+	uint16_t next_desc;	/* descriptors are taken in turn */
+};
+
+struct fakepeer {
+	uint16_t port;
+	struct vhostpci_dev *dev;
+	struct vhostpci_peer peer;
+	struct fp_ring rings[FP_RINGS];
+	uint64_t progress[VHOSTPCI_MAX_RINGS];
+	uint64_t next_buffer;	/* gpa; see fp_buffer() */
+	/* EAL interrupt thread or datapath: w; test: r */
+	unsigned int calls[VHOSTPCI_MAX_RINGS];
+	unsigned int broken[VHOSTPCI_MAX_RINGS];
+	char rule[48];		/* the last one */
+};
+
+#define FP_MODERN	(1ULL << VIRTIO_F_VERSION_1)
+#define FP_MRG		(1ULL << VIRTIO_NET_F_MRG_RXBUF)
+#define FP_INDIRECT	(1ULL << VIRTIO_RING_F_INDIRECT_DESC)
+#define FP_EVENT_IDX	(1ULL << VIRTIO_RING_F_EVENT_IDX)
+
+/* EAL, mempool, memory: once per program. Exits when that fails. */
+void fp_init(const char *program);
+
+/* A started port whose peer runs its rings with @num entries each. */
+struct fakepeer *fp_new(uint64_t features, uint16_t num);
+void fp_free(struct fakepeer *fp);
+
+/* The address of @gpa in this process; exits if that is not mapped. */
+void *fp_addr(uint64_t gpa);
+/* @len bytes that are not used by another buffer of this peer. */
+uint64_t fp_buffer(struct fakepeer *fp, uint32_t len);
+
+/* Stop ring @i and run it with a new epoch, its indices zero. */
+void fp_restart(struct fakepeer *fp, unsigned int i);
+void fp_adopt(struct fakepeer *fp);
+
+/* Driver: set descriptor @at of @table. */
+void fp_desc(struct vring_desc *table, uint16_t at, uint64_t gpa, uint32_t len,
+	     uint16_t flags, uint16_t next);
+/* Driver: add @head to the avail ring; fp_publish() shows it to the port. */
+void fp_avail(struct fp_ring *r, uint16_t head);
+void fp_publish(struct fp_ring *r);
+/* Driver: one descriptor, one avail entry, published. Returns the head. */
+uint16_t fp_post(struct fp_ring *r, uint64_t gpa, uint32_t len, uint16_t flags);
+/* Driver: the next used entry, or NULL. */
+const struct vring_used_elem *fp_used(struct fp_ring *r);
+
+uint16_t fp_rx(struct fakepeer *fp, struct rte_mbuf **pkts, uint16_t n);
+uint16_t fp_tx(struct fakepeer *fp, struct rte_mbuf **pkts, uint16_t n);
+/* A packet of @len bytes of a pattern that depends on @seed. */
+struct rte_mbuf *fp_packet(uint32_t len, uint8_t seed);
+uint8_t fp_pattern(uint32_t at, uint8_t seed);
+unsigned int fp_mbufs_in_use(void);
+
+/* Value of an xstat; fails the test if there is none of this name. */
+uint64_t fp_xstat(const struct fakepeer *fp, const char *name);
+bool fp_link(const struct fakepeer *fp);
+/* Wait for ring @i to be reported as broken; false after two seconds. */
+bool fp_wait_broken(struct fakepeer *fp, unsigned int i);
+
+#endif

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A port around its rings: notifications both ways, resuming where a ring
+ * stood, link, statistics, and changes of the peer's memory under traffic.
+ */
+
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sys/mman.h>
+
+#include <rte_arp.h>
+#include <rte_cycles.h>
+
+#include "fakepeer.h"
+
+#define NUM	64
+#define HDR	12u
+#define GOOD	(FP_LOW + 0x40000)
+
+static void
+kicks_are_suppressed(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
+
+	(void)state;
+	assert_int_equal(r->used->flags, VRING_USED_F_NO_NOTIFY);
+	fp_free(fp);
+
+	fp = fp_new(FP_MODERN | FP_EVENT_IDX, NUM);
+	r = &fp->rings[FP_FROM_PEER];
+	assert_int_equal(r->used->flags, 0);
+	/* avail_event: the next 65535 buffers do not pass it. */
+	assert_int_equal(*(uint16_t *)&r->used->ring[NUM], 0xffff);
+	fp_free(fp);
+}
+
+/* Receive one packet; returns how many calls that made. */
+static unsigned int
+calls_of_one_packet(struct fakepeer *fp)
+{
+	unsigned int before = fp->calls[FP_FROM_PEER];
+	struct rte_mbuf *m;
+
+	fp_post(&fp->rings[FP_FROM_PEER], GOOD, HDR + 60, 0);
+	assert_int_equal(fp_rx(fp, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	return fp->calls[FP_FROM_PEER] - before;
+}
+
+static void
+peer_is_called_when_it_wants_to_be(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
+
+	(void)state;
+	/* One for the start, in case somebody before us died. */
+	assert_int_equal(fp->calls[FP_FROM_PEER], 1);
+	assert_int_equal(calls_of_one_packet(fp), 1);
+	r->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+	assert_int_equal(calls_of_one_packet(fp), 0);
+	r->avail->flags = 0;
+	fp->peer.rings[FP_FROM_PEER].call = false;
+	fp_adopt(fp);
+	assert_int_equal(calls_of_one_packet(fp), 0);
+	fp_free(fp);
+}
+
+static void
+event_index_decides_about_calls(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN | FP_EVENT_IDX, NUM);
+	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
+	uint16_t *used_event = &r->avail->ring[NUM];
+
+	(void)state;
+	*used_event = 2;	/* when the third buffer is used */
+	assert_int_equal(calls_of_one_packet(fp), 0);
+	assert_int_equal(calls_of_one_packet(fp), 0);
+	assert_int_equal(calls_of_one_packet(fp), 1);
+	assert_int_equal(calls_of_one_packet(fp), 0);
+	fp_free(fp);
+}
+
+/* Ring 1 is given to a driver that starts with epoch @epoch of the page at
+ * @at, the used ring says @used, and @n packets are waiting from 0 on. */
+static uint16_t
+resumed_at(uint32_t epoch, uint16_t at, uint16_t used, unsigned int n)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
+	struct rte_mbuf *pkts[32];
+	uint16_t got;
+
+	while (n-- > 0)
+		fp_post(r, GOOD, HDR + 60, 0);
+	fp->peer.rings[FP_FROM_PEER].run = false;
+	fp_adopt(fp);
+	fp->progress[FP_FROM_PEER] = (uint64_t)epoch << 32 | at;
+	r->used->idx = used;
+	fp->peer.rings[FP_FROM_PEER].run = true;
+	fp_adopt(fp);
+	got = fp_rx(fp, pkts, 32);
+	rte_pktmbuf_free_bulk(pkts, got);
+	fp_free(fp);
+	return got;
+}
+
+static void
+ring_goes_on_where_it_stood(void **state)
+{
+	(void)state;
+	/* 10 waiting in all; the page of this start says 4 are done. */
+	assert_int_equal(resumed_at(1, 4, 4, 10), 6);
+	/* The page is about an earlier start: the base, 0, holds. */
+	assert_int_equal(resumed_at(7, 4, 4, 10), 10);
+	/* Killed between the used index and the page. */
+	assert_int_equal(resumed_at(1, 4, 7, 10), 3);
+	/* A used index ahead of what was made available is a lie. */
+	assert_int_equal(resumed_at(1, 4, 11, 10), 6);
+	/* ... and so is one behind. */
+	assert_int_equal(resumed_at(1, 4, 3, 10), 6);
+}
+
+static void
+progress_is_published(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(fp->progress[FP_FROM_PEER], 1ull << 32);
+	for (i = 0; i < 3; i++)
+		calls_of_one_packet(fp);
+	assert_int_equal(fp->progress[FP_FROM_PEER], 1ull << 32 | 3);
+	fp_restart(fp, FP_FROM_PEER);
+	assert_int_equal(fp->progress[FP_FROM_PEER], 2ull << 32);
+	fp_free(fp);
+}
+
+static void
+link_follows_the_peer(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	struct rte_mbuf *m;
+
+	(void)state;
+	assert_true(fp_link(fp));
+	fp->peer.rings[0].run = fp->peer.rings[1].run = false;
+	fp_adopt(fp);
+	assert_false(fp_link(fp));
+	fp->peer.rings[1].run = true;
+	fp_adopt(fp);
+	assert_true(fp_link(fp));
+	fp->peer.connected = false;
+	fp_adopt(fp);
+	assert_false(fp_link(fp));
+	assert_int_equal(fp_rx(fp, &m, 1), 0);
+	fp->peer.connected = true;
+	fp_adopt(fp);
+	assert_int_equal(rte_eth_dev_set_link_down(fp->port), 0);
+	assert_false(fp_link(fp));
+	assert_int_equal(rte_eth_dev_set_link_up(fp->port), 0);
+	assert_true(fp_link(fp));
+	fp_free(fp);
+}
+
+static void
+peer_is_announced_once(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	static const uint8_t mac[] = { 2, 1, 2, 3, 4, 5 };
+	const struct rte_ether_hdr *eth;
+	struct rte_mbuf *m;
+
+	(void)state;
+	memcpy(fp->peer.rarp_mac.addr_bytes, mac, sizeof(mac));
+	fp->peer.rarp_count++;
+	fp_adopt(fp);
+	assert_int_equal(fp_rx(fp, &m, 1), 1);
+	eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	assert_memory_equal(&eth->src_addr, mac, sizeof(mac));
+	assert_true(rte_is_broadcast_ether_addr(&eth->dst_addr));
+	assert_int_equal(eth->ether_type, rte_cpu_to_be_16(0x8035));
+	rte_pktmbuf_free(m);
+	assert_int_equal(fp_rx(fp, &m, 1), 0);
+	fp_free(fp);
+}
+
+static void
+stats_are_reset_by_baseline(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	struct rte_eth_stats stats;
+
+	(void)state;
+	calls_of_one_packet(fp);
+	assert_int_equal(rte_eth_stats_get(fp->port, &stats), 0);
+	assert_int_equal(stats.ipackets, 1);
+	assert_int_equal(stats.ibytes, 60);
+	assert_int_equal(rte_eth_stats_reset(fp->port), 0);
+	assert_int_equal(fp_xstat(fp, "rx_ring0_packets"), 0);
+	calls_of_one_packet(fp);
+	assert_int_equal(fp_xstat(fp, "rx_ring0_packets"), 1);
+	fp_free(fp);
+}
+
+struct poller {
+	struct fakepeer *fp;
+	bool stop;
+	uint64_t bursts, packets;
+};
+
+static void *
+poll_forever(void *opaque)
+{
+	struct poller *p = opaque;
+	struct rte_mbuf *pkts[32];
+	uint16_t n;
+
+	while (!__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE)) {
+		n = fp_rx(p->fp, pkts, 32);
+		rte_pktmbuf_free_bulk(pkts, n);
+		p->packets += n;
+		__atomic_store_n(&p->bursts, p->bursts + 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+/* Let the poller do a whole burst after now. */
+static void
+wait_burst(const struct poller *p)
+{
+	uint64_t end = rte_get_timer_cycles() + 5 * rte_get_timer_hz();
+	uint64_t seen = __atomic_load_n(&p->bursts, __ATOMIC_ACQUIRE);
+
+	while (__atomic_load_n(&p->bursts, __ATOMIC_ACQUIRE) < seen + 2) {
+		assert_true(rte_get_timer_cycles() < end);
+		sched_yield();
+	}
+}
+
+/* Keep the ring full while another thread polls it. */
+static void
+refill(struct fp_ring *r)
+{
+	while (fp_used(r) != NULL)
+		;
+	while ((uint16_t)(r->avail_idx - r->used_idx) < NUM)
+		fp_post(r, GOOD, HDR + 60, 0);
+}
+
+/*
+ * After vhostpci_peer_adopt() nothing of the old state is used: what went
+ * away is made inaccessible at once, with a burst running all the time.
+ */
+static void
+memory_may_go_once_it_is_adopted(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	struct poller p = { .fp = fp };
+	pthread_t thread;
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, poll_forever, &p), 0);
+	for (i = 0; i < 100; i++) {
+		refill(&fp->rings[FP_FROM_PEER]);
+		/* At times in the middle of traffic, at times after it. */
+		if (i % 2)
+			wait_burst(&p);
+		fp->peer.connected = false;
+		fp_adopt(fp);
+		assert_int_equal(mprotect(fp_addr(FP_LOW), FP_SIZE, PROT_NONE),
+				 0);
+		wait_burst(&p);
+		assert_int_equal(mprotect(fp_addr(FP_LOW), FP_SIZE,
+					  PROT_READ | PROT_WRITE), 0);
+		fp->peer.connected = true;
+		fp_adopt(fp);
+	}
+	__atomic_store_n(&p.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	assert_true(p.packets > 0);
+	fp_free(fp);
+}
+
+int
+main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(kicks_are_suppressed),
+		cmocka_unit_test(peer_is_called_when_it_wants_to_be),
+		cmocka_unit_test(event_index_decides_about_calls),
+		cmocka_unit_test(ring_goes_on_where_it_stood),
+		cmocka_unit_test(progress_is_published),
+		cmocka_unit_test(link_follows_the_peer),
+		cmocka_unit_test(peer_is_announced_once),
+		cmocka_unit_test(stats_are_reset_by_baseline),
+		cmocka_unit_test(memory_may_go_once_it_is_adopted),
+	};
+
+	(void)argc;
+	fp_init(argv[0]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
