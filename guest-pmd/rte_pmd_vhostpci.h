@@ -44,10 +44,9 @@ struct rte_pmd_vhostpci_info {
  * Fill @info for @port_id. Any thread. Returns 0; -ENODEV: no such port;
  * -ENOTSUP: not a net_vhostpci port.
  *
- * Exported although the driver is built with hidden visibility: applications
- * find it in the plugin that EAL loaded, by dlsym().
+ * The one symbol that the driver exports: applications find it in the plugin
+ * that EAL loaded, by dlsym().
  */
-__attribute__((visibility("default")))
 int rte_pmd_vhostpci_info_get(uint16_t port_id,
 			      struct rte_pmd_vhostpci_info *info);
 

@@ -343,11 +343,16 @@ static int
 dev_close(struct rte_eth_dev *eth_dev)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	unsigned int tries = 0;
 	int rc;
 
 	if (dev->closed)
 		return 0;
-	rc = dev_stop(eth_dev);
+	/* ethdev frees the port whatever we return: a burst that is preempted
+	 * right now gets a second more. */
+	do {
+		rc = dev_stop(eth_dev);
+	} while (rc != 0 && ++tries < 1000 / VHOSTPCI_QUIESCE_MS);
 	if (rc != 0)
 		return rc;
 	dev->closed = true;

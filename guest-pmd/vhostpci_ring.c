@@ -110,32 +110,31 @@ vhostpci_ring_relocate(struct vhostpci_ring *ring,
 }
 
 /*
- * Where to go on. The state page has the place of the last whole burst, if it
- * is about this start of the ring (same epoch); otherwise the front-end's base
- * holds.
+ * Where to go on: at the used index. On a split ring at rest that is where we
+ * stand, and it is what the driver goes by, whoever served the ring before us
+ * and however that ended. Killed after its store to used->idx but before the
+ * one to the state page, a process has handed buffers back that the page does
+ * not show, and to hand them back twice would corrupt the peer; killed earlier
+ * in a burst it has handed back nothing, and the burst is done again. DPDK's
+ * virtio-user, when a back-end returns, gives 0 as the base of any ring, and
+ * means this.
  *
- * A process killed between its store to used->idx and the one to the page has
- * handed buffers back that the page does not show; to hand them back twice
- * would corrupt the peer. A split ring's used index equals our position
- * whenever no burst runs, so what the used index is ahead of the page is
- * exactly that burst. The peer can forge it, within what it has made
- * available: that only loses buffers of its own. Killed earlier in a burst,
- * nothing was handed back, and the burst is done again.
+ * The peer can forge the index, but only within what it has made available,
+ * and loses nothing but buffers of its own. Beyond that it means nothing: then
+ * the state page holds, if it is about this start of the ring (same epoch),
+ * and else the front-end's base.
  */
 static uint16_t
 resume_at(const struct vhostpci_ring *ring,
 	  const struct vhostpci_vring_desc *vr)
 {
 	uint64_t progress = *ring->progress;
-	uint16_t at = progress, ahead, pending;
+	uint16_t used = __atomic_load_n(&ring->used->idx, __ATOMIC_RELAXED);
+	uint16_t avail = __atomic_load_n(&ring->avail->idx, __ATOMIC_RELAXED);
 
-	if (progress >> 32 != vr->epoch)
-		return vr->base;
-	ahead = __atomic_load_n(&ring->used->idx, __ATOMIC_RELAXED) - at;
-	pending = __atomic_load_n(&ring->avail->idx, __ATOMIC_RELAXED) - at;
-	if (pending <= ring->size && ahead <= pending)
-		at += ahead;
-	return at;
+	if ((uint16_t)(avail - used) <= ring->size)
+		return used;
+	return progress >> 32 == vr->epoch ? progress : vr->base;
 }
 
 /* We poll: ask the peer not to kick. */

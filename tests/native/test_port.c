@@ -117,16 +117,15 @@ static void
 ring_goes_on_where_it_stood(void **state)
 {
 	(void)state;
-	/* 10 waiting in all; the page of this start says 4 are done. */
+	/* 10 waiting in all, of which the used index says 4 are done. */
 	assert_int_equal(resumed_at(1, 4, 4, 10), 6);
-	/* The page is about an earlier start: the base, 0, holds. */
-	assert_int_equal(resumed_at(7, 4, 4, 10), 10);
 	/* Killed between the used index and the page. */
 	assert_int_equal(resumed_at(1, 4, 7, 10), 3);
-	/* A used index ahead of what was made available is a lie. */
+	/* The page is about another start, the base is 0. */
+	assert_int_equal(resumed_at(7, 2, 4, 10), 6);
+	/* A used index ahead of what was made available means nothing. */
 	assert_int_equal(resumed_at(1, 4, 11, 10), 6);
-	/* ... and so is one behind. */
-	assert_int_equal(resumed_at(1, 4, 3, 10), 6);
+	assert_int_equal(resumed_at(7, 4, 11, 10), 10);
 }
 
 static void

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""net_vhostpci's socket transport against DPDK's own virtio-user."""
+import pytest
+from testpmd import (Testpmd, driver_eal, packet, read_pcap, wait_until,
+                     write_pcap)
+
+
+@pytest.fixture
+def link(tmp_path_factory):
+    """Starts both sides of links; ends whatever is left of them."""
+    made = []
+
+    class Link:
+        dir = tmp_path_factory.mktemp("link")
+        socket = dir / "s"
+
+        def switch(self, args="", devargs="", name="switch"):
+            made.append(Testpmd(
+                name, [f"net_vhostpci0,path={self.socket},peer=a{devargs}"],
+                args, driver_eal()))
+            return made[-1]
+
+        def peer(self, args="", options="", more=(), name="peer"):
+            made.append(Testpmd(
+                name,
+                [f"net_virtio_user0,path={self.socket}{options}", *more],
+                args, "--single-file-segments"))
+            return made[-1]
+
+    yield Link()
+    for process in made:
+        process.close()
+
+
+JUMBO = "--mbuf-size=10240 --max-pkt-len=9018"
+SMALL = [60, 61, 64, 65, 127, 128, 129, 255, 256, 512, 1024, 1513, 1514]
+
+LAYOUTS = {
+    "mergeable": (SMALL, "", "", ""),
+    "plain": (SMALL, "mrg_rxbuf=0", "", ""),
+    "one-entry-rings-of-256": (SMALL, "queue_size=256", "", ""),
+    "jumbo-mergeable": ([9014, 60, 9000, 4000], "", "--mbuf-size=2176",
+                        "--mbuf-size=10240"),
+    "jumbo-plain": ([9014, 60, 9000, 4000], "mrg_rxbuf=0", JUMBO,
+                    "--mbuf-size=10240"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_packets_come_back_whole_and_in_order(link, layout):
+    """A file of packets goes through both rings and back into a file."""
+    sizes, options, peer_args, switch_args = LAYOUTS[layout]
+    sent = [packet(i, sizes[i % len(sizes)]) for i in range(2000)]
+    there, back = link.dir / "there.pcap", link.dir / "back.pcap"
+    write_pcap(there, sent)
+
+    switch = link.switch(switch_args)
+    switch.start("io retry")
+    # A thread for each direction: one that waits for room in a ring cannot
+    # empty the other.
+    peer = link.peer(f"--no-flush-rx --nb-cores=2 {peer_args}",
+                     f",{options}" if options else "",
+                     [f"net_pcap0,rx_pcap={there},tx_pcap={back}"])
+    switch.wait_link(True)
+    peer.start("io retry")
+    wait_until(lambda: len(read_pcap(back)) >= len(sent), 30,
+               "all packets are back")
+    assert read_pcap(back) == sent
+    stats = switch.xstats()
+    assert stats["rx_ring0_packets"] == len(sent)
+    assert stats["tx_ring0_packets"] == len(sent)
+    assert stats["rx_ring0_bytes"] == sum(map(len, sent))
+    assert not any(value for name, value in stats.items()
+                   if "violation" in name or "oversized" in name)
+
+
+def test_two_queue_pairs_carry_traffic(link):
+    queues = "--rxq=2 --txq=2"
+    switch = link.switch(queues, ",queues=2")
+    switch.start()
+    peer = link.peer(queues, ",queues=2")
+    switch.wait_link(True)
+    peer.start("io", "start tx_first")
+    wait_until(lambda: all(
+        switch.xstats()[f"{way}_ring{i}_packets"] > 1000
+        for way in ("rx", "tx") for i in (0, 1)), 20,
+        "both pairs have traffic both ways")
+
+
+def test_one_receive_queue_serves_two_pairs(link):
+    switch = link.switch("", ",queues=2")
+    switch.start()
+    peer = link.peer("--rxq=2 --txq=2", ",queues=2")
+    switch.wait_link(True)
+    peer.start("io", "start tx_first")
+    wait_until(lambda: min(switch.xstats()[f"rx_ring{i}_packets"]
+                           for i in (0, 1)) > 10, 20,
+               "both pairs are received from")
+
+
+def test_peer_killed_and_restarted(link):
+    switch = link.switch()
+    switch.start()
+    for attempt in range(3):
+        peer = link.peer(name=f"peer{attempt}")
+        switch.wait_link(True)
+        peer.start("io", "start tx_first")
+        wait_until(lambda peer=peer: peer.received() > 1000, 20,
+                   "packets come back")
+        peer.kill()
+        switch.wait_link(False)
+
+
+def test_switch_killed_and_restarted(link):
+    """The front-end listens; the switch comes back to it and resumes."""
+    switch = link.switch(devargs=",client=1", name="switch0")
+    peer = link.peer(options=",server=1")
+    switch.start()
+    switch.wait_link(True)
+    peer.start("io", "start tx_first")
+    wait_until(lambda: peer.received() > 1000, 20, "packets come back")
+    switch.kill()
+    peer.wait_link(False)
+
+    switch = link.switch(devargs=",client=1", name="switch1")
+    switch.start()
+    switch.wait_link(True)
+    peer.wait_link(True)
+    before = peer.received()
+    peer.command("stop")
+    peer.start("io", "start tx_first")
+    wait_until(lambda: peer.received() > before + 1000, 20,
+               "packets come back again")
+
+
+@pytest.mark.parametrize("args, words", [
+    ("queues=2", "argument path is missing"),
+    ("path=/nowhere/s", "cannot listen"),
+    ("path=s,queues=31", "expected a number up to 30"),
+    ("path=s,client=2", "expected a number up to 1"),
+    ("path=s,speed=9", "bad arguments"),
+])
+def test_wrong_argument_has_its_own_words(args, words):
+    process = Testpmd("wrong", [f"net_vhostpci0,{args}"], eal=driver_eal())
+    try:
+        assert words in process.child.output()
+    finally:
+        process.close()

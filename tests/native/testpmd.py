@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DPDK's testpmd as a process that a test talks to, and files of packets.
+
+No root, no hugepages, no kernel devices.  Both sides of a link are testpmd: one
+with the driver under test on its socket transport, one with DPDK's own
+virtio-user front-end.
+"""
+import os
+import re
+import shlex
+import shutil
+import struct
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+# As automake calls it; the harness goes by its own variable.
+if "top_builddir" in os.environ:
+    os.environ.setdefault("VHOSTPCI_BUILDDIR", os.environ["top_builddir"])
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
+
+from harness import config  # noqa: E402
+from harness.procs import Child, wait_until  # noqa: E402
+
+LOGS = config.BUILD / "tests" / "native"
+
+
+def _lcores():
+    """Three threads that run wherever we may."""
+    cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    return ",".join(f"{i}@({cpus})" for i in range(3))
+
+
+class Testpmd:
+    """One testpmd in interactive mode."""
+    __test__ = False
+
+    def __init__(self, name, vdevs, args="", eal="", memory=256):
+        self.name = name
+        self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
+        fifo = self.dir / "stdin"
+        os.mkfifo(fifo)
+        command = [
+            "stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", str(memory),
+            "--no-pci", "--no-telemetry", "--lcores", _lcores(),
+            f"--file-prefix={self.dir.name}", *shlex.split(eal),
+            *[f"--vdev={vdev}" for vdev in vdevs],
+            "--", "-i", "--total-num-mbufs=8192", *shlex.split(args)]
+        LOGS.mkdir(parents=True, exist_ok=True)
+        log = LOGS / f"{name}.log"
+        log.unlink(missing_ok=True)
+        # Held open both ways: neither end waits, and stdin never ends.
+        keep = f"exec <>{shlex.quote(str(fifo))}; exec {shlex.join(command)}"
+        self.child = Child(["sh", "-c", keep], log=log, env={
+            **os.environ, "XDG_RUNTIME_DIR": str(self.dir),
+            "RUNTIME_DIRECTORY": str(self.dir)})
+        wait_until(lambda: "testpmd>" in self.child.output()
+                   or not self.child.running(), 30, f"{name} is up")
+        if not self.child.running():
+            self.close()
+            raise AssertionError(self.child.output())
+        self.fifo = fifo
+
+    def command(self, text):
+        with open(self.fifo, "w") as stdin:
+            stdin.write(text + "\n")
+
+    def ask(self, text, pattern, seconds=10):
+        """Send a command and wait for what it prints."""
+        mark = len(self.child.output())
+        self.command(text)
+        return wait_until(
+            lambda: re.search(pattern, self.child.output()[mark:], re.S),
+            seconds, f"{self.name} answers {text!r} with {pattern!r}")
+
+    def start(self, mode="io", how="start"):
+        # With "retry": as long as it takes on a busy machine.
+        self.command("set burst tx delay 50 retry 100000")
+        self.ask(f"set fwd {mode}", "Set .* packet forwarding mode")
+        self.ask(how, "packet forwarding packets/burst|packets/burst=")
+
+    def xstats(self, port=0):
+        text = self.ask(f"show port xstats {port}",
+                        r"extended statistics for port.*rx_good_packets.*"
+                        r"\n(window_type|tx_q0_\w+|\w+_errors): \d+\n.*"
+                        r"testpmd> ").group(0)
+        return {name: int(value) for name, value
+                in re.findall(r"^(\w+): (\d+)$", text, re.M)}
+
+    def received(self, port=0):
+        return int(self.ask(f"show port stats {port}",
+                            r"RX-packets: (\d+)").group(1))
+
+    def link_up(self, port=0):
+        return self.ask(f"show port info {port}",
+                        r"Link status: (up|down)").group(1) == "up"
+
+    def wait_link(self, up, port=0, seconds=15):
+        wait_until(lambda: self.link_up(port) == up, seconds,
+                   f"the link of {self.name} is {'up' if up else 'down'}")
+
+    def kill(self):
+        self.child.kill()
+
+    def close(self):
+        self.child.end()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def driver_eal():
+    """EAL arguments that load the driver under test; skips without it."""
+    if not shutil.which("dpdk-testpmd"):
+        pytest.skip("no dpdk-testpmd (Debian package dpdk)")
+    try:
+        return f"--legacy-mem -d {config.plugin().resolve()}"
+    except config.Missing as missing:
+        pytest.skip(str(missing))
+
+
+def packet(number, size):
+    """An Ethernet frame that carries its number and a checksum over it all."""
+    payload = bytes((number * 31 + at * 7 + (at >> 8)) & 0xff
+                    for at in range(size - 22))
+    body = (bytes.fromhex("020000000002020000000001") + b"\x88\xb5"
+            + struct.pack("!I", number) + payload)
+    return body + struct.pack("!I", zlib.crc32(body))
+
+
+def write_pcap(path, packets):
+    with open(path, "wb") as f:
+        f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+        for data in packets:
+            f.write(struct.pack("<IIII", 0, 0, len(data), len(data)) + data)
+
+
+def read_pcap(path):
+    """Whole packets only: the writer may still be at it."""
+    data = path.read_bytes()
+    packets, at = [], 24
+    while at + 16 <= len(data):
+        length = struct.unpack_from("<I", data, at + 8)[0]
+        if at + 16 + length > len(data):
+            break
+        packets.append(data[at + 16:at + 16 + length])
+        at += 16 + length
+    return packets
