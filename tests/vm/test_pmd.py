@@ -159,9 +159,10 @@ def test_without_dev_mem_sysfs_maps_the_window(topology):
         assert memory_types(net.sw, port.address) == {"uncached-minus"}
 
 
-def test_an_unplugged_device_leaves_the_other_port_alone(topology):
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_an_unplugged_device_leaves_the_other_port_alone(topology, driver):
     net = topology
-    net.sw = testpmd.switch(net, ["a", "b", "c"])
+    net.sw = testpmd.switch(net, ["a", "b", "c"], driver=driver)
     for name in "abc":
         setattr(net, name, net.peer(name))
     net.up()
