@@ -131,7 +131,7 @@ check_config(struct vhostpci_pci *p, const char *peer)
 		return -EPROTO;
 	}
 	if (peer[0] != '\0' && strcmp(peer, c->peer_name) != 0) {
-		VHOSTPCI_LOG(DEBUG, "%s: the peer is \"%s\", not \"%s\"",
+		VHOSTPCI_LOG(NOTICE, "%s: the peer is \"%s\", not \"%s\"",
 			     p->pci->name, c->peer_name, peer);
 		return -ENODEV;
 	}

@@ -8,3 +8,8 @@ include tests/fuzz/automake.mk
 include tests/native/automake.mk
 include tests/qtest/automake.mk
 include tests/vm/automake.mk
+
+# Logs and images of the tests, which are folders.  A build inside the source
+# tree keeps them: the same folders hold the tests there.
+mostlyclean-local:
+	test '$(srcdir)' = . || rm -rf tests/native tests/qtest tests/vm

@@ -11,6 +11,9 @@ EXTRA_DIST += quickstart .ci/run \
 	protocol/.clang-format guest-pmd/.clang-format \
 	vhostpci-netdev/.clang-format qemu-patches/vhost-pci/.clang-format
 
+# For those who write another driver, or ask this one about its peers.
+include_HEADERS += protocol/vhost_pci.h guest-pmd/rte_pmd_vhostpci.h
+
 # The trees may have been named to configure; else tools/ obtain them here.
 tools_env = VHOSTPCI_BUILDDIR='$(abs_top_builddir)'
 if HAVE_QEMU_TREE

@@ -10,6 +10,8 @@ BUILD=${VHOSTPCI_BUILDDIR:-$ROOT/build}
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mkdir -p "$BUILD"
 BUILD=$(cd "$BUILD" && pwd)
+# The builds of others are no part of a make that calls us.
+unset MAKEFLAGS MFLAGS MAKELEVEL
 JOBS=${JOBS:-$(nproc)}
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }

@@ -43,4 +43,4 @@ clean-local: clean-fuzz
 .PHONY: clean-fuzz
 clean-fuzz:
 	rm -rf tests/fuzz/corpus tests/fuzz/seeds
-CLEANFILES += tests/fuzz/fuzz_vhost_user
+CLEANFILES += tests/fuzz/fuzz_vhost_user tests/fuzz/fuzz_vhost_user.out

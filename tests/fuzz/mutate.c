@@ -154,6 +154,42 @@ mutate_message(uint8_t *data, size_t size, size_t max_size, size_t pos,
 	return size - whole + RECORD_HEADER + n;
 }
 
+/* A 64-bit field of the payload at @record, of those that are addresses or
+ * sizes there are only few others that matter. */
+static uint8_t *
+random_field(uint8_t *record, size_t whole, unsigned int *seed)
+{
+	size_t start = RECORD_HEADER + VU_HDR_SIZE;
+
+	if (whole < start + 8)
+		return NULL;
+	return record + start + 8 * next(seed, (whole - start) / 8);
+}
+
+/* What one message says, another says too, or nearly: regions that overlap,
+ * rings at the very end of a region. */
+static void
+copy_field(uint8_t *from, size_t from_size, uint8_t *to, size_t to_size,
+	   unsigned int *seed)
+{
+	static const int32_t near[] = {
+		0, 0, 0, 2, -2, 4, -4, 16, -16, 4096, -4096,
+	};
+	uint8_t *source = random_field(from, from_size, seed);
+	uint8_t *target = random_field(to, to_size, seed);
+	uint64_t value, old;
+
+	if (source == NULL || target == NULL)
+		return;
+	memcpy(&value, source, sizeof(value));
+	memcpy(&old, target, sizeof(old));
+	if (next(seed, 2))	/* the end of something */
+		value += old;
+	value += next(seed, 2) ? near[next(seed, sizeof(near) / 4)] :
+		-(uint64_t)next(seed, 8192) * 2;
+	memcpy(target, &value, sizeof(value));
+}
+
 static void
 mutate_fds(uint8_t *record, unsigned int *seed)
 {
@@ -206,6 +242,15 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
 		return size;
 	case 10:
 		return LLVMFuzzerMutate(data, size, max_size);
+	case 11:
+	case 12:
+		/* Regions and ring addresses have one size. */
+		while (j < n && at[j + 1] - at[j] != len)
+			j++;
+		if (j < n)
+			copy_field(data + at[i], len, data + at[j],
+				   at[j + 1] - at[j], &seed);
+		return size;
 	default:
 		return mutate_message(data, size, max_size, at[i], &seed);
 	}

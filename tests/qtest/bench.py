@@ -14,13 +14,13 @@ class Bench:
     """The device under test: its QEMU, its socket, what was opened on it."""
 
     def __init__(self, options="", accel="qtest", arguments=(),
-                 machine="q35"):
+                 machine="q35", chardev="server=on,wait=off"):
         # A short path: socket names are limited to 107 bytes.
         self.dir = tempfile.TemporaryDirectory(prefix="vhostpci-")
         self.socket = Path(self.dir.name) / "a.sock"
         self.fronts = []
         self.machine = machines.Machine(self.dir.name, [
-            "-chardev", f"socket,id=ca,path={self.socket},server=on,wait=off",
+            "-chardev", f"socket,id=ca,path={self.socket},{chardev}",
             "-device", "vhost-pci-net-pci,id=dev,chardev=ca,peer=a,"
             f"window-size=64M{options}"] + list(arguments), accel, machine)
 

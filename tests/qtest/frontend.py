@@ -38,10 +38,14 @@ def memfd(size, seal=True):
 
 
 class Frontend:
-    def __init__(self, path, size=16 * MIB, low=8 * MIB, seal=True):
-        self.socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, path, size=16 * MIB, low=8 * MIB, seal=True,
+                 listener=None):
+        if listener:
+            self.socket = listener.accept()[0]
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(str(path))
         self.socket.settimeout(10 * SCALE)
-        self.socket.connect(str(path))
         self.fd = memfd(size, seal)
         self.memory = mmap.mmap(self.fd, size)
         # (guest address, size, front-end address, offset in the file)

@@ -7,7 +7,8 @@ import socket
 import struct
 
 import pytest
-from driver import CONNECTED
+from driver import (ACKNOWLEDGE, CAP_NOTIFY, CONNECTED, DRIVER, DRIVER_OK,
+                    Driver)
 from frontend import (ADD_MEM_REG, HIGH, LOW, MIB, SET_FEATURES,
                       SET_MEM_TABLE, SET_VRING_ADDR, SET_VRING_BASE,
                       SET_VRING_CALL, SET_VRING_ENABLE, SET_VRING_KICK,
@@ -234,6 +235,36 @@ def test_ack_of_the_future_releases_nothing(bench):
     assert base() is None
     driver.ack(stopped.generation)
     wait_until(lambda: base() is not None, "the reply")
+
+
+def test_driver_without_queues(bench):
+    """DRIVER_OK and nothing behind it: the peer waits its time, no longer."""
+    driver = Driver(bench.machine)
+    driver.set_status(ACKNOWLEDGE | DRIVER | DRIVER_OK)
+    front = bench.front()
+    front.start()
+    bench.until("driver", "ready")
+    assert front.stop_ring(0) == 0
+
+
+def test_driver_whose_queues_are_nowhere(bench):
+    driver = bench.driver()
+    driver.reset()
+    m = driver.machine
+    for index in (0, 1):
+        m.write16(driver.common + 22, index)
+        for offset in range(32, 56, 4):
+            m.write32(driver.common + offset, 0xfffffff0)
+        m.write16(driver.common + 28, 1)
+    driver.set_status(ACKNOWLEDGE | DRIVER | DRIVER_OK)
+    for index in (0, 1):
+        m.write16(driver.caps[CAP_NOTIFY].address
+                  + index * driver.notify_multiplier, index)
+    front = bench.front()
+    front.start()
+    assert front.stop_ring(0) == 0
+    driver.start()
+    driver.wait_state(running(1), "a driver in order gets the state")
 
 
 def test_driver_gone_wild_on_its_registers(bench):

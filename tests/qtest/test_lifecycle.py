@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plugging, unplugging, resets, migration, and wrong options."""
 import os
+import socket
 import subprocess
 
 import machine as machines
@@ -148,3 +149,22 @@ def test_unplug_while_the_driver_owes_an_answer(make_bench):
     driver.wait_state(running(1), "ring 0 stopped", ack=False)
     unplug(bench)
     assert front.closed_by_device()
+
+
+def test_device_that_connects_to_a_listening_peer(make_bench):
+    bench = make_bench(",ack-timeout=5000", chardev="reconnect=1")
+    driver = bench.driver()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(bench.socket))
+        listener.listen(1)
+        listener.settimeout(20)
+        for _ in range(2):
+            front = bench.front(listener=listener)
+            in_thread(front.start)
+            driver.wait_state(running(0, 1), "the rings run")
+            # It breaks a rule, is let go, and is found again.
+            front.send(0)
+            assert front.closed_by_device()
+            driver.wait_state(lambda s: s.status == 0, "the peer is gone")
+            bench.drop(front)
+    assert bench.get("violations").startswith("2,")

@@ -54,14 +54,24 @@ def topology(request, images):
     net.close()
 
 
-@pytest.fixture(scope="module")
-def module_topology(request, images):
-    """A Topology that the tests of one file share."""
-    net = Topology(_log_name(Path(request.node.name).stem), images)
+def _module_topology(request, images, suffix=""):
+    net = Topology(_log_name(Path(request.node.name).stem) + suffix, images)
     _open.append(net)
     yield net
     _open.remove(net)
     net.close()
+
+
+@pytest.fixture(scope="module")
+def module_topology(request, images):
+    """A Topology that the tests of one file share."""
+    yield from _module_topology(request, images)
+
+
+@pytest.fixture(scope="module")
+def module_topology_2(request, images):
+    """A second one, for a file whose tests need two."""
+    yield from _module_topology(request, images, "-2")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 """type=vhostpci on real devices: which one serves a port, and what is said
 when none does.  No peers are needed: a device is there without one.
 
-The device of "twin" claims the peer name of "a".
+The device of "twin" claims the peer name of "a".  Behind vfio-pci the switch
+runs as an unprivileged user.
 """
 import pytest
 
@@ -10,16 +11,17 @@ from harness.procs import wait_until
 from harness.topology import Topology
 
 PORTS = ["a", "b", ("twin", ",peer=a"), "c"]
-DRIVERS = ("uio_pci_generic", "vfio-pci")
+USERS = {"uio_pci_generic": None, "vfio-pci": "openvswitch"}
 
 
-@pytest.fixture(scope="module", params=DRIVERS)
+@pytest.fixture(scope="module", params=USERS)
 def switch(request, images):
     net = Topology(f"port-{request.param}", images)
     try:
         sw = net.switch(PORTS, driver=request.param)
         net.up()
-        sw.start_ovs()
+        sw.user = USERS[request.param]
+        sw.start_ovs(sw.user)
         yield sw
     finally:
         net.close()
@@ -43,6 +45,14 @@ def error(sw, name):
     return value if isinstance(value, str) else ""
 
 
+def bind(sw, address):
+    """Give a device to the userspace driver and to the switch's user: the
+    file of its group is a new one each time."""
+    sw.bind(address, sw.driver)
+    if sw.user:
+        sw.sh(f"chown {sw.user} /dev/vfio/*")
+
+
 def device(sw, name):
     """The address of the device that serves a port."""
     first = sw.ovs.appctl("vhostpci/show", name).splitlines()[0]
@@ -55,6 +65,15 @@ def test_no_device_is_attached_before_a_port_asks(switch):
         assert f"-b {port.address}" in log
     assert "Probe PCI driver: net_vhostpci" not in \
         log.split("DPDK Enabled - initialized")[0]
+
+
+def test_switch_runs_as_its_user(switch):
+    uid = switch.sh("awk '/^Uid/ { print $2 }' "
+                    f"/proc/{switch.ovs.switch_pid()}/status").strip()
+    assert uid == ("100" if switch.user else "0")
+    add(switch, "p", vhostpci_devargs=switch.ports["b"].address)
+    assert error(switch, "p") == ""
+    assert switch.ovs.get("p", "status")["peer"] == "b"
 
 
 def test_peer_finds_its_device(switch):
@@ -75,7 +94,7 @@ def test_deleted_port_lets_go_of_its_device(switch):
         assert error(switch, "p") == ""
         switch.ovs.del_port("p")
     # With vfio-pci, unbinding waits for whoever holds the device.
-    switch.bind(address, switch.driver)
+    bind(switch, address)
     add(switch, "p", vhostpci_devargs=address)
     assert error(switch, "p") == ""
 
@@ -117,7 +136,7 @@ def test_port_waits_for_its_device_to_be_bound(switch):
     switch.sh(f"echo {address} > /sys/bus/pci/devices/{address}/driver/unbind")
     add(switch, "p", peer="b")
     assert f"{address} is bound to no kernel driver" in error(switch, "p")
-    switch.bind(address, switch.driver)
+    bind(switch, address)
     wait_until(lambda: error(switch, "p") == "", 20, "the port is there")
     assert device(switch, "p") == address
 
@@ -142,7 +161,7 @@ def test_unplugged_device_takes_its_port_and_brings_it_back(switch):
     path = f"/sys/bus/pci/devices/{address}"
     wait_until(lambda: switch.run(f"[ -e {path}/vendor ]").code == 0, 20,
                "the guest sees the new device")
-    switch.bind(address, switch.driver)
+    bind(switch, address)
     wait_until(lambda: error(switch, "p") == "", 20, "the port is back")
     assert device(switch, "p") == address
     assert error(switch, "b") == ""
