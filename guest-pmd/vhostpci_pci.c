@@ -213,18 +213,15 @@ pci_setup(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
 	return ret;
 }
 
+/* Map the device and see whether it is one for us. Touches nothing else: it
+ * may be another's. */
 static int
-pci_probe(struct rte_pci_driver *driver __rte_unused,
-	  struct rte_pci_device *pci)
+pci_open(struct rte_pci_device *pci, struct vhostpci_pci **opened)
 {
 	char peer[VHOST_PCI_PEER_NAME_LEN];
-	struct rte_eth_dev *eth_dev;
 	struct vhostpci_pci *p;
 	int ret;
 
-	/* The window is mapped in this process only. */
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
-		return 1;
 	ret = parse_devargs(pci, peer);
 	if (ret != 0)
 		return ret;
@@ -239,12 +236,34 @@ pci_probe(struct rte_pci_driver *driver __rte_unused,
 		return ret;
 	}
 	ret = check_config(p, peer);
+	if (ret != 0) {
+		vhostpci_pci_unmap(p);
+		rte_free(p);
+		return ret;
+	}
+	*opened = p;
+	return 0;
+}
+
+static int
+pci_probe(struct rte_pci_driver *driver __rte_unused,
+	  struct rte_pci_device *pci)
+{
+	struct rte_eth_dev *eth_dev;
+	struct vhostpci_pci *p;
+	int ret;
+
+	/* The window is mapped in this process only. */
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return 1;
+	ret = pci_open(pci, &p);
 	if (ret != 0)
-		goto unmap;
+		return ret;
 	eth_dev = rte_eth_dev_pci_allocate(pci, vhostpci_dev_size());
 	if (eth_dev == NULL) {
-		ret = -ENOMEM;
-		goto unmap;
+		vhostpci_pci_unmap(p);
+		rte_free(p);
+		return -ENOMEM;
 	}
 	ret = pci_setup(p, eth_dev);
 	if (ret != 0)
@@ -254,12 +273,6 @@ pci_probe(struct rte_pci_driver *driver __rte_unused,
 	vhostpci_ctrlq_kick(&p->eventq);
 	vhostpci_pci_control_poll_in(p, 1);
 	return 0;
-
-unmap:
-	/* Not reset: it may be another's device. */
-	vhostpci_pci_unmap(p);
-	rte_free(p);
-	return ret;
 }
 
 static int

@@ -415,6 +415,26 @@ write_addr(uint64_t addr, volatile uint32_t *lo, volatile uint32_t *hi)
 	rte_write32(addr >> 32, hi);
 }
 
+/* Tell the device of the selected queue. */
+static int
+enable_queue(struct vhostpci_pci *p, const struct vhostpci_ctrlq *q)
+{
+	volatile struct virtio_pci_common_cfg *c = p->common;
+
+	rte_write16(q->num, &c->queue_size);
+	write_addr(q->desc_iova, &c->queue_desc_lo, &c->queue_desc_hi);
+	write_addr(q->avail_iova, &c->queue_avail_lo, &c->queue_avail_hi);
+	write_addr(q->used_iova, &c->queue_used_lo, &c->queue_used_hi);
+	/* Vector 0 for everything; the reset left "no vector" otherwise. */
+	if (p->msix) {
+		rte_write16(0, &c->queue_msix_vector);
+		if (rte_read16(&c->queue_msix_vector) != 0)
+			return -EBUSY;
+	}
+	rte_write16(1, &c->queue_enable);
+	return 0;
+}
+
 static int
 setup_queue(struct vhostpci_pci *p, struct vhostpci_ctrlq *q, uint16_t index,
 	    uint32_t buf_len, bool device_writes)
@@ -442,18 +462,7 @@ setup_queue(struct vhostpci_pci *p, struct vhostpci_ctrlq *q, uint16_t index,
 	}
 	q->notify = (volatile uint16_t *)(p->bar_addr[p->notify_area.bar] +
 					  p->notify_area.offset + offset);
-	rte_write16(num, &c->queue_size);
-	write_addr(q->desc_iova, &c->queue_desc_lo, &c->queue_desc_hi);
-	write_addr(q->avail_iova, &c->queue_avail_lo, &c->queue_avail_hi);
-	write_addr(q->used_iova, &c->queue_used_lo, &c->queue_used_hi);
-	/* Vector 0 for everything; the reset left "no vector" otherwise. */
-	if (p->msix) {
-		rte_write16(0, &c->queue_msix_vector);
-		if (rte_read16(&c->queue_msix_vector) != 0)
-			return -EBUSY;
-	}
-	rte_write16(1, &c->queue_enable);
-	return 0;
+	return enable_queue(p, q);
 }
 
 int

@@ -436,6 +436,9 @@ vhostpci_target_attach(const struct netdev_class *base, struct netdev *netdev,
 {
     int error;
 
+    /* Behind VFIO their pages would stay pinned. */
+    netdev_dpdk_free_unused_mempools();
+
     *devargs = NULL;
     if (target->peer) {
         return attach_peer(base, netdev, args, target->peer, devargs, errp);

@@ -134,6 +134,8 @@ netdev_vhostpci_dealloc(struct netdev *netdev)
         free(port);
     }
     base->dealloc(netdev);
+    /* Give the port's memory back with it. */
+    netdev_dpdk_free_unused_mempools();
 }
 
 /* Attaches 'port' and keeps 'target', or arranges for another try. */

@@ -44,34 +44,32 @@ def _log_name(text):
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-")
 
 
+def pytest_collection_modifyitems(items):
+    """First the tests that share a topology, then the rest as written: the
+    shared VMs do not run, and take time, beside those of others."""
+    items.sort(key=lambda item: "shared" not in item.fixturenames)
+
+
+def _topology(shared, images, name):
+    """A Topology, ended with the fixture that yields from this."""
+    shared.close()
+    net = Topology(_log_name(name), images)
+    _open.append(net)
+    yield net
+    _open.remove(net)
+    net.close()
+
+
 @pytest.fixture
-def topology(request, images):
-    """A new Topology of this test's own, ended with it."""
-    net = Topology(_log_name(request.node.name), images)
-    _open.append(net)
-    yield net
-    _open.remove(net)
-    net.close()
-
-
-def _module_topology(request, images, suffix=""):
-    net = Topology(_log_name(Path(request.node.name).stem) + suffix, images)
-    _open.append(net)
-    yield net
-    _open.remove(net)
-    net.close()
+def topology(request, images, _shared):
+    """A new Topology of this test's own."""
+    yield from _topology(_shared, images, request.node.name)
 
 
 @pytest.fixture(scope="module")
-def module_topology(request, images):
+def module_topology(request, images, _shared):
     """A Topology that the tests of one file share."""
-    yield from _module_topology(request, images)
-
-
-@pytest.fixture(scope="module")
-def module_topology_2(request, images):
-    """A second one, for a file whose tests need two."""
-    yield from _module_topology(request, images, "-2")
+    yield from _topology(_shared, images, Path(request.node.name).stem)
 
 
 @pytest.fixture(scope="session")

@@ -200,6 +200,7 @@ def ring_of_no_power_of_two(front):
     front.ring_state(vu.SET_VRING_NUM, 0, 100)
     front.ring_address(0, BASE, BASE + 8 * PAGE, BASE + 4 * PAGE)
     front.ring_fd(vu.SET_VRING_KICK, 0, front.eventfd())
+    front.ring_state(vu.SET_VRING_ENABLE, 0, 1)
 
 
 def ring_beyond_the_last(front):

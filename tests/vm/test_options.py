@@ -14,8 +14,7 @@ WRONG = {
         ({"vhostpci-devargs": "nonsense"}, r"neither a PCI address"),
     "no_such_device":
         ({"vhostpci-devargs": "0000:7f:00.0"},
-         r"0000:7f:00\.0.*(no such|not there|no device|does not exist|is not "
-         r"present|absent|has no)"),
+         r"no PCI device 0000:7f:00\.0"),
     "device_of_another_kind":
         ({"vhostpci-devargs": "0000:00:00.0"}, r"0000:00:00\.0.*not a vhost"),
     "no_such_peer":
@@ -25,7 +24,7 @@ WRONG = {
     "unknown_driver_argument":
         ({"vhostpci-devargs": "{x},bogus=1"}, r"bogus"),
     "name_of_another_peer":
-        ({"vhostpci-devargs": "{x},peer=somebody"}, r"somebody|peer"),
+        ({"vhostpci-devargs": "{x},peer=somebody"}, r"somebody"),
     "device_in_use_by_another_port":
         ({"vhostpci-devargs": "{a}"}, r"in use|already|exists|used by"),
 }

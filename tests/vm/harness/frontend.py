@@ -28,8 +28,12 @@ DESC_F_WRITE = 2
 class FrontEnd:
     def __init__(self, path, seconds=10):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(seconds)
+        # Blocking: the connection before may not have been taken down yet,
+        # and a full backlog answers a non-blocking connect with an error.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO,
+                               struct.pack("ll", seconds, 0))
         self.socket.connect(str(path))
+        self.socket.settimeout(seconds)
         self.memory = None
         self.fds = []
 
