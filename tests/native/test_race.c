@@ -80,10 +80,10 @@ static void
 mutate(struct mutator *m)
 {
 	unsigned int r = rand_r(&m->seed), ring = r / 16 % 2;
-	struct fp_ring *fpr = &m->rings[ring];
+	struct fp_ring *target = &m->rings[ring];
 	unsigned int dir = ring == FP_TO_PEER ? W : 0;
-	volatile struct vring_avail *avail = fpr->avail;
-	volatile struct vring_used *used = fpr->used;
+	volatile struct vring_avail *avail = target->avail;
+	volatile struct vring_used *used = target->used;
 
 	switch (r % 16) {
 	case 0:
@@ -107,7 +107,7 @@ mutate(struct mutator *m)
 			  dir, &m->seed);
 		break;
 	default:
-		some_desc(&fpr->desc[r / 32 % NUM], dir, &m->seed);
+		some_desc(&target->desc[r / 32 % NUM], dir, &m->seed);
 	}
 	m->writes++;
 }
