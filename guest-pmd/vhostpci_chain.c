@@ -57,6 +57,7 @@ vhostpci_chain_take(struct vhostpci_chain *chain, const struct vring_desc *from)
 	if (chain->left == 0)
 		return -VHOSTPCI_RULE_CHAIN_LENGTH;
 	chain->left--;
+	chain->ring->walked++;
 	if (desc.flags & VRING_DESC_F_INDIRECT) {
 		rc = enter_table(chain, &desc);
 		if (rc != 0)
