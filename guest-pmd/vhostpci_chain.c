@@ -2,6 +2,8 @@
 
 /* Walking descriptor chains: see vhostpci_chain.h. */
 
+#include <rte_atomic.h>
+
 #include "vhostpci_chain.h"
 
 /* Descriptor @i < table_len of the indirect table. It may lie across regions:
@@ -13,13 +15,17 @@ read_indirect(struct vhostpci_chain *chain, uint16_t i, struct vring_desc *desc)
 	struct vhostpci_ring *ring = chain->ring;
 	const void *addr = vhostpci_mem_addr(ring->mem, &ring->cache, gpa,
 					     sizeof(*desc));
+	bool mapped = true;
 
-	if (likely(addr != NULL)) {
+	if (likely(addr != NULL))
 		rte_memcpy(desc, addr, sizeof(*desc));
-		return 0;
-	}
-	return vhostpci_mem_read(ring->mem, desc, gpa, sizeof(*desc)) ?
-		0 : -VHOSTPCI_RULE_MEMORY;
+	else
+		mapped = vhostpci_mem_read(ring->mem, desc, gpa, sizeof(*desc));
+	/* A copy of ordinary memory is one that the compiler may do without:
+	 * the fields that are checked and those that are used have to come
+	 * from the same load. */
+	rte_compiler_barrier();
+	return mapped ? 0 : -VHOSTPCI_RULE_MEMORY;
 }
 
 /* Go into the table that @desc names; @desc becomes its first descriptor. */
@@ -57,6 +63,7 @@ vhostpci_chain_take(struct vhostpci_chain *chain, const struct vring_desc *from)
 	if (chain->left == 0)
 		return -VHOSTPCI_RULE_CHAIN_LENGTH;
 	chain->left--;
+	chain->ring->walked++;
 	if (desc.flags & VRING_DESC_F_INDIRECT) {
 		rc = enter_table(chain, &desc);
 		if (rc != 0)

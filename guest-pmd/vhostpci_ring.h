@@ -22,8 +22,14 @@
 /* Longest packet without its virtio-net header, bytes. */
 #define VHOSTPCI_MAX_PKT_LEN	65535
 /* Most descriptors walked for one packet; less for smaller rings. QEMU's own
- * limit, and what keeps a hostile peer from making a burst long. */
+ * limit. */
 #define VHOSTPCI_MAX_CHAIN	1024
+/* Descriptors walked in chains after which a burst ends with the packet at hand:
+ * a hostile peer may not keep a thread that polls other ports as well. What was
+ * not received comes with the next burst; what was not sent is lost, so that
+ * limit is one that no honest peer's buffers come near. */
+#define VHOSTPCI_RX_WALK	256
+#define VHOSTPCI_TX_WALK	2048
 
 /*
  * Rules that a peer may break. Each stops the ring and has a sentence
@@ -110,6 +116,7 @@ struct vhostpci_ring {
 	uint8_t broken;
 	uint8_t reported;		/* control: rw */
 	bool stalled;			/* the last tx burst found no buffer */
+	uint32_t walked;		/* descriptors, by chain, in a burst */
 	rte_spinlock_t lock;		/* taken by tx if shared */
 	struct vhostpci_counters count;
 } __rte_cache_aligned;

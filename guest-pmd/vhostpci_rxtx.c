@@ -55,18 +55,23 @@ receive_announcement(struct vhostpci_queue *queue, uint64_t value,
 }
 
 /* Several rings take turns in being the first, so that a busy one leaves room
- * for the others. */
+ * for the others. One that took long ends the burst: they are all the same
+ * peer's. */
 static uint16_t
 rx_rings(struct vhostpci_queue *queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	uint16_t done = 0, tried, at = queue->next;
+	uint32_t walked = 0;
 
-	for (tried = 0; tried < queue->n_rings && done < n; tried++) {
+	for (tried = 0; tried < queue->n_rings && done < n &&
+			walked < VHOSTPCI_RX_WALK; tried++) {
 		struct vhostpci_ring *ring = queue->rings[at];
 
-		if (likely(!ring->broken))
+		if (likely(!ring->broken)) {
 			done += ring->rx(ring, queue->mp, pkts + done,
 					 n - done);
+			walked = ring->walked;
+		}
 		at = at + 1 == queue->n_rings ? 0 : at + 1;
 	}
 	queue->next = at;

@@ -256,6 +256,10 @@ pull_batch(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n)
 			bytes += m->pkt_len;
 			done++;
 		}
+		if (unlikely(ring->walked >= VHOSTPCI_RX_WALK)) {
+			rc = 0;
+			break;
+		}
 	}
 	ring->count.packets += done;
 	ring->count.bytes += bytes;
@@ -270,6 +274,7 @@ split_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 {
 	uint16_t pending = avail_pending(ring), was = ring->last, done;
 
+	ring->walked = 0;
 	if (pending == 0)
 		return 0;
 	n = batch_size(n, pending);
@@ -477,11 +482,17 @@ push(struct vhostpci_ring *ring, const struct slot *slot,
 	return 0;
 }
 
+static __rte_always_inline bool
+may_walk(const struct vhostpci_ring *ring)
+{
+	return likely(ring->walked < VHOSTPCI_TX_WALK);
+}
+
 /*
  * Send some of @n packets to the @pending chains, the first @limit of them at
  * most; returns how many packets are done with. Ends after a packet that took
  * no chain or several, because the slots examined ahead are then not the next
- * ones' any more; *@aligned tells.
+ * ones' any more; *@aligned tells. Ends when enough descriptors were walked.
  */
 static __rte_always_inline uint16_t
 push_batch(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
@@ -495,7 +506,7 @@ push_batch(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 	n = batch_size(n, pending);
 	good = examine_batch(ring, slots, n, VRING_DESC_F_WRITE);
 	*aligned = true;
-	for (i = 0; i < good && *aligned; i++) {
+	for (i = 0; i < good && *aligned && may_walk(ring); i++) {
 		rc = push(ring, &slots[i], pkts[i], pending - i, flags);
 		if (unlikely(rc < 0 || rc == NO_ROOM))
 			break;
@@ -523,7 +534,8 @@ push_pending(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 	uint16_t done = 0, limit = BATCH, got;
 	bool aligned;
 
-	while (done < n && ring->last != end && !ring->broken) {
+	while (done < n && ring->last != end && !ring->broken &&
+	       may_walk(ring)) {
 		got = push_batch(ring, pkts + done, RTE_MIN(n - done, limit),
 				 end - ring->last, &aligned, flags);
 		if (got == 0)
@@ -543,12 +555,13 @@ split_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 	uint16_t pending = avail_pending(ring), done = 0, was, seen;
 	unsigned int tries = 0;
 
+	ring->walked = 0;
 	for (;;) {
 		was = ring->last;
 		done += push_pending(ring, pkts + done, n - done, pending,
 				     flags);
 		commit(ring, was);
-		if (likely(done == n) || ring->broken)
+		if (likely(done == n) || ring->broken || !may_walk(ring))
 			break;
 		/* Out of buffers. Wait a little for the peer, but not for one
 		 * that had none the last time either. */

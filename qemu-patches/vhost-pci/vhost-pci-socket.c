@@ -47,6 +47,8 @@ static const struct vu_ops vhost_pci_vu_ops = {
 /* Bring the core in line with the chardev, unless it is at work or waits. */
 static void vhost_pci_settle(VhostPciNet *s)
 {
+    int ret = 0;
+
     if (s->in_core) {
         return;
     }
@@ -57,10 +59,14 @@ static void vhost_pci_settle(VhostPciNet *s)
     }
     if (!s->core.connected && !s->waiting && s->open) {
         s->in_core++;
-        vu_core_connect(&s->core);
+        ret = vu_core_connect(&s->core);
         s->in_core--;
     }
-    if (s->open && s->core.connected) {
+    if (ret < 0) {
+        /* A core that failed reads nothing: do not leave the peer waiting.
+         * Comes back here when the chardev has closed. */
+        vhost_pci_socket_violation(s, vu_core_error(&s->core));
+    } else if (s->open && s->core.connected) {
         qemu_chr_fe_accept_input(&s->chr);
     }
 }

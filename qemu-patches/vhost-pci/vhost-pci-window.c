@@ -228,11 +228,31 @@ static void vhost_pci_mapping_remove(VhostPciNet *s, VhostPciMapping *m)
     }
 }
 
+/*
+ * While the driver does not let go, each peer that comes and goes leaves
+ * regions behind: memory slots, which all devices share, and address space.
+ */
+static bool vhost_pci_window_littered(const VhostPciNet *s)
+{
+    unsigned int dead = 0;
+    VhostPciMapping *m;
+
+    QTAILQ_FOREACH(m, &s->mappings, next) {
+        dead += m->dead;
+    }
+    return dead >= VHOST_PCI_MAX_REGIONS;
+}
+
 /* What else must hold before a region can be added; sets the error text. */
 static int vhost_pci_window_check(VhostPciNet *s, const struct vu_region *r)
 {
     Error *err = NULL;
 
+    if (vhost_pci_window_littered(s)) {
+        vu_core_set_error(&s->core, "the driver has not let go of the memory "
+                          "of peers before");
+        return -EBUSY;
+    }
     if ((kvm_enabled() && !kvm_has_free_slot(MACHINE(qdev_get_machine()))) ||
         !vhost_has_free_slot()) {
         vu_core_set_error(&s->core, "no memory slot is left for it");
@@ -303,6 +323,8 @@ void vhost_pci_window_unmap(void *opaque, struct vu_region *r)
     if (s->revoked) {
         /* The driver has not let go of it: it stays, without the peer. */
         m->dead = true;
+        close(m->backing->fd);
+        m->backing->fd = -1;
     } else {
         vhost_pci_mapping_remove(s, m);
     }

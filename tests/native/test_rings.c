@@ -400,6 +400,94 @@ indices_wrap(void **state)
 	fp_free(fp);
 }
 
+/*
+ * Driver: @n chains that have all but their heads in common: nothing in
+ * @len - 2 descriptors, and a buffer in the last.
+ */
+static void
+post_long_chains(struct fp_ring *r, unsigned int n, unsigned int len,
+		 uint32_t size, uint16_t flags)
+{
+	const unsigned int last = n + len - 2;
+	unsigned int i;
+
+	for (i = 0; i < last; i++)
+		fp_desc(r->desc, i, GOOD, 0, flags | N, i < n ? n : i + 1);
+	fp_desc(r->desc, last, GOOD, size, flags, 0);
+	for (i = 0; i < n; i++)
+		fp_avail(r, i);
+	fp_publish(r);
+}
+
+/* Whoever polls other ports as well may not be kept by one of them. */
+static void
+receiving_long_chains_does_not_make_bursts_long(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, 1024);
+	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
+	struct rte_mbuf *pkts[32];
+	unsigned int bursts;
+
+	(void)state;
+	fill(GOOD, 0, HDR + 60, 7);
+	post_long_chains(r, 32, 990, HDR + 60, 0);
+	for (bursts = 0; bursts < 32; bursts++) {
+		assert_int_equal(fp_rx(fp, pkts, 32), 1);
+		check_mbuf(pkts[0], 60, 7);
+		rte_pktmbuf_free(pkts[0]);
+		assert_int_equal(r->used->idx, bursts + 1);
+	}
+	assert_int_equal(fp_rx(fp, pkts, 32), 0);
+	assert_int_equal(fp_xstat(fp, "rx_ring0_violations"), 0);
+	fp_free(fp);
+}
+
+static void
+sending_into_long_chains_does_not_make_bursts_long(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN | FP_MRG, 1024);
+	struct fp_ring *r = &fp->rings[FP_TO_PEER];
+	struct rte_mbuf *pkts[32];
+	unsigned int i, got, sent = 0;
+
+	(void)state;
+	for (i = 0; i < 32; i++)
+		pkts[i] = fp_packet(60, i);
+	post_long_chains(r, 32, 990, 2000, W);
+	while (sent < 32) {
+		got = fp_tx(fp, pkts + sent, 32 - sent);
+		assert_in_range(got, 1, 4);
+		sent += got;
+		assert_int_equal(r->used->idx, sent);
+	}
+	assert_int_equal(fp_xstat(fp, "tx_ring0_packets"), 32);
+	assert_int_equal(fp_xstat(fp, "tx_ring0_violations"), 0);
+	fp_free(fp);
+}
+
+/* Nor may packets that no chain can hold. */
+static void
+dropping_at_long_chains_does_not_make_bursts_long(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, 1024);
+	struct fp_ring *r = &fp->rings[FP_TO_PEER];
+	struct rte_mbuf *pkts[32];
+	unsigned int i, got, dropped = 0;
+
+	(void)state;
+	for (i = 0; i < 32; i++)
+		pkts[i] = fp_packet(60, i);
+	post_long_chains(r, 1, 990, HDR + 59, W);
+	while (dropped < 32) {
+		got = fp_tx(fp, pkts + dropped, 32 - dropped);
+		assert_in_range(got, 1, 4);
+		dropped += got;
+	}
+	assert_int_equal(fp_xstat(fp, "tx_ring0_oversized"), 32);
+	assert_int_equal(r->used->idx, 0);
+	fp_free(fp);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -415,6 +503,12 @@ main(int argc, char *argv[])
 		cmocka_unit_test(odd_packets_are_dropped_and_counted),
 		cmocka_unit_test(legacy_header_has_ten_bytes),
 		cmocka_unit_test(indices_wrap),
+		cmocka_unit_test(
+			receiving_long_chains_does_not_make_bursts_long),
+		cmocka_unit_test(
+			sending_into_long_chains_does_not_make_bursts_long),
+		cmocka_unit_test(
+			dropping_at_long_chains_does_not_make_bursts_long),
 	};
 	const char *from = getenv("VHOSTPCI_TEST_SEED");
 

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A driver that does not answer: the peer goes on, its memory is safe."""
+import os
+from pathlib import Path
+
 import pytest
 from driver import LINK_UP
+from frontend import MIB
 from machine import wait_until
 from test_state import in_thread, running, start
 
@@ -87,3 +91,50 @@ def test_peer_dies_while_it_waits(make_bench):
     in_thread(front.start)
     driver.wait_state(running(0, 1), "the peer is back")
     assert bench.get("driver") == "ready"
+
+
+def held_by_qemu(bench):
+    """Descriptors of peers' memory that QEMU has open."""
+    held = 0
+    for fd in Path(f"/proc/{bench.machine.process.pid}/fd").iterdir():
+        try:
+            held += "memfd:peer" in os.readlink(fd)
+        except FileNotFoundError:
+            pass
+    return held
+
+
+def test_nothing_of_a_dead_peer_is_held_for_a_silent_driver(bench):
+    driver, front, state = silent_stop(bench)
+    assert held_by_qemu(bench)
+    bench.drop(front)
+    bench.until("memory", "0 regions")
+    wait_until(lambda: not held_by_qemu(bench), "no descriptor of the peer")
+    # What the driver may still use is there, without a file behind it.
+    assert driver.machine.read(driver.window(state, 0), 4) == bytes(4)
+
+
+def test_peers_that_come_and_go_under_a_silent_driver(make_bench):
+    """Each leaves its place in the window behind: not without end."""
+    bench = make_bench(",ack-timeout=300,window-size=1G")
+    driver, front, state = silent_stop(bench)
+    bench.drop(front)
+    for _ in range(40):
+        bench.until("connected", "no")
+        front = bench.front(size=4 * MIB, low=2 * MIB)
+        front.negotiate()
+        try:
+            front.set_memory()
+        except (AssertionError, ConnectionError):
+            break
+        finally:
+            bench.drop(front)
+    assert len(bench.log_lines("has not let go of the memory of peers "
+                               "before")) == 1
+    # It answers: everything of theirs goes, and the next peer is welcome.
+    bench.until("connected", "no")
+    driver.reset()
+    driver.start()
+    front = bench.front()
+    in_thread(front.start)
+    driver.wait_state(running(0, 1), "the next peer's rings")
