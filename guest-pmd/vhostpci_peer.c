@@ -200,7 +200,8 @@ vhostpci_update_link(struct vhostpci_dev *dev)
 
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
 		up |= usable(&dev->rings[i]);
-		broken |= dev->rings[i].running && dev->rings[i].broken;
+		/* Also one that the transport has stopped for it since. */
+		broken |= dev->rings[i].broken != VHOSTPCI_RULE_NONE;
 	}
 	link.link_status = up && !broken && dev->peer.connected &&
 		!dev->admin_down && !dev->removed;
@@ -316,6 +317,28 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 		vhostpci_ring_break(ring, rule);
 }
 
+/*
+ * A ring that was stopped for a violation keeps the link down until the peer
+ * begins anew: it disconnects, or sets up this ring or, if it has no use for
+ * this one any more, another one.
+ */
+static void
+forgive(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
+{
+	bool anew = !peer->connected;
+	unsigned int i;
+
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		const struct vhostpci_vring_desc *now = ring_of(peer, i);
+
+		anew |= now->run && !same_ring(ring_of(&dev->peer, i), now);
+	}
+	for (i = 0; anew && i < VHOSTPCI_MAX_RINGS; i++) {
+		if (!ring_of(peer, i)->run)
+			dev->rings[i].broken = VHOSTPCI_RULE_NONE;
+	}
+}
+
 /* No burst runs on what changes. */
 static void
 apply(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
@@ -334,6 +357,7 @@ apply(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 		rule = VHOSTPCI_RULE_FEATURES;
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
 		adopt_ring(dev, peer, i, rule, moved);
+	forgive(dev, peer);
 }
 
 /* The peer asked to be announced: its new address, on the first rx queue. */

@@ -87,18 +87,19 @@ vhostpci_ring_relocate(struct vhostpci_ring *ring,
 		       const struct vhostpci_vring_desc *vr)
 {
 	const uint64_t num = ring->size;
+	const uint64_t event = ring->event_idx ? sizeof(uint16_t) : 0;
 	struct vhostpci_region at = { 0 };
 
 	/* Each part in full, and contiguous in this process: the bursts index
-	 * them without looking again. The event index beyond each ring counts
-	 * as part of it (virtio 1.x, 2.7). */
+	 * them without looking again. The event index behind each ring is part
+	 * of it if negotiated (virtio 1.x, 2.7). */
 	ring->desc = (void *)vhostpci_mem_addr(ring->mem, &at, vr->desc,
 					       num * sizeof(struct vring_desc));
 	ring->avail = (void *)vhostpci_mem_addr(ring->mem, &at, vr->avail,
-			sizeof(struct vring_avail) + (num + 1) * 2);
+			sizeof(struct vring_avail) + num * 2 + event);
 	ring->used = (void *)vhostpci_mem_addr(ring->mem, &at, vr->used,
 			sizeof(struct vring_used) +
-			num * sizeof(struct vring_used_elem) + 2);
+			num * sizeof(struct vring_used_elem) + event);
 	memset(&ring->cache, 0, sizeof(ring->cache));
 	if (ring->desc == NULL || ring->avail == NULL || ring->used == NULL)
 		return VHOSTPCI_RULE_RING_MEMORY;
@@ -166,12 +167,12 @@ vhostpci_ring_start(struct vhostpci_ring *ring,
 	if (vr->num == 0 || vr->num > VHOSTPCI_MAX_RING_SIZE ||
 	    !rte_is_power_of_2(vr->num))
 		return VHOSTPCI_RULE_RING_SIZE;
+	ring->event_idx = features & (1ULL << VIRTIO_RING_F_EVENT_IDX);
 	rule = vhostpci_ring_relocate(ring, vr);
 	if (rule != VHOSTPCI_RULE_NONE)
 		return rule;
 
 	ring->indirect = features & (1ULL << VIRTIO_RING_F_INDIRECT_DESC);
-	ring->event_idx = features & (1ULL << VIRTIO_RING_F_EVENT_IDX);
 	ring->last = resume_at(ring, vr);
 	vhostpci_ring_select(ring, features);
 	vhostpci_ring_publish(ring);

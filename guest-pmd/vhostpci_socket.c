@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,8 +78,7 @@ set_call_fd(struct vhostpci_socket *s, unsigned int i, int fd)
 
 	if (fd < 0)
 		return;
-	/* A call must not block when the counter is full; the flag is shared
-	 * with the front-end, which does not write to it. */
+	/* A call must not block when the counter is full (see call()). */
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	if (slot >= 0) {
 		dup3(fd, slot, O_CLOEXEC);
@@ -196,10 +196,16 @@ call(struct vhostpci_dev *dev, unsigned int i)
 {
 	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
 	int fd = __atomic_load_n(&s->call_fds[i], __ATOMIC_ACQUIRE);
+	struct pollfd room = { .fd = fd, .events = POLLOUT };
 	uint64_t one = 1;
 
-	/* A full counter has woken the peer already. */
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+	/* A full counter has woken the peer already. O_NONBLOCK alone does not
+	 * keep us from waiting for room: the peer shares the flag and may clear
+	 * it. What is left is a peer that fills the counter between the two
+	 * calls. */
+	if (fd < 0 || poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT))
+		return;
+	if (write(fd, &one, sizeof(one)) < 0)
 		return;
 }
 

@@ -60,11 +60,14 @@ parse_queues(const char *key, const char *value, void *queues)
 	unsigned long number;
 	int rc = parse_number(key, value, VHOSTPCI_MAX_RINGS / 2, &number);
 
-	if (rc == 0 && number == 0)
-		rc = -EINVAL;
-	if (rc == 0)
-		*(uint16_t *)queues = number;
-	return rc;
+	if (rc != 0)
+		return rc;
+	if (number == 0) {
+		VHOSTPCI_LOG(ERR, "%s=%s: at least 1 is needed", key, value);
+		return -EINVAL;
+	}
+	*(uint16_t *)queues = number;
+	return 0;
 }
 
 static int

@@ -13,7 +13,8 @@ native_sanitize = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 
 native_tests = tests/native/test_rings tests/native/test_rings_asan \
 	tests/native/test_port tests/native/test_port_asan \
-	tests/native/test_hostile tests/native/test_hostile_asan
+	tests/native/test_hostile tests/native/test_hostile_asan \
+	tests/native/test_race tests/native/test_race_asan
 
 if HAVE_PMD
 if HAVE_CMOCKA
@@ -65,4 +66,15 @@ tests_native_test_hostile_asan_CPPFLAGS = $(native_cppflags)
 tests_native_test_hostile_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_hostile_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_hostile_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_race_SOURCES = tests/native/test_race.c
+tests_native_test_race_CPPFLAGS = $(native_cppflags)
+tests_native_test_race_CFLAGS = $(native_cflags)
+tests_native_test_race_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_race_asan_SOURCES = tests/native/test_race.c
+tests_native_test_race_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_race_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_race_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_race_asan_LDADD = tests/native/libnative_asan.a \
 	$(native_libs)

@@ -383,6 +383,11 @@ run_attack(const struct attack *a)
 	assert_int_equal(fp->broken[a->ring], 1);
 	honest(fp, a->ring ^ 1);
 
+	/* Nor does the transport's own stop of the ring end it. */
+	fp->peer.rings[a->ring].run = false;
+	fp_adopt(fp);
+	assert_false(fp_link(fp));
+
 	fp_restart(fp, a->ring);
 	assert_true(fp_link(fp));
 	honest(fp, a->ring);
@@ -536,6 +541,31 @@ peer_truncating_its_table_breaks_rings_outside_it(void **state)
 	fp_free(fp);
 }
 
+/* No event index was negotiated, so the ring has no field for it. */
+static void
+ring_without_event_index_may_end_with_its_region(void **state)
+{
+	const uint64_t used_len = sizeof(struct vring_used) +
+		NUM * sizeof(struct vring_used_elem);
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	const struct vhostpci_region *last = &fp->peer.regions[FP_REGIONS - 1];
+
+	(void)state;
+	fp->peer.rings[RX].used = last->gpa + last->size - used_len;
+	fp->peer.rings[RX].epoch++;
+	fp_adopt(fp);
+	assert_true(fp_link(fp));
+	fp_free(fp);
+
+	fp = fp_new(FP_MODERN | FP_EVENT_IDX, NUM);
+	fp->peer.rings[RX].used = last->gpa + last->size - used_len;
+	fp->peer.rings[RX].epoch++;
+	fp_adopt(fp);
+	assert_true(fp_wait_broken(fp, RX));
+	assert_false(fp_link(fp));
+	fp_free(fp);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -545,6 +575,8 @@ main(int argc, char *argv[])
 		cmocka_unit_test(bad_setup_leaves_the_ring_stopped),
 		cmocka_unit_test(
 			peer_truncating_its_table_breaks_rings_outside_it),
+		cmocka_unit_test(
+			ring_without_event_index_may_end_with_its_region),
 	};
 
 	(void)argc;

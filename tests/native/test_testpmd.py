@@ -137,6 +137,7 @@ def test_switch_killed_and_restarted(link):
     ("queues=2", "argument path is missing"),
     ("path=/nowhere/s", "cannot listen"),
     ("path=s,queues=31", "expected a number up to 30"),
+    ("path=s,queues=0", "queues=0: at least 1 is needed"),
     ("path=s,client=2", "expected a number up to 1"),
     ("path=s,speed=9", "bad arguments"),
 ])

@@ -17,13 +17,23 @@ MTU_MAX = 9000
 class Shared:
     def __init__(self, images):
         self.images, self.net, self.boots = images, None, 0
+        self.broken = None  # why it cannot be booted at all
 
     def healthy(self):
         """The net, booted if need be, with its links up."""
         if self.net and not self._usable():
             self.close()
+        if self.broken:
+            raise AssertionError(f"the shared topology: {self.broken}")
         if not self.net:
-            self._boot()
+            try:
+                self._boot()
+            except AssertionError as error:
+                # What does not come up once will not for the next test: fail
+                # each at once, not each after the same deadlines.
+                self.broken = error
+                self.close()
+                raise
         return self.net
 
     def _usable(self):
@@ -46,8 +56,7 @@ class Shared:
         net.b = net.peer("b", memory_mb=128, machine="pc", mtu=MTU_MAX)
         net.up()
         net.sw.start_ovs()
-        for port in ("a", "b"):
-            net.sw.add_port(port)
+        net.sw.add_ports("a", "b")
         net.two_port_memory = memory(net.sw)
         # Test files add a third port; the promise is about two.
         net.sw.sh(f"echo {HUGEPAGES * 3 // 2} > /proc/sys/vm/nr_hugepages")

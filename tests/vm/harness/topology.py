@@ -146,8 +146,9 @@ class Switch(Vm):
         return self.ovs.add_port(name, self.kind, options={key: address},
                                  **columns)
 
-    def add_ports(self):
-        for name in self.ports:
+    def add_ports(self, *names):
+        """Add the ports named, or all; an error of one is an error here."""
+        for name in names or self.ports:
             said = self.add_port(name)
             if "rror" in said:
                 raise AssertionError(f"add-port {name}: {said}")
