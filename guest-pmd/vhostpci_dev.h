@@ -72,7 +72,7 @@ struct vhostpci_dev {
 	bool admin_down;	/* rte_eth_dev_set_link_down() */
 	bool removed;
 	bool closed;
-	/* A pause timed out: all queues stand still until the next adoption. */
+	/* An adoption timed out: all queues stand still until the next adoption. */
 	bool unsettled;
 	uint16_t n_rxq, n_txq;
 	struct vhostpci_queue *rxq[VHOSTPCI_MAX_QUEUES];
@@ -98,7 +98,8 @@ extern const struct eth_dev_ops vhostpci_ops;
 /* Whether bursts need a fence. Registers the process for membarrier: at probe.
  */
 bool vhostpci_needs_fence(void);
-/* ethdev, lock held: no burst uses any queue any more. 0 or -ETIMEDOUT. */
+/* ethdev, lock held: no burst uses any queue any more. 0, or -ETIMEDOUT and
+ * bursts go on as before. */
 int vhostpci_pause_all(struct vhostpci_dev *dev);
 /* ethdev, lock held, after vhostpci_pause_all(): give each queue its rings, and
  * let bursts go on if the device is started. */

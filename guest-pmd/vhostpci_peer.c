@@ -177,7 +177,22 @@ resume_queues(struct vhostpci_dev *dev, struct queue_set set)
 int
 vhostpci_pause_all(struct vhostpci_dev *dev)
 {
-	return pause_queues(dev, all_queues);
+	bool settled = !dev->unsettled;
+	int rc = pause_queues(dev, all_queues);
+	unsigned int q;
+
+	if (rc == 0 || !settled)
+		return rc;
+	/* Nobody comes again, unlike for an adoption: what the bursts use is
+	 * as it was, let them go on. */
+	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
+		if (dev->rxq[q] != NULL)
+			let_run(dev, dev->rxq[q]);
+		if (dev->txq[q] != NULL)
+			let_run(dev, dev->txq[q]);
+	}
+	dev->unsettled = false;
+	return rc;
 }
 
 void

@@ -37,7 +37,12 @@ call(struct vhostpci_dev *dev, unsigned int i)
 {
 	struct fakepeer *fp = vhostpci_dev_transport(dev)->priv;
 
-	__atomic_fetch_add(&fp->calls[i], 1, __ATOMIC_RELAXED);
+	uint64_t end = rte_get_timer_cycles() + 5 * rte_get_timer_hz();
+
+	__atomic_fetch_add(&fp->calls[i], 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&fp->hold, __ATOMIC_ACQUIRE) &&
+	       rte_get_timer_cycles() < end)
+		rte_delay_us_sleep(100);
 }
 
 static void

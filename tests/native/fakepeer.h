@@ -57,6 +57,8 @@ struct fakepeer {
 	unsigned int calls[VHOSTPCI_MAX_RINGS];
 	unsigned int broken[VHOSTPCI_MAX_RINGS];
 	char rule[48];		/* the last one */
+	/* test: w, datapath: r: calls, and with them bursts, do not end */
+	bool hold;
 };
 
 #define FP_MODERN	(1ULL << VIRTIO_F_VERSION_1)

@@ -5,6 +5,7 @@
  * stood, link, statistics, and changes of the peer's memory under traffic.
  */
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -291,6 +292,77 @@ memory_may_go_once_it_is_adopted(void **state)
 	fp_free(fp);
 }
 
+static void *
+receive_one(void *arg)
+{
+	struct rte_mbuf *m;
+
+	if (fp_rx(arg, &m, 1) == 1)
+		rte_pktmbuf_free(m);
+	return NULL;
+}
+
+/* A burst of another thread, preempted for long. */
+static pthread_t
+hold_burst(struct fakepeer *fp)
+{
+	unsigned int before = fp->calls[FP_FROM_PEER];
+	uint64_t end = rte_get_timer_cycles() + 5 * rte_get_timer_hz();
+	pthread_t thread;
+
+	__atomic_store_n(&fp->hold, true, __ATOMIC_RELEASE);
+	fp_post(&fp->rings[FP_FROM_PEER], GOOD, HDR + 60, 0);
+	assert_int_equal(pthread_create(&thread, NULL, receive_one, fp), 0);
+	while (__atomic_load_n(&fp->calls[FP_FROM_PEER], __ATOMIC_ACQUIRE) ==
+	       before) {
+		assert_true(rte_get_timer_cycles() < end);
+		rte_delay_us_sleep(100);
+	}
+	return thread;
+}
+
+static void
+end_burst(struct fakepeer *fp, pthread_t thread)
+{
+	__atomic_store_n(&fp->hold, false, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void
+change_that_a_burst_prevents_leaves_the_port_running(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	pthread_t thread = hold_burst(fp);
+
+	(void)state;
+	assert_int_equal(rte_eth_dev_set_link_down(fp->port), -ETIMEDOUT);
+	end_burst(fp, thread);
+	assert_true(fp_link(fp));
+	calls_of_one_packet(fp);
+	fp_free(fp);
+}
+
+/* The memory may be about to go: nothing runs until the change is through. */
+static void
+adoption_that_a_burst_prevents_stops_the_port(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	pthread_t thread = hold_burst(fp);
+	struct rte_mbuf *m;
+
+	(void)state;
+	fp->peer.n_regions--;
+	assert_int_equal(vhostpci_peer_adopt(fp->dev, &fp->peer), -ETIMEDOUT);
+	assert_int_equal(rte_eth_dev_set_link_down(fp->port), -ETIMEDOUT);
+	end_burst(fp, thread);
+	fp_post(&fp->rings[FP_FROM_PEER], GOOD, HDR + 60, 0);
+	assert_int_equal(fp_rx(fp, &m, 1), 0);
+	fp_adopt(fp);
+	assert_int_equal(fp_rx(fp, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	fp_free(fp);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -304,6 +376,10 @@ main(int argc, char *argv[])
 		cmocka_unit_test(peer_is_announced_once),
 		cmocka_unit_test(stats_are_reset_by_baseline),
 		cmocka_unit_test(memory_may_go_once_it_is_adopted),
+		cmocka_unit_test(
+			change_that_a_burst_prevents_leaves_the_port_running),
+		cmocka_unit_test(
+			adoption_that_a_burst_prevents_stops_the_port),
 	};
 
 	(void)argc;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input on the device's socket: the connection ends with one log line
 that names the rule; QEMU, the driver and the next peer go on."""
+import fcntl
 import os
 import random
 import socket
@@ -265,6 +266,19 @@ def test_driver_whose_queues_are_nowhere(bench):
     assert front.stop_ring(0) == 0
     driver.start()
     driver.wait_state(running(1), "a driver in order gets the state")
+
+
+def test_peer_whose_calls_would_block(bench):
+    """A full counter, and no O_NONBLOCK. The kernel adds to it all the same,
+    up to a value that no write can reach: so nothing was written, which a peer
+    that fills the counter at the right moment can make wait."""
+    driver, front, _ = start(bench)
+    call = front.calls[1]
+    fcntl.fcntl(call, fcntl.F_SETFL, 0)
+    os.eventfd_write(call, (1 << 64) - 2)
+    driver.doorbell(1)
+    assert bench.get("connected") == "yes, link up"
+    assert os.eventfd_read(call) == (1 << 64) - 1
 
 
 def test_driver_gone_wild_on_its_registers(bench):

@@ -186,9 +186,9 @@ the_device_may_decline_kicks(void **state)
 int
 main(void)
 {
-	char *eal[] = { "test", "--no-huge", "--no-pci", "--no-shconf", "-m",
-			"16", "--no-telemetry", "--log-level=3",
-			"--lcores=0@0", "--file-prefix=ctrlq" };
+	const char *eal[] = { "test", "--no-huge", "--no-pci", "--no-shconf",
+			      "-m", "16", "--no-telemetry", "--log-level=3",
+			      "--lcores=0@0", "--file-prefix=ctrlq" };
 	const struct CMUnitTest tests[] = {
 		TEST(bad_sizes_are_refused),
 		TEST(every_buffer_goes_out_once),
@@ -199,7 +199,8 @@ main(void)
 		TEST(the_device_may_decline_kicks),
 	};
 
-	if (rte_eal_init(RTE_DIM(eal), eal) < 0)
+	/* EAL changes the order of the array, not the strings. */
+	if (rte_eal_init(RTE_DIM(eal), (char **)(uintptr_t)eal) < 0)
 		return 1;
 	return cmocka_run_group_tests_name("pci_ctrlq", tests, NULL, NULL);
 }
