@@ -67,7 +67,7 @@ send_stream(const char *dest, int port, unsigned rate)
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
 	int sock = socket(AF_INET, SOCK_DGRAM, 0);
 	uint64_t next = now_ns(), step = 1000000000ull / rate;
-	uint32_t seq = 0, failed = 0;
+	uint32_t seq = 0, failed = 0, ends = 0;
 	struct packet p;
 
 	if (sock < 0 || !inet_aton(dest, &to.sin_addr) ||
@@ -96,10 +96,11 @@ send_stream(const char *dest, int port, unsigned rate)
 	for (int i = 0; i < END_PACKETS; i++) {
 		struct timespec t = { 0, 20000000 };
 		fill(&p, seq, 1);
-		send(sock, &p, sizeof(p), 0);
+		/* Refused once the receiver took one and is gone. */
+		ends += send(sock, &p, sizeof(p), 0) == sizeof(p);
 		nanosleep(&t, NULL); /* spaced, so that one burst of loss cannot take all */
 	}
-	printf("sent=%u failed=%u\n", seq, failed);
+	printf("sent=%u failed=%u ends=%u\n", seq, failed, ends);
 	return 0;
 }
 
