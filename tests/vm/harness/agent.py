@@ -110,12 +110,12 @@ class Agent:
     def wait(self, condition, seconds):
         """Wait for condition() under the lock; False when late."""
         with self.changed:
-            self.changed.wait_for(lambda: condition() or self.broken,
-                                  seconds * config.TIME_SCALE)
-            if condition():
+            if self.changed.wait_for(lambda: self.broken or condition(),
+                                     seconds * config.TIME_SCALE):
+                # What arrived before the end counts.
+                if self.broken and not condition():
+                    raise AgentError(f"{self.name}: the VM is gone")
                 return True
-            if self.broken:
-                raise AgentError(f"{self.name}: the VM is gone")
             return False
 
     def start(self, command):
