@@ -5,7 +5,8 @@
     tests/vm/record_sessions.py [OUTDIR]       (default tests/fuzz/corpus-raw)
 
 Each session is a whole life: connect, negotiate, drive, traffic, stop.  The
-back-end is the distribution's OVS-DPDK on the host.  See harness/record.py for the file format.
+back-end is the distribution's OVS-DPDK on the host.  The file format:
+harness/record.py.
 """
 import sys
 from pathlib import Path
