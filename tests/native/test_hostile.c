@@ -541,26 +541,32 @@ peer_truncating_its_table_breaks_rings_outside_it(void **state)
 	fp_free(fp);
 }
 
-/* No event index was negotiated, so the ring has no field for it. */
-static void
-ring_without_event_index_may_end_with_its_region(void **state)
+/* The receive queue's used ring ends where its region does, but for the event
+ * index. */
+static struct fakepeer *
+ring_at_the_end_of_its_region(uint64_t features)
 {
 	const uint64_t used_len = sizeof(struct vring_used) +
 		NUM * sizeof(struct vring_used_elem);
-	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	struct fakepeer *fp = fp_new(features, NUM);
 	const struct vhostpci_region *last = &fp->peer.regions[FP_REGIONS - 1];
 
-	(void)state;
 	fp->peer.rings[RX].used = last->gpa + last->size - used_len;
 	fp->peer.rings[RX].epoch++;
 	fp_adopt(fp);
+	return fp;
+}
+
+static void
+ring_without_event_index_may_end_with_its_region(void **state)
+{
+	struct fakepeer *fp = ring_at_the_end_of_its_region(FP_MODERN);
+
+	(void)state;
 	assert_true(fp_link(fp));
 	fp_free(fp);
 
-	fp = fp_new(FP_MODERN | FP_EVENT_IDX, NUM);
-	fp->peer.rings[RX].used = last->gpa + last->size - used_len;
-	fp->peer.rings[RX].epoch++;
-	fp_adopt(fp);
+	fp = ring_at_the_end_of_its_region(FP_MODERN | FP_EVENT_IDX);
 	assert_true(fp_wait_broken(fp, RX));
 	assert_false(fp_link(fp));
 	fp_free(fp);
