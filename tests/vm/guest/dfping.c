@@ -22,7 +22,7 @@
 
 #define HEADERS 28
 #define MAX_SIZE 9216
-#define WINDOW 32 /* echoes under way at once */
+#define WINDOW 16 /* echoes under way: 16 of 9000 bytes fit a ring of 256 */
 #define TRIES 3
 #define TIMEOUT_MS 2000
 
