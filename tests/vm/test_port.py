@@ -143,7 +143,8 @@ def test_unplugged_device_takes_its_port_and_brings_it_back(switch):
                in error(switch, "p"), 40, "the port lost its device")
     wait_until(lambda: 'id "dev-c"' not in switch.qmp.hmp("info qtree"), 20,
                "QEMU has removed it")
-    arguments = {"driver": "vhost-pci-net-pci", "id": "dev-c", "bus": "rp3",
+    bus = f"rp{list(switch.ports).index('c')}"
+    arguments = {"driver": "vhost-pci-net-pci", "id": "dev-c", "bus": bus,
                  "chardev": "link-c", "peer": "c"}
     if switch.iommu:
         arguments["iommu_platform"] = True
