@@ -8,7 +8,7 @@ from harness import testpmd, traffic
 from harness.procs import wait_until
 from harness.testpmd import Testpmd
 
-CYCLES_FULL, CYCLES_SLICE = 500, 60
+CYCLES_FULL, CYCLES_SLICE = 500, 20
 DRIVERS = ("uio_pci_generic", "vfio-pci")
 
 
