@@ -12,6 +12,10 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci.h \
 	guest-pmd/vhostpci_chain.c \
 	guest-pmd/vhostpci_chain.h \
+	guest-pmd/vhostpci_copy.c \
+	guest-pmd/vhostpci_copy.h \
+	guest-pmd/vhostpci_burst.h \
+	guest-pmd/vhostpci_layout.h \
 	guest-pmd/vhostpci_dev.h \
 	guest-pmd/vhostpci_ethdev.c \
 	guest-pmd/vhostpci_info.c \
@@ -21,7 +25,7 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_ring.c \
 	guest-pmd/vhostpci_ring.h \
 	guest-pmd/vhostpci_rxtx.c \
-	guest-pmd/vhostpci_split.c \
+	guest-pmd/vhostpci_variants.c \
 	guest-pmd/vhostpci_stats.c
 
 guest_pmd_sources = $(guest_pmd_port_sources) $(protocol_sources) \

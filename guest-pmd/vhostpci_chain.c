@@ -9,28 +9,32 @@
 /* Descriptor @i < table_len of the indirect table. It may lie across regions:
  * copy it whole. */
 static int
-read_indirect(struct vhostpci_chain *chain, uint16_t i, struct vring_desc *desc)
+read_indirect(struct vhostpci_chain *chain, uint16_t i,
+	      struct vhostpci_desc *desc)
 {
-	uint64_t gpa = chain->table + (uint64_t)i * sizeof(*desc);
+	uint64_t gpa = chain->table + (uint64_t)i * sizeof(struct vring_desc);
 	struct vhostpci_ring *ring = chain->ring;
+	union vhostpci_raw_desc copy = { { 0, 0 } };
 	const void *addr = vhostpci_mem_addr(ring->mem, &ring->cache, gpa,
-					     sizeof(*desc));
+					     sizeof(copy));
 	bool mapped = true;
 
 	if (likely(addr != NULL))
-		rte_memcpy(desc, addr, sizeof(*desc));
+		rte_memcpy(&copy, addr, sizeof(copy));
 	else
-		mapped = vhostpci_mem_read(ring->mem, desc, gpa, sizeof(*desc));
+		mapped = vhostpci_mem_read(ring->mem, &copy, gpa, sizeof(copy));
 	/* A copy of ordinary memory is one that the compiler may do without:
 	 * the fields that are checked and those that are used have to come
 	 * from the same load. */
 	rte_compiler_barrier();
+	*desc = ring->packed ? vhostpci_desc_packed(copy) :
+		vhostpci_desc_split(copy);
 	return mapped ? 0 : -VHOSTPCI_RULE_MEMORY;
 }
 
 /* Go into the table that @desc names; @desc becomes its first descriptor. */
 static int
-enter_table(struct vhostpci_chain *chain, struct vring_desc *desc)
+enter_table(struct vhostpci_chain *chain, struct vhostpci_desc *desc)
 {
 	struct vhostpci_ring *ring = chain->ring;
 	uint32_t n = desc->len / sizeof(struct vring_desc);
@@ -51,19 +55,24 @@ enter_table(struct vhostpci_chain *chain, struct vring_desc *desc)
 		return -VHOSTPCI_RULE_MEMORY;
 	chain->table = desc->addr;
 	chain->table_len = n;
+	chain->table_at = 0;
 	return read_indirect(chain, 0, desc);
 }
 
-int
-vhostpci_chain_take(struct vhostpci_chain *chain, const struct vring_desc *from)
+/* Make @from, already read, the chain's current descriptor. */
+static int
+take(struct vhostpci_chain *chain, const struct vhostpci_desc *from)
 {
-	struct vring_desc desc = *from;
+	struct vhostpci_desc desc = *from;
 	int rc;
 
 	if (chain->left == 0)
 		return -VHOSTPCI_RULE_CHAIN_LENGTH;
 	chain->left--;
 	chain->ring->walked++;
+	/* The last one's counts (virtio 1.x, 2.8.6); one in a table has none. */
+	if (chain->ring->packed && chain->table_len == 0)
+		chain->id = desc.id;
 	if (desc.flags & VRING_DESC_F_INDIRECT) {
 		rc = enter_table(chain, &desc);
 		if (rc != 0)
@@ -81,24 +90,81 @@ vhostpci_chain_take(struct vhostpci_chain *chain, const struct vring_desc *from)
 }
 
 int
-vhostpci_chain_next(struct vhostpci_chain *chain)
+vhostpci_chain_begin(struct vhostpci_chain *chain,
+		     const struct vhostpci_desc *desc, uint16_t id, uint16_t at)
+{
+	chain->table_len = 0;
+	chain->id = id;
+	chain->at = at;
+	chain->n_slots = 1;
+	return take(chain, desc);
+}
+
+static int
+next_split(struct vhostpci_chain *chain, struct vhostpci_desc *desc)
 {
 	uint16_t n = chain->table_len != 0 ? chain->table_len :
 		chain->ring->size;
-	struct vring_desc desc;
-	int rc;
 
 	if (!(chain->flags & VRING_DESC_F_NEXT))
 		return 0;
 	if (chain->next >= n)
 		return -VHOSTPCI_RULE_NEXT_INDEX;
 	if (chain->table_len != 0) {
-		rc = read_indirect(chain, chain->next, &desc);
-		if (rc != 0)
-			return rc;
-	} else {
-		desc = vhostpci_desc_read(chain->ring, chain->next);
+		int rc = read_indirect(chain, chain->next, desc);
+
+		return rc < 0 ? rc : 1;
 	}
-	rc = vhostpci_chain_take(chain, &desc);
+	*desc = vhostpci_desc_split(vhostpci_desc_load(chain->ring,
+						       chain->next));
+	return 1;
+}
+
+/* All of an indirect table belongs to the chain, and NEXT means nothing there
+ * (virtio 1.x, 2.8.7). */
+static int
+next_packed(struct vhostpci_chain *chain, struct vhostpci_desc *desc)
+{
+	if (chain->table_len != 0) {
+		int rc;
+
+		if (++chain->table_at == chain->table_len)
+			return 0;
+		rc = read_indirect(chain, chain->table_at, desc);
+		return rc < 0 ? rc : 1;
+	}
+	if (!(chain->flags & VRING_DESC_F_NEXT))
+		return 0;
+	if (++chain->at == chain->ring->size)
+		chain->at = 0;
+	chain->n_slots++;
+	*desc = vhostpci_desc_packed(vhostpci_desc_load(chain->ring,
+							chain->at));
+	return 1;
+}
+
+int
+vhostpci_chain_next(struct vhostpci_chain *chain)
+{
+	struct vhostpci_desc desc;
+	int rc = chain->ring->packed ? next_packed(chain, &desc) :
+		next_split(chain, &desc);
+
+	if (rc <= 0)
+		return rc;
+	rc = take(chain, &desc);
 	return rc < 0 ? rc : 1;
+}
+
+int
+vhostpci_chain_end(struct vhostpci_chain *chain)
+{
+	int rc = 0;
+
+	while (chain->table_len == 0 && chain->flags & VRING_DESC_F_NEXT) {
+		rc = vhostpci_chain_next(chain);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Walking one descriptor chain of a split ring, every descriptor read once
- * and checked here (virtio 1.x, 2.7.5). Used off the shortest path: chained
- * and indirect descriptors, ranges that span regions.
+ * Walking one descriptor chain, every descriptor read once and checked here
+ * (virtio 1.x, 2.7.5 and 2.8.6). Used off the shortest path: chained and
+ * indirect descriptors, ranges that span regions.
  *
  * Functions return 0, or a violated rule as a negative number.
  */
@@ -13,35 +13,79 @@
 
 #include "vhostpci_ring.h"
 
+/* What the rings look at of a descriptor, of either layout. */
+struct vhostpci_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags;		/* packed: without the AVAIL and USED bits */
+	union {
+		uint16_t next;	/* split */
+		uint16_t id;	/* packed */
+	};
+};
+
+#define VHOSTPCI_DESC_FLAGS \
+	(VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT)
+
 /* All of it is ours: the peer cannot change what was checked. */
 struct vhostpci_chain {
 	struct vhostpci_ring *ring;
 	/* Of the indirect table, while in one. */
 	uint64_t table;		/* gpa */
 	uint16_t table_len;	/* descriptors; 0: not in a table */
-	uint16_t flags;		/* of the current descriptor */
-	uint16_t next;
+	uint16_t table_at;	/* packed: the current one */
+	/* Of the current descriptor. */
+	uint16_t flags;
+	uint16_t next;		/* split */
 	uint16_t want;		/* VRING_DESC_F_WRITE or 0 */
+	uint16_t id;		/* of the buffer; packed: known at the end */
+	uint16_t at;		/* packed: the descriptor of the ring */
+	uint16_t n_slots;	/* packed: descriptors of the ring it takes */
 	uint32_t left;		/* descriptors that may still follow */
 	/* What the current descriptor still has. */
 	uint64_t gpa;
 	uint32_t len;
 };
 
+union vhostpci_raw_desc {
+	uint64_t raw[2];
+	struct vring_desc split;
+	struct vring_packed_desc packed;
+};
+
+static __rte_always_inline struct vhostpci_desc
+vhostpci_desc_split(union vhostpci_raw_desc from)
+{
+	return (struct vhostpci_desc) {
+		.addr = from.split.addr, .len = from.split.len,
+		.flags = from.split.flags, .next = from.split.next,
+	};
+}
+
+static __rte_always_inline struct vhostpci_desc
+vhostpci_desc_packed(union vhostpci_raw_desc from)
+{
+	return (struct vhostpci_desc) {
+		.addr = from.packed.addr, .len = from.packed.len,
+		.flags = from.packed.flags & VHOSTPCI_DESC_FLAGS,
+		.id = from.packed.id,
+	};
+}
+
 /* Read descriptor @i of the ring: two loads, each field once. */
-static __rte_always_inline struct vring_desc
-vhostpci_desc_read(const struct vhostpci_ring *ring, uint16_t i)
+static __rte_always_inline union vhostpci_raw_desc
+vhostpci_desc_load(const struct vhostpci_ring *ring, uint16_t i)
 {
 	const uint64_t *from = (const uint64_t *)&ring->desc[i];
-	union {
-		uint64_t raw[2];
-		struct vring_desc desc;
-	} copy;
+	union vhostpci_raw_desc copy;
 
-	/* relaxed: ordered after the acquire of avail->idx. */
+	/* Packed: the flags come with raw[1]. acquire: pairs with the driver's
+	 * release of the flags of a chain's first descriptor; all that it
+	 * wrote before is there. Split: ordered by the acquire of avail->idx;
+	 * here it costs nothing on x86. */
+	copy.raw[1] = __atomic_load_n(&from[1], __ATOMIC_ACQUIRE);
 	copy.raw[0] = __atomic_load_n(&from[0], __ATOMIC_RELAXED);
-	copy.raw[1] = __atomic_load_n(&from[1], __ATOMIC_RELAXED);
-	return copy.desc;
+	return copy;
 }
 
 /* Most descriptors that one packet may take in @ring. */
@@ -51,10 +95,14 @@ vhostpci_chain_max(const struct vhostpci_ring *ring)
 	return RTE_MIN(ring->size, VHOSTPCI_MAX_CHAIN);
 }
 
-/* Make @desc, already read, the chain's current one. */
-int vhostpci_chain_take(struct vhostpci_chain *chain,
-			const struct vring_desc *desc);
+/* Begin a chain with @desc, already read: the head @id of a split ring's
+ * descriptor table, or the one at @at in a packed ring. */
+int vhostpci_chain_begin(struct vhostpci_chain *chain,
+			 const struct vhostpci_desc *desc, uint16_t id,
+			 uint16_t at);
 /* Go to the next descriptor: 1, 0 at the end of the chain, or a rule. */
 int vhostpci_chain_next(struct vhostpci_chain *chain);
+/* Packed: find out where the chain ends: 0 or a rule. */
+int vhostpci_chain_end(struct vhostpci_chain *chain);
 
 #endif

@@ -32,6 +32,8 @@ vhostpci_supported_features(void)
 		1ULL << VIRTIO_F_ANY_LAYOUT |
 		1ULL << VIRTIO_RING_F_INDIRECT_DESC |
 		1ULL << VIRTIO_RING_F_EVENT_IDX |
+		1ULL << VIRTIO_F_RING_PACKED |
+		1ULL << VIRTIO_F_IN_ORDER |
 		1ULL << VIRTIO_NET_F_MRG_RXBUF |
 		/* Of no concern to the rings. */
 		1ULL << VIRTIO_NET_F_MQ |

@@ -174,6 +174,20 @@ resume_queues(struct vhostpci_dev *dev, struct queue_set set)
 	assign_tx(dev, set.tx);
 }
 
+/* Bursts leave calls to later bursts, of which there may be none now. */
+static void
+make_calls(struct vhostpci_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		struct vhostpci_ring *ring = &dev->rings[i];
+
+		if (usable(ring) && ring->call && ring->untold > 0)
+			vhostpci_ring_call(ring);
+	}
+}
+
 int
 vhostpci_pause_all(struct vhostpci_dev *dev)
 {
@@ -181,6 +195,8 @@ vhostpci_pause_all(struct vhostpci_dev *dev)
 	int rc = pause_queues(dev, all_queues);
 	unsigned int q;
 
+	if (rc == 0)
+		make_calls(dev);
 	if (rc == 0 || !settled)
 		return rc;
 	/* Nobody comes again, unlike for an adoption: what the bursts use is

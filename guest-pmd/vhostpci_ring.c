@@ -8,7 +8,9 @@
 
 #include <rte_interrupts.h>
 
+#include "vhostpci_chain.h"
 #include "vhostpci_dev.h"
+#include "vhostpci_layout.h"
 
 static const struct {
 	const char *name, *text;
@@ -39,7 +41,7 @@ static const struct {
 	[VHOSTPCI_RULE_LONG] = {
 		"long_packet", "packet longer than 65535 bytes" },
 	[VHOSTPCI_RULE_RING_SIZE] = {
-		"ring_size", "ring size is no power of two up to 32768" },
+		"ring_size", "ring size not allowed, or base beyond it" },
 	[VHOSTPCI_RULE_RING_ALIGN] = {
 		"ring_align", "ring address misaligned" },
 	[VHOSTPCI_RULE_RING_MEMORY] = {
@@ -82,30 +84,57 @@ vhostpci_ring_call(struct vhostpci_ring *ring)
 	ring->dev->transport.ops->call(ring->dev, ring->index);
 }
 
+/* Bytes of the three parts (virtio 1.x, 2.7 and 2.8), and their alignment. */
+struct extent {
+	uint64_t desc, avail, used;
+	uint8_t avail_align, used_align;
+};
+
+static struct extent
+extent_of(const struct vhostpci_ring *ring)
+{
+	const uint64_t num = ring->size;
+	/* The event index behind each ring is part of it if negotiated. */
+	const uint64_t event = ring->event_idx ? sizeof(uint16_t) : 0;
+
+	if (ring->packed)
+		return (struct extent) {
+			.desc = num * sizeof(struct vring_packed_desc),
+			.avail = sizeof(struct vring_packed_desc_event),
+			.used = sizeof(struct vring_packed_desc_event),
+			.avail_align = 4, .used_align = 4,
+		};
+	return (struct extent) {
+		.desc = num * sizeof(struct vring_desc),
+		.avail = sizeof(struct vring_avail) + num * 2 + event,
+		.used = sizeof(struct vring_used) +
+			num * sizeof(struct vring_used_elem) + event,
+		.avail_align = VRING_AVAIL_ALIGN_SIZE,
+		.used_align = VRING_USED_ALIGN_SIZE,
+	};
+}
+
 enum vhostpci_rule
 vhostpci_ring_relocate(struct vhostpci_ring *ring,
 		       const struct vhostpci_vring_desc *vr)
 {
-	const uint64_t num = ring->size;
-	const uint64_t event = ring->event_idx ? sizeof(uint16_t) : 0;
+	const struct extent extent = extent_of(ring);
 	struct vhostpci_region at = { 0 };
 
 	/* Each part in full, and contiguous in this process: the bursts index
-	 * them without looking again. The event index behind each ring is part
-	 * of it if negotiated (virtio 1.x, 2.7). */
+	 * them without looking again. */
 	ring->desc = (void *)vhostpci_mem_addr(ring->mem, &at, vr->desc,
-					       num * sizeof(struct vring_desc));
+					       extent.desc);
 	ring->avail = (void *)vhostpci_mem_addr(ring->mem, &at, vr->avail,
-			sizeof(struct vring_avail) + num * 2 + event);
+						extent.avail);
 	ring->used = (void *)vhostpci_mem_addr(ring->mem, &at, vr->used,
-			sizeof(struct vring_used) +
-			num * sizeof(struct vring_used_elem) + event);
+					       extent.used);
 	memset(&ring->cache, 0, sizeof(ring->cache));
 	if (ring->desc == NULL || ring->avail == NULL || ring->used == NULL)
 		return VHOSTPCI_RULE_RING_MEMORY;
 	if (!rte_is_aligned(ring->desc, VRING_DESC_ALIGN_SIZE) ||
-	    !rte_is_aligned(ring->avail, VRING_AVAIL_ALIGN_SIZE) ||
-	    !rte_is_aligned(ring->used, VRING_USED_ALIGN_SIZE))
+	    !rte_is_aligned(ring->avail, extent.avail_align) ||
+	    !rte_is_aligned(ring->used, extent.used_align))
 		return VHOSTPCI_RULE_RING_ALIGN;
 	return VHOSTPCI_RULE_NONE;
 }
@@ -125,18 +154,101 @@ vhostpci_ring_relocate(struct vhostpci_ring *ring,
  * the state page holds, if it is about this start of the ring (same epoch),
  * and else the front-end's base.
  */
-static uint16_t
-resume_at(const struct vhostpci_ring *ring,
-	  const struct vhostpci_vring_desc *vr)
+static void
+resume_split(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
 {
 	uint64_t progress = *ring->progress;
 	uint16_t used = __atomic_load_n(&ring->used->idx, __ATOMIC_RELAXED);
 	uint16_t avail = __atomic_load_n(&ring->avail->idx, __ATOMIC_RELAXED);
 
 	if ((uint16_t)(avail - used) <= ring->size)
-		return used;
-	return progress >> 32 == vr->epoch ? progress : vr->base;
+		ring->last = used;
+	else
+		ring->last = progress >> 32 == vr->epoch ? progress : vr->base;
+	ring->wrap = false;
 }
+
+/* Has a burst of ours written this used descriptor? */
+static bool
+is_used(const struct vhostpci_ring *ring, const struct vhostpci_burst *b)
+{
+	uint16_t flags = vhostpci_desc_load(ring, b->at).packed.flags;
+
+	return !!(flags & 1 << VRING_PACKED_DESC_F_AVAIL) == b->wrap &&
+		!!(flags & 1 << VRING_PACKED_DESC_F_USED) == b->wrap;
+}
+
+/*
+ * End the commit of a process that was killed in it. Used descriptors are
+ * written from the last to the first, so those from @avail back to some place
+ * are, and the chains before that are as the driver made them. How long the
+ * packets in these were is lost: they go back with a length of 0, which
+ * drivers drop. In order, the one descriptor that there is to write names the
+ * last chain.
+ */
+static void
+finish_commit(struct vhostpci_ring *ring, uint16_t avail)
+{
+	struct vhostpci_used shadow[VHOSTPCI_MAX_GIVEN];
+	struct vhostpci_burst b = vhostpci_burst_begin(ring, shadow);
+	bool in_order = ring->features & (1ULL << VIRTIO_F_IN_ORDER) &&
+		vhostpci_ring_is_rx(ring);
+	unsigned int flags = F_PACKED | (in_order ? F_IN_ORDER : 0);
+
+	while (vhostpci_packed_place(b.at, b.wrap) != avail &&
+	       b.given < VHOSTPCI_MAX_GIVEN && !is_used(ring, &b)) {
+		struct vhostpci_chain chain = {
+			.ring = ring, .left = vhostpci_chain_max(ring),
+			.want = vhostpci_ring_is_rx(ring) ? 0 :
+				VRING_DESC_F_WRITE,
+		};
+		struct vhostpci_slot slot;
+		int rule = 0;
+
+		if (vhostpci_peek(ring, &b, &slot, 1, &rule, true) == 0 ||
+		    vhostpci_chain_begin(&chain, &slot.desc, slot.id,
+					 b.at) < 0 ||
+		    vhostpci_chain_end(&chain) < 0)
+			break;
+		vhostpci_give(ring, &b, chain.id, chain.n_slots, 0, flags);
+	}
+	if (b.given > 0)
+		packed_commit(ring, &b, flags);
+}
+
+static bool
+is_place(const struct vhostpci_ring *ring, uint16_t place)
+{
+	return (place & 0x7fff) < ring->size;
+}
+
+/*
+ * Of a packed ring nothing in the peer's memory tells where we stand: the state
+ * page does, if it is about this start of the ring (same epoch), and else the
+ * front-end's base. Where the two halves of it differ, its writer was killed in
+ * a commit.
+ */
+static enum vhostpci_rule
+resume_packed(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
+{
+	uint64_t progress = *ring->progress;
+	uint32_t base = progress >> 32 == vr->epoch ? progress : vr->base;
+	uint16_t avail = base, used = base >> 16;
+
+	if (!is_place(ring, avail) || !is_place(ring, used))
+		return VHOSTPCI_RULE_RING_SIZE;
+	ring->last = used & 0x7fff;
+	ring->wrap = used >> 15;
+	if (avail != used && progress >> 32 == vr->epoch)
+		finish_commit(ring, avail);
+	ring->last = avail & 0x7fff;
+	ring->wrap = avail >> 15;
+	return VHOSTPCI_RULE_NONE;
+}
+
+/* A driver that waits for buffers that it has sent hears of them when there is
+ * nothing to receive, or after so many: see burst_rx(). */
+#define TELL_AFTER	256
 
 /* We poll: ask the peer not to kick. */
 static void
@@ -144,6 +256,12 @@ suppress_kicks(struct vhostpci_ring *ring)
 {
 	uint16_t flags = ring->event_idx ? 0 : VRING_USED_F_NO_NOTIFY;
 
+	if (ring->packed) {
+		__atomic_store_n(&ring->device_event->flags,
+				 VRING_PACKED_EVENT_FLAG_DISABLE,
+				 __ATOMIC_RELAXED);
+		return;
+	}
 	__atomic_store_n(&ring->used->flags, flags, __ATOMIC_RELAXED);
 	/* An index just passed: reached again after 65535 buffers, so the peer
 	 * kicks that rarely. avail_event follows the used ring. */
@@ -152,11 +270,20 @@ suppress_kicks(struct vhostpci_ring *ring)
 				 (uint16_t)(ring->last - 1), __ATOMIC_RELAXED);
 }
 
+static void
+publish_place(const struct vhostpci_ring *ring)
+{
+	uint16_t place = ring->packed ?
+		vhostpci_packed_place(ring->last, ring->wrap) : ring->last;
+
+	vhostpci_ring_publish(ring, place, place);
+}
+
 enum vhostpci_rule
 vhostpci_ring_start(struct vhostpci_ring *ring,
 		    const struct vhostpci_vring_desc *vr, uint64_t features)
 {
-	enum vhostpci_rule rule;
+	enum vhostpci_rule rule = VHOSTPCI_RULE_NONE;
 
 	ring->epoch = vr->epoch;
 	ring->size = vr->num;
@@ -164,18 +291,27 @@ vhostpci_ring_start(struct vhostpci_ring *ring,
 	ring->broken = VHOSTPCI_RULE_NONE;
 	ring->reported = false;
 	ring->stalled = false;
+	vhostpci_ring_select(ring, features);
 	if (vr->num == 0 || vr->num > VHOSTPCI_MAX_RING_SIZE ||
-	    !rte_is_power_of_2(vr->num))
+	    (!ring->packed && !rte_is_power_of_2(vr->num)))
 		return VHOSTPCI_RULE_RING_SIZE;
 	ring->event_idx = features & (1ULL << VIRTIO_RING_F_EVENT_IDX);
+	ring->indirect = features & (1ULL << VIRTIO_RING_F_INDIRECT_DESC);
 	rule = vhostpci_ring_relocate(ring, vr);
 	if (rule != VHOSTPCI_RULE_NONE)
 		return rule;
 
-	ring->indirect = features & (1ULL << VIRTIO_RING_F_INDIRECT_DESC);
-	ring->last = resume_at(ring, vr);
-	vhostpci_ring_select(ring, features);
-	vhostpci_ring_publish(ring);
+	if (ring->packed)
+		rule = resume_packed(ring, vr);
+	else
+		resume_split(ring, vr);
+	if (rule != VHOSTPCI_RULE_NONE)
+		return rule;
+	publish_place(ring);
+	ring->told = ring->last;
+	ring->told_wrap = ring->wrap;
+	ring->untold = 0;
+	ring->tell_after = RTE_MIN(ring->size / 4, TELL_AFTER);
 	suppress_kicks(ring);
 	/* Whoever served the ring before us may have died between handing
 	 * buffers back and saying so. A call too many does no harm. */

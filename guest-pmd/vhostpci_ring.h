@@ -86,9 +86,15 @@ typedef uint16_t (*vhostpci_tx_t)(struct vhostpci_ring *ring,
 
 struct vhostpci_ring {
 	/* control: w while no burst uses the ring; datapath: r. */
-	struct vring_desc *desc;
-	struct vring_avail *avail;
-	struct vring_used *used;
+	struct vring_desc *desc;	/* packed: the descriptor ring */
+	union {
+		struct vring_avail *avail;
+		struct vring_packed_desc_event *driver_event;
+	};
+	union {
+		struct vring_used *used;
+		struct vring_packed_desc_event *device_event;
+	};
 	const struct vhostpci_mem *mem;
 	union {
 		vhostpci_rx_t rx;	/* odd index */
@@ -101,17 +107,26 @@ struct vhostpci_ring {
 	uint16_t port;			/* for mbufs */
 	uint8_t index;
 	uint8_t hdr_len;		/* of the virtio-net header */
-	/* Driver may use indirect tables; negotiated event indices; several
-	 * tx queues share the ring. */
-	bool indirect, event_idx, shared;
+	/* Layout; driver may use indirect tables; negotiated event indices;
+	 * several tx queues share the ring. */
+	bool packed, indirect, event_idx, shared;
+	uint16_t tell_after;	/* rx: most chains that may wait for a call */
+	uint64_t features;
 	bool running;			/* set up; control: rw */
 	bool call;			/* control: w at any time */
 
 	/* datapath: rw; control: rw while no burst uses the ring. */
 	struct vhostpci_region cache __rte_cache_aligned;
-	/* Next avail index == next used index: a split ring at rest, and we
-	 * are only ever not at rest inside one call of rx or tx. */
+	/* Next avail index == next used index: a ring at rest, and we are only
+	 * ever not at rest inside one call of rx or tx. Split: free running;
+	 * packed: a descriptor, and the wrap counter. */
 	uint16_t last;
+	bool wrap;
+	/* Where we stood when the driver was last called or found not to want
+	 * it, and the chains handed over since. */
+	bool told_wrap;
+	uint16_t told;
+	uint32_t untold;
 	/* enum vhostpci_rule. datapath: w once; control: r, w 0 at start. */
 	uint8_t broken;
 	uint8_t reported;		/* control: rw */
@@ -151,15 +166,28 @@ void vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule);
 void vhostpci_ring_call(struct vhostpci_ring *ring);
 
 /*
- * datapath: where the ring stands, for whoever comes next. One 64-bit store
- * after the used index; the device and a later driver only read it when this
- * process's bursts are over, so no ordering beyond the store's own is needed
- * (see vhostpci_ring_start() for a death in between).
+ * datapath: where the ring stands, for whoever comes next: @avail and @used as
+ * in VHOST_USER_GET_VRING_BASE, in one 64-bit store. A split ring and one at
+ * rest stand at one place. The device and a later driver only read it when this
+ * process's bursts are over; release: for one that was killed, the store has to
+ * come between those to the ring as the code has it (see resume_packed()).
  */
 static __rte_always_inline void
-vhostpci_ring_publish(const struct vhostpci_ring *ring)
+vhostpci_ring_publish(const struct vhostpci_ring *ring, uint16_t avail,
+		      uint16_t used)
 {
-	*ring->progress = (uint64_t)ring->epoch << 32 | ring->last;
+	uint64_t value = (uint64_t)ring->epoch << 32 | avail;
+
+	if (ring->packed)
+		value |= (uint32_t)used << 16;
+	__atomic_store_n(ring->progress, value, __ATOMIC_RELEASE);
+}
+
+/* A place in a packed ring in one number. */
+static __rte_always_inline uint16_t
+vhostpci_packed_place(uint16_t at, bool wrap)
+{
+	return at | (uint16_t)wrap << 15;
 }
 
 #endif

@@ -469,9 +469,9 @@ too_many_entries(struct fakepeer *fp)
 }
 
 static void
-packed(struct fakepeer *fp)
+never_offered(struct fakepeer *fp)
 {
-	fp->peer.features |= 1ULL << VIRTIO_F_RING_PACKED;
+	fp->peer.features |= 1ULL << VIRTIO_F_RING_RESET;
 }
 
 static void
@@ -494,7 +494,7 @@ static const struct setup setups[] = {
 	{ "63 entries", "ring_size", not_a_power_of_two },
 	{ "0 entries", "ring_size", no_entries },
 	{ "65535 entries", "ring_size", too_many_entries },
-	{ "features that were not offered", "features", packed },
+	{ "features that were not offered", "features", never_offered },
 	{ "regions overlap", "regions", overlapping },
 	{ "region wraps around", "regions", wrapping },
 };

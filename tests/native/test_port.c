@@ -42,7 +42,8 @@ kicks_are_suppressed(void **state)
 	fp_free(fp);
 }
 
-/* Receive one packet; returns how many calls that made. */
+/* Receive one packet and poll again with nothing to receive, which is when the
+ * peer is told; returns how many calls that made. */
 static unsigned int
 calls_of_one_packet(struct fakepeer *fp)
 {
@@ -52,6 +53,7 @@ calls_of_one_packet(struct fakepeer *fp)
 	fp_post(&fp->rings[FP_FROM_PEER], GOOD, HDR + 60, 0);
 	assert_int_equal(fp_rx(fp, &m, 1), 1);
 	rte_pktmbuf_free(m);
+	assert_int_equal(fp_rx(fp, &m, 1), 0);
 	return fp->calls[FP_FROM_PEER] - before;
 }
 
@@ -71,6 +73,41 @@ peer_is_called_when_it_wants_to_be(void **state)
 	fp->peer.rings[FP_FROM_PEER].call = false;
 	fp_adopt(fp);
 	assert_int_equal(calls_of_one_packet(fp), 0);
+	fp_free(fp);
+}
+
+/* ... nor does a peer that goes on sending wait for ever. */
+static void
+busy_peer_is_called_as_well(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	unsigned int before = fp->calls[FP_FROM_PEER], i;
+	struct rte_mbuf *m;
+
+	(void)state;
+	for (i = 0; fp->calls[FP_FROM_PEER] == before; i++) {
+		assert_in_range(i, 0, NUM / 2);
+		fp_post(&fp->rings[FP_FROM_PEER], GOOD, HDR + 60, 0);
+		assert_int_equal(fp_rx(fp, &m, 1), 1);
+		rte_pktmbuf_free(m);
+	}
+	fp_free(fp);
+}
+
+/* Nor one whose port is stopped before it is polled again. */
+static void
+peer_is_called_when_the_port_stops(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	unsigned int before = fp->calls[FP_FROM_PEER];
+	struct rte_mbuf *m;
+
+	(void)state;
+	fp_post(&fp->rings[FP_FROM_PEER], GOOD, HDR + 60, 0);
+	assert_int_equal(fp_rx(fp, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	assert_int_equal(rte_eth_dev_set_link_down(fp->port), 0);
+	assert_int_equal(fp->calls[FP_FROM_PEER], before + 1);
 	fp_free(fp);
 }
 
@@ -299,6 +336,8 @@ receive_one(void *arg)
 
 	if (fp_rx(arg, &m, 1) == 1)
 		rte_pktmbuf_free(m);
+	/* This one calls the peer. */
+	assert_int_equal(fp_rx(arg, &m, 1), 0);
 	return NULL;
 }
 
@@ -369,6 +408,8 @@ main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kicks_are_suppressed),
 		cmocka_unit_test(peer_is_called_when_it_wants_to_be),
+		cmocka_unit_test(busy_peer_is_called_as_well),
+		cmocka_unit_test(peer_is_called_when_the_port_stops),
 		cmocka_unit_test(event_index_decides_about_calls),
 		cmocka_unit_test(ring_goes_on_where_it_stood),
 		cmocka_unit_test(progress_is_published),

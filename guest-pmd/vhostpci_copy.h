@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Packets off the shortest path: over several descriptors, several buffers or
+ * several regions. What the bursts need of it.
+ */
+
+#ifndef VHOSTPCI_COPY_H
+#define VHOSTPCI_COPY_H
+
+#include "vhostpci_layout.h"
+
+/* Copying a packet may also end in one of these (besides a rule, negative). */
+enum {
+	VHOSTPCI_DROP = 1,	/* the packet does not fit, and never will */
+	VHOSTPCI_NO_ROOM = 2,	/* not now: the driver offers too few buffers */
+};
+
+/*
+ * datapath: copy the chain of @slot, which is the next one, to @m, and hand it
+ * back. Returns 0, VHOSTPCI_DROP (handed back all the same) or a rule. @flags
+ * are the variant's.
+ */
+int vhostpci_pull_chain(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+			const struct vhostpci_slot *slot, struct rte_mbuf *m,
+			unsigned int flags);
+
+/*
+ * datapath: copy @m behind @hdr to the chain of @slot, which is the next one,
+ * and as many more as it takes. Unless 0 is returned, nothing has happened:
+ * the buffers written to are not handed back.
+ */
+int vhostpci_push_chain(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+			const struct vhostpci_slot *slot,
+			const struct rte_mbuf *m,
+			const struct virtio_net_hdr_v1 *hdr,
+			unsigned int flags);
+
+#endif

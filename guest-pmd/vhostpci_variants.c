@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* One instance of the bursts for each combination of flags in use, and which
+ * of them a ring gets. */
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+
+#include "vhostpci_burst.h"
+
+#define RX(name, flags) \
+	static uint16_t \
+	name(struct vhostpci_ring *ring, struct rte_mempool *mp, \
+	     struct rte_mbuf **pkts, uint16_t n) \
+	{ \
+		return burst_rx(ring, mp, pkts, n, flags); \
+	}
+
+#define TX(name, flags) \
+	static uint16_t \
+	name(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n) \
+	{ \
+		return burst_tx(ring, pkts, n, flags); \
+	}
+
+RX(rx_split, 0)
+RX(rx_split_in_order, F_IN_ORDER)
+RX(rx_split_offload, F_OFFLOAD)
+RX(rx_split_in_order_offload, F_IN_ORDER | F_OFFLOAD)
+RX(rx_packed, F_PACKED)
+RX(rx_packed_in_order, F_PACKED | F_IN_ORDER)
+RX(rx_packed_offload, F_PACKED | F_OFFLOAD)
+RX(rx_packed_in_order_offload, F_PACKED | F_IN_ORDER | F_OFFLOAD)
+
+TX(tx_split, 0)
+TX(tx_split_mrg, F_MRG_RXBUF)
+TX(tx_split_offload, F_OFFLOAD)
+TX(tx_split_mrg_offload, F_MRG_RXBUF | F_OFFLOAD)
+TX(tx_packed, F_PACKED)
+TX(tx_packed_mrg, F_PACKED | F_MRG_RXBUF)
+TX(tx_packed_offload, F_PACKED | F_OFFLOAD)
+TX(tx_packed_mrg_offload, F_PACKED | F_MRG_RXBUF | F_OFFLOAD)
+
+static const vhostpci_rx_t rx_variants[] = {
+	[0] = rx_split,
+	[F_IN_ORDER] = rx_split_in_order,
+	[F_OFFLOAD] = rx_split_offload,
+	[F_IN_ORDER | F_OFFLOAD] = rx_split_in_order_offload,
+	[F_PACKED] = rx_packed,
+	[F_PACKED | F_IN_ORDER] = rx_packed_in_order,
+	[F_PACKED | F_OFFLOAD] = rx_packed_offload,
+	[F_PACKED | F_IN_ORDER | F_OFFLOAD] = rx_packed_in_order_offload,
+};
+
+static const vhostpci_tx_t tx_variants[] = {
+	[0] = tx_split,
+	[F_MRG_RXBUF] = tx_split_mrg,
+	[F_OFFLOAD] = tx_split_offload,
+	[F_MRG_RXBUF | F_OFFLOAD] = tx_split_mrg_offload,
+	[F_PACKED] = tx_packed,
+	[F_PACKED | F_MRG_RXBUF] = tx_packed_mrg,
+	[F_PACKED | F_OFFLOAD] = tx_packed_offload,
+	[F_PACKED | F_MRG_RXBUF | F_OFFLOAD] = tx_packed_mrg_offload,
+};
+
+static unsigned int
+flag_if(uint64_t features, uint64_t bits, unsigned int flag)
+{
+	return features & bits ? flag : 0;
+}
+
+void
+vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features)
+{
+	bool modern = features & (1ULL << VIRTIO_F_VERSION_1);
+	unsigned int mrg = flag_if(features, 1ULL << VIRTIO_NET_F_MRG_RXBUF,
+				   F_MRG_RXBUF);
+	unsigned int in_order = flag_if(features, 1ULL << VIRTIO_F_IN_ORDER,
+					F_IN_ORDER);
+	unsigned int flags =
+		flag_if(features, 1ULL << VIRTIO_F_RING_PACKED, F_PACKED) |
+		flag_if(features, VHOSTPCI_OFFLOAD_FEATURES, F_OFFLOAD);
+
+	/* virtio 1.x, 5.1.6.1: num_buffers is always there in a modern header
+	 */
+	ring->hdr_len = mrg || modern ? sizeof(struct virtio_net_hdr_v1) :
+		sizeof(struct virtio_net_hdr);
+	ring->packed = flags & F_PACKED;
+	ring->features = features;
+	if (vhostpci_ring_is_rx(ring))
+		ring->rx = rx_variants[flags | in_order];
+	else
+		ring->tx = tx_variants[flags | mrg];
+}
