@@ -167,13 +167,13 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	int rule = 0;
 
 	ring->walked = 0;
-	if (vhostpci_pending(ring, &b, flags & F_PACKED) == 0) {
+	n = RTE_MIN(n, VHOSTPCI_BATCH);
+	if (vhostpci_pending(ring, &b, n, flags & F_PACKED) == 0) {
 		if (unlikely(ring->untold > 0))
 			vhostpci_tell(ring, flags);
 		return 0;
 	}
 	room = rte_pktmbuf_data_room_size(mp) - RTE_PKTMBUF_HEADROOM;
-	n = RTE_MIN(n, VHOSTPCI_BATCH);
 	/* Once, unless a packed ring has chains. */
 	while (done < n && rule == 0 && ring->walked < VHOSTPCI_RX_WALK &&
 	       b.given < n) {
@@ -194,6 +194,7 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 			break;
 	}
 	vhostpci_commit(ring, &b, flags);
+	vhostpci_burst_end(ring, &b, flags & F_PACKED);
 	/* The barrier that this takes would wait for all our stores: leave it
 	 * to a poll with nothing else to do, but not for long. */
 	if (unlikely(ring->untold > ring->tell_after))
@@ -291,7 +292,7 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		examine(ring, &slots[i], VRING_DESC_F_WRITE);
 		if (likely(slots[i].addr != NULL)) {
 			rte_prefetch0(slots[i].addr);
-			rte_prefetch0_write(slots[i].addr + ring->hdr_len);
+			vhostpci_prefetch_write(slots[i].addr + ring->hdr_len);
 		}
 	}
 	*aligned = true;
@@ -347,7 +348,8 @@ wait_for_room(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 {
 	while ((*tries)++ < TX_RETRIES) {
 		rte_pause();
-		if (vhostpci_pending(ring, b, flags & F_PACKED) != seen)
+		if (vhostpci_pending(ring, b, UINT16_MAX, flags & F_PACKED) !=
+		    seen)
 			return !ring->broken;
 	}
 	return false;
@@ -384,9 +386,10 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 	int rule = 0;
 
 	ring->walked = 0;
-	vhostpci_pending(ring, &b, flags & F_PACKED);
 	do {
 		uint16_t want = RTE_MIN(n - done, VHOSTPCI_BATCH);
+
+		vhostpci_pending(ring, &b, want, flags & F_PACKED);
 
 		got = push_pending(ring, &b, pkts + done, want, &rule, flags);
 		vhostpci_commit(ring, &b, flags);
@@ -403,11 +406,12 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 		if (likely(got == want))
 			continue;
 		/* One that had none the last time either is not waited for. */
-		seen = vhostpci_pending(ring, &b, flags & F_PACKED);
+		seen = vhostpci_pending(ring, &b, UINT16_MAX, flags & F_PACKED);
 		if ((ring->stalled && done == 0) ||
 		    !wait_for_room(ring, &b, seen, &tries, flags))
 			break;
 	} while (done < n);
+	vhostpci_burst_end(ring, &b, flags & F_PACKED);
 	ring->stalled = done == 0;
 	if (unlikely(done < n))
 		ring->count.full++;

@@ -20,6 +20,19 @@
 #define F_IN_ORDER	(1u << 2)	/* rx: one used entry for a batch */
 #define F_OFFLOAD	(1u << 3)	/* headers say something */
 
+/* Start loading a line that is going to be written. Without a hint, stores to
+ * lines that another core wrote last wait for these one after the other.
+ * The instruction is a no-op where it is not known. */
+static __rte_always_inline void
+vhostpci_prefetch_write(const void *p)
+{
+#ifdef RTE_ARCH_X86
+	asm volatile("prefetchw %0" : : "m" (*(const volatile uint8_t *)p));
+#else
+	__builtin_prefetch(p, 1, 3);
+#endif
+}
+
 /* Packets between two commits, and chains that these can take. */
 #define VHOSTPCI_BATCH	32
 #define VHOSTPCI_MAX_GIVEN	(2 * VHOSTPCI_BATCH + VHOSTPCI_MAX_CHAIN)
@@ -37,7 +50,7 @@ struct vhostpci_burst {
 	bool wrap;
 	bool first_wrap;	/* ... at the last commit */
 	uint16_t first;
-	uint16_t end;		/* split: the avail index as last read */
+	uint16_t end;		/* like ring->end */
 	uint16_t given;		/* chains handed back since */
 	uint64_t held;		/* in order: the one used entry */
 	struct vhostpci_used *shadow;	/* packed: VHOSTPCI_MAX_GIVEN of them */
@@ -57,7 +70,7 @@ vhostpci_burst_begin(const struct vhostpci_ring *ring,
 	return (struct vhostpci_burst) {
 		.at = ring->last, .wrap = ring->wrap,
 		.first = ring->last, .first_wrap = ring->wrap,
-		.end = ring->last,
+		.end = ring->end,
 		.shadow = shadow,
 	};
 }
@@ -67,16 +80,19 @@ vhostpci_burst_begin(const struct vhostpci_ring *ring,
  */
 
 /* How many heads the driver has made available. More than the ring holds: the
- * ring is broken, and 0. */
+ * ring is broken, and 0. The index is read only if those known of are fewer than
+ * @n: its line comes from the driver's core each time. */
 static __rte_always_inline uint16_t
-split_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b)
+split_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t n)
 {
+	uint16_t pending = b->end - b->at;
+
+	if (pending >= n)
+		return pending;
 	/* acquire: pairs with the driver's release (or write barrier) before
 	 * its store to avail->idx; entries and descriptors are there. */
-	uint16_t idx = __atomic_load_n(&ring->avail->idx, __ATOMIC_ACQUIRE);
-	uint16_t pending = idx - b->at;
-
-	b->end = idx;
+	b->end = __atomic_load_n(&ring->avail->idx, __ATOMIC_ACQUIRE);
+	pending = b->end - b->at;
 	if (likely(pending <= ring->size))
 		return pending;
 	vhostpci_ring_break(ring, VHOSTPCI_RULE_AVAIL_JUMP);
@@ -101,6 +117,8 @@ split_peek(const struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 			__ATOMIC_RELAXED);
 		rte_prefetch0(&ring->desc[slots[i].id & mask]);
 	}
+	for (i = 0; i < n; i += 8)
+		vhostpci_prefetch_write(&ring->used->ring[(b->at + i) & mask]);
 	for (i = 0; i < n; i++) {
 		if (unlikely(slots[i].id > mask)) {
 			*rule = -VHOSTPCI_RULE_HEAD_INDEX;
@@ -149,6 +167,21 @@ split_wants_call(const struct vhostpci_ring *ring)
 			ring->told);
 	return !(__atomic_load_n(&ring->avail->flags, __ATOMIC_RELAXED) &
 		 VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+/* At the end of a burst: start loading what the next one begins with, as far as
+ * it is known to be there. */
+static __rte_always_inline void
+split_ahead(const struct vhostpci_ring *ring, const struct vhostpci_burst *b)
+{
+	const uint16_t mask = ring->size - 1;
+	uint16_t n = RTE_MIN((uint16_t)(b->end - b->at), VHOSTPCI_BATCH), i;
+
+	rte_prefetch0(&ring->avail->ring[(b->at + VHOSTPCI_BATCH) & mask]);
+	for (i = 0; i < n; i++)
+		rte_prefetch0(&ring->desc[__atomic_load_n(
+			&ring->avail->ring[(b->at + i) & mask],
+			__ATOMIC_RELAXED) & mask]);
 }
 
 static __rte_always_inline void
@@ -213,6 +246,9 @@ packed_peek(const struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	uint16_t at = b->at, i;
 	bool wrap = b->wrap;
 
+	/* They are read now and written soon. */
+	for (i = 0; i < n && at + i < ring->size; i += 4)
+		vhostpci_prefetch_write(&ring->desc[at + i]);
 	for (i = 0; i < n; i++) {
 		union vhostpci_raw_desc raw = vhostpci_desc_load(ring, at);
 
@@ -309,12 +345,23 @@ packed_commit(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
  * Either.
  */
 
-/* How many chains there are to begin with; packed: only whether. */
+/* How many chains there are to begin with, for a caller who can do with @n;
+ * packed: only whether. */
 static __rte_always_inline uint16_t
 vhostpci_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-		 bool packed)
+		 uint16_t n, bool packed)
 {
-	return packed ? packed_pending(ring, b) : split_pending(ring, b);
+	return packed ? packed_pending(ring, b) : split_pending(ring, b, n);
+}
+
+/* To be called when a burst is over. */
+static __rte_always_inline void
+vhostpci_burst_end(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
+		   bool packed)
+{
+	ring->end = b->end;
+	if (!packed)
+		split_ahead(ring, b);
 }
 
 /* Read up to @n heads from b->at on. Fewer come when there are no more, after a

@@ -308,6 +308,7 @@ vhostpci_ring_start(struct vhostpci_ring *ring,
 	if (rule != VHOSTPCI_RULE_NONE)
 		return rule;
 	publish_place(ring);
+	ring->end = ring->last;
 	ring->told = ring->last;
 	ring->told_wrap = ring->wrap;
 	ring->untold = 0;

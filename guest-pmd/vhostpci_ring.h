@@ -122,6 +122,7 @@ struct vhostpci_ring {
 	 * packed: a descriptor, and the wrap counter. */
 	uint16_t last;
 	bool wrap;
+	uint16_t end;		/* split: the avail index as last read */
 	/* Where we stood when the driver was last called or found not to want
 	 * it, and the chains handed over since. */
 	bool told_wrap;
