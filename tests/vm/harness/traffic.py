@@ -108,12 +108,14 @@ def wait_listening(vm, port):
 
 def raw_frames(a, b, count=5000, sizes=(60, 1514), seconds=240):
     """Numbered, checksummed Ethernet frames from a to b, and back.  None may
-    be lost, reordered, duplicated or changed; returns the counts of both."""
-    echo = b.start_command(f"exec rawseq echo {b.interface}")
+    be lost, reordered, duplicated or changed; returns the counts of both.
+    Each end stays on one CPU, and so with one of its queue pairs: there is no
+    order between two."""
+    echo = b.start_command(f"exec taskset 1 rawseq echo {b.interface}")
     echo.wait_output("ready", 20)
     try:
-        done = a.run(f"rawseq send {a.interface} {b.mac} {count} {sizes[0]} "
-                     f"{sizes[1]}", seconds)
+        done = a.run(f"taskset 1 rawseq send {a.interface} {b.mac} {count} "
+                     f"{sizes[0]} {sizes[1]}", seconds)
     finally:
         echo.signal(15)
         echo.wait(20)
