@@ -182,8 +182,7 @@ int vu_set_vring_addr(struct vu_core *core);
 int vu_set_vring_base(struct vu_core *core);
 int vu_get_vring_base(struct vu_core *core);
 int vu_set_vring_kick(struct vu_core *core);
-int vu_set_vring_call(struct vu_core *core);
-int vu_set_vring_err(struct vu_core *core);
+int vu_set_vring_call_or_err(struct vu_core *core);
 int vu_set_vring_enable(struct vu_core *core);
 /* Decide anew which rings run, after a message. */
 int vu_judge_rings(struct vu_core *core);

@@ -106,13 +106,19 @@ vu_set_vring_base(struct vu_core *core)
 {
 	struct vu_wire_vring_state msg;
 	struct vu_ring *r;
+	uint32_t mask;
 
 	memcpy(&msg, core->payload, sizeof(msg));
 	r = vu_named_ring(core, msg.index);
 	if (r == NULL)
 		return -EINVAL;
-	if (r->started && r->ran && r->base != msg.num)
-		return vu_in_use(core, r);
+	/* What a packed ring began with is kept as vu_check_base() made it. */
+	mask = vu_bit(core->features, VU_RING_F_PACKED) ? 0xffff : UINT32_MAX;
+	if (r->started && r->ran) {
+		if ((r->base ^ msg.num) & mask)
+			return vu_in_use(core, r);
+		return 0;
+	}
 	/* Where it once stopped is of no interest any more. */
 	if (!r->started)
 		r->ran = false;
@@ -223,7 +229,7 @@ vu_set_vring_kick(struct vu_core *core)
 }
 
 int
-vu_set_vring_call(struct vu_core *core)
+vu_set_vring_call_or_err(struct vu_core *core)
 {
 	struct vu_ring *r;
 	int fd, id;
@@ -231,20 +237,8 @@ vu_set_vring_call(struct vu_core *core)
 	r = vu_vring_fd(core, &fd, &id);
 	if (r == NULL)
 		return -EINVAL;
-	vu_replace_fd(core, &r->call_fd, fd);
-	return 0;
-}
-
-int
-vu_set_vring_err(struct vu_core *core)
-{
-	struct vu_ring *r;
-	int fd, id;
-
-	r = vu_vring_fd(core, &fd, &id);
-	if (r == NULL)
-		return -EINVAL;
-	vu_replace_fd(core, &r->err_fd, fd);
+	vu_replace_fd(core, core->hdr.request == VU_SET_VRING_CALL ?
+		      &r->call_fd : &r->err_fd, fd);
 	return 0;
 }
 

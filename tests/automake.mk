@@ -4,6 +4,7 @@
 EXTRA_DIST +=
 
 include tests/unit/automake.mk
+include tests/tools/automake.mk
 include tests/fuzz/automake.mk
 include tests/native/automake.mk
 include tests/qtest/automake.mk

@@ -13,6 +13,7 @@ RESULTS=$BUILD/results
 RUNNING=$LOGS/running
 STARTED=$SECONDS
 CHILDREN=()
+FRONT=
 
 elapsed() { printf '%3d:%02d' $(((SECONDS - STARTED) / 60)) $(((SECONDS - STARTED) % 60)); }
 tell() { printf '[%s] %s\n' "$(elapsed)" "$*"; }
@@ -23,29 +24,52 @@ begin_stages() {
     set -m # each background job becomes a process group
     trap end_stages EXIT
     trap 'tell "interrupted"; exit 130' INT
-    trap 'tell "terminated"; exit 143' TERM HUP
+    trap 'tell "terminated"; exit 143' TERM
+    trap 'tell "hung up" || true; exit 129' HUP # the terminal may be gone
     show_progress &
     CHILDREN+=($!)
 }
 
-# Ends what is still running, by the process groups started here.
+# Ends what is still running: the process groups started here, and the command
+# in front, which is in our own.
 end_stages() {
-    local status=$? pid i
-    trap - EXIT INT TERM HUP
+    local status=$? i
+    local -a targets=("${CHILDREN[@]/#/-}")
+    trap - EXIT
+    trap '' INT TERM HUP # a second one must not leave half of it behind
     exec 2> /dev/null # the shell would report each job that it ends
-    for pid in "${CHILDREN[@]}"; do
-        kill -TERM -- "-$pid" 2>/dev/null || true
-    done
-    # Tests end their machines on SIGTERM; grant them ten seconds for it.
-    for ((i = 0; i < 100; i++)); do
-        kill -0 "${CHILDREN[@]/#/-}" 2>/dev/null || break
+    [ -z "$FRONT" ] || targets+=("$FRONT")
+    signal_all TERM "${targets[@]}"
+    # Tests end their machines on SIGTERM; grant them twenty seconds for it.
+    for ((i = 0; i < 200; i++)); do
+        kill -0 "${targets[@]}" || break
         sleep 0.1
     done
-    for pid in "${CHILDREN[@]}"; do
-        kill -KILL -- "-$pid" 2>/dev/null || true
-    done
+    signal_all KILL "${targets[@]}"
     rm -rf "$RUNNING"
     exit "$status"
+}
+
+signal_all() {
+    local signal=$1 target
+    shift
+    for target; do
+        kill "-$signal" -- "$target" || true
+    done
+}
+
+# in_front COMMAND...: runs COMMAND with our terminal and in our process group,
+# so that it may read from it.  Not as the shell's foreground command: until
+# such a one ends, the shell would put off what a signal to it alone asks for.
+in_front() {
+    local status=0
+    set +m
+    # The shell ignores SIGINT in, and takes stdin from, what it runs so.
+    (trap - INT TERM HUP; exec "$@") <&0 9>&- &
+    FRONT=$!
+    wait "$FRONT" || status=$?
+    FRONT=
+    return $status
 }
 
 # stage NAME WORDS COMMAND...: runs COMMAND with its output in log/NAME.log.
@@ -89,6 +113,7 @@ show_progress() {
     local f line
     trap - EXIT INT TERM HUP
     while sleep 20; do
+        kill -0 $$ 2>/dev/null || exit 0 # killed, and could not end this
         line=
         for f in "$RUNNING"/*; do
             [ -f "$f" ] || continue

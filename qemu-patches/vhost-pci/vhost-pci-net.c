@@ -28,22 +28,33 @@
 #define LOG_BURST       100
 #define LOG_INTERVAL_MS 100
 
-void vhost_pci_warn(VhostPciNet *s, const char *fmt, ...)
+bool vhost_pci_ration_left(VhostPciRation *r, unsigned int burst,
+                           unsigned int interval_ms)
 {
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-    int64_t earned = (now - s->log_time) / LOG_INTERVAL_MS;
+    int64_t earned = (now - r->raised) / interval_ms;
+
+    if (!r->raised) {
+        r->left = burst;
+        r->raised = now;
+    } else if (earned > 0) {
+        r->left = MIN(r->left + earned, burst);
+        /* What is short of a whole one goes on counting. */
+        r->raised += earned * interval_ms;
+    }
+    return r->left > 0;
+}
+
+void vhost_pci_warn(VhostPciNet *s, const char *fmt, ...)
+{
     g_autofree char *text = NULL;
     va_list ap;
 
-    if (earned > 0) {
-        s->log_credit = MIN(s->log_credit + earned, LOG_BURST);
-        s->log_time = now;
-    }
-    if (!s->log_credit) {
+    if (!vhost_pci_ration_left(&s->log, LOG_BURST, LOG_INTERVAL_MS)) {
         s->log_dropped++;
         return;
     }
-    s->log_credit--;
+    vhost_pci_ration_take(&s->log);
     if (s->log_dropped) {
         warn_report("vhost-pci-net-pci (peer %s): %" PRIu64 " more lines were "
                     "not written", s->peer, s->log_dropped);
@@ -260,7 +271,6 @@ static void vhost_pci_net_realize(DeviceState *dev, Error **errp)
         return;
     }
     s->peer_features = vhost_pci_offer(s);
-    s->log_credit = LOG_BURST;
     if (!vhost_pci_window_init(s, errp)) {
         return;
     }

@@ -65,6 +65,15 @@ typedef struct VhostPciKick {
     bool watched;               /* the main loop reads the fd */
 } VhostPciKick;
 
+/*
+ * A peer can cause any number of events. What each costs others is rationed:
+ * a burst at once, then one every so many milliseconds.
+ */
+typedef struct VhostPciRation {
+    unsigned int left;
+    int64_t raised;             /* when @left was last raised, ms */
+} VhostPciRation;
+
 /* What the driver is to know of a ring beyond what the core knows. */
 typedef struct VhostPciRingState {
     uint32_t core_epoch;        /* start of the core's that @epoch tells of */
@@ -101,6 +110,8 @@ struct VhostPciNet {
     /* The peer: vhost-pci-socket.c. */
     struct vu_core core;
     unsigned int in_core;       /* depth of calls into the core */
+    VhostPciRation changes;     /* that the driver may still be told of */
+    QEMUTimer *ration_timer;    /* there is none left, but something to read */
     bool open;                  /* the chardev has a connection */
     uint64_t violations;        /* connections ended for a broken rule */
     char *last_violation;
@@ -122,8 +133,7 @@ struct VhostPciNet {
     QEMUBH *queue_bh;
 
     /* vhost_pci_warn() */
-    unsigned int log_credit;    /* lines that may still be written */
-    int64_t log_time;           /* when it was last raised, ms */
+    VhostPciRation log;
     uint64_t log_dropped;
 
     /* Memory: vhost-pci-window.c. */
@@ -143,10 +153,14 @@ struct VhostPciNet {
 };
 
 /* vhost-pci-net.c */
-/*
- * One line in the log, with the peer's name before it. Peers can cause any
- * number of events: beyond a burst the rest is only counted.
- */
+/* Something left of a ration? It holds at most @burst, from the beginning. */
+bool vhost_pci_ration_left(VhostPciRation *r, unsigned int burst,
+                           unsigned int interval_ms);
+static inline void vhost_pci_ration_take(VhostPciRation *r)
+{
+    r->left -= r->left > 0;
+}
+/* One rationed line in the log, with the peer's name before it. */
 void vhost_pci_warn(VhostPciNet *s, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /* vhost-pci-state.c */
@@ -169,6 +183,8 @@ bool vhost_pci_socket_init(VhostPciNet *s, Error **errp);
 void vhost_pci_socket_cleanup(VhostPciNet *s);
 /* The core may go on: what its update waited for has happened. */
 void vhost_pci_socket_resume(VhostPciNet *s);
+/* The peer changed something that the driver is to be told of. */
+void vhost_pci_socket_changed(VhostPciNet *s);
 /* End the connection: @reason becomes the one log line. */
 void vhost_pci_socket_violation(VhostPciNet *s, const char *reason);
 

@@ -18,6 +18,15 @@
 /* The chardev's own limit (TCP_MAX_FDS); it closes what is beyond. */
 #define MAX_FDS 16
 
+/*
+ * Changes of the peer's state: at once, and then one in so many milliseconds.
+ * Each costs the driver an interrupt and a look at the whole state, in a thread
+ * that may serve other devices too, whose time limits go on running. A start
+ * of all 60 rings takes some 200.
+ */
+#define CHANGES_BURST       512
+#define CHANGES_INTERVAL_MS 10
+
 static int vhost_pci_send(void *opaque, const void *buf, size_t len)
 {
     VhostPciNet *s = opaque;
@@ -36,6 +45,14 @@ static int vhost_pci_send(void *opaque, const void *buf, size_t len)
     return 0;
 }
 
+static void vhost_pci_settle(VhostPciNet *s);
+
+static void vhost_pci_ration_timeout(void *opaque)
+{
+    /* Has the chardev ask vhost_pci_can_read() again, too. */
+    vhost_pci_settle(opaque);
+}
+
 static const struct vu_ops vhost_pci_vu_ops = {
     .map = vhost_pci_window_map,
     .unmap = vhost_pci_window_unmap,
@@ -43,6 +60,25 @@ static const struct vu_ops vhost_pci_vu_ops = {
     .ring_base = vhost_pci_ring_base,
     .send = vhost_pci_send,
 };
+
+void vhost_pci_socket_changed(VhostPciNet *s)
+{
+    vhost_pci_ration_take(&s->changes);
+}
+
+/* May the peer change anything? If not, there will be another call for it. */
+static bool vhost_pci_may_change(VhostPciNet *s)
+{
+    if (vhost_pci_ration_left(&s->changes, CHANGES_BURST,
+                              CHANGES_INTERVAL_MS)) {
+        return true;
+    }
+    if (!timer_pending(s->ration_timer)) {
+        timer_mod(s->ration_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  CHANGES_INTERVAL_MS);
+    }
+    return false;
+}
 
 /* Bring the core in line with the chardev, unless it is at work or waits. */
 static void vhost_pci_settle(VhostPciNet *s)
@@ -57,7 +93,8 @@ static void vhost_pci_settle(VhostPciNet *s)
         vu_core_disconnect(&s->core);
         s->in_core--;
     }
-    if (!s->core.connected && !s->waiting && s->open) {
+    if (!s->core.connected && !s->waiting && s->open &&
+        vhost_pci_may_change(s)) {
         s->in_core++;
         ret = vu_core_connect(&s->core);
         s->in_core--;
@@ -104,7 +141,8 @@ static int vhost_pci_can_read(void *opaque)
 {
     VhostPciNet *s = opaque;
 
-    if (!s->open || !s->core.connected || s->in_core) {
+    if (!s->open || !s->core.connected || s->in_core ||
+        !vhost_pci_may_change(s)) {
         return 0;
     }
     return MIN(vu_core_want(&s->core), INT_MAX);
@@ -172,6 +210,8 @@ bool vhost_pci_socket_init(VhostPciNet *s, Error **errp)
         error_setg(errp, "vhost-pci-net: %s", vu_core_error(&s->core));
         return false;
     }
+    s->ration_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
+                                   vhost_pci_ration_timeout, s);
     qemu_chr_fe_set_handlers(&s->chr, vhost_pci_can_read, vhost_pci_read,
                              vhost_pci_event, NULL, s, NULL, true);
     return true;
@@ -184,5 +224,7 @@ void vhost_pci_socket_cleanup(VhostPciNet *s)
     qemu_chr_fe_disconnect(&s->chr);
     s->open = false;
     vhost_pci_settle(s);
+    timer_free(s->ration_timer);
+    s->ration_timer = NULL;
     g_clear_pointer(&s->last_violation, g_free);
 }

@@ -268,7 +268,9 @@ int vhost_pci_state_update(void *opaque, uint32_t changed)
 
     vhost_pci_rings_follow(s);
     vhost_pci_notify_sync(s);
-    vhost_pci_refresh(s);
+    if (vhost_pci_refresh(s)) {
+        vhost_pci_socket_changed(s);
+    }
     /*
      * Without a driver, and while it has no memory, nothing is in use. A
      * disconnect may come on top of a change that still waits.

@@ -130,6 +130,25 @@ static bool vhost_pci_window_place(VhostPciNet *s, const struct vu_region *r,
                                 offset);
 }
 
+/*
+ * A peer that comes back while the driver has not let go of the memory it had:
+ * the new region, out of the driver's reach as the old one, takes its place.
+ */
+static VhostPciMapping *vhost_pci_window_dead(VhostPciNet *s,
+                                              const struct vu_region *r)
+{
+    VhostPciMapping *m;
+
+    QTAILQ_FOREACH(m, &s->mappings, next) {
+        if (m->dead && m->size == r->size &&
+            m->window_offset % GUEST_HUGE_PAGE ==
+            r->fd_offset % GUEST_HUGE_PAGE) {
+            return m;
+        }
+    }
+    return NULL;
+}
+
 /* Map pages of the file at an address that is congruent to their offset. */
 static int vhost_pci_backing_map(VhostPciBacking *b, uint64_t align)
 {
@@ -186,34 +205,40 @@ static VhostPciBacking *vhost_pci_backing_new(VhostPciNet *s,
     return b;
 }
 
-/* Anonymous memory, or the peer's again, at the same place. */
-static bool vhost_pci_mapping_swap(VhostPciMapping *m, bool revoke)
+/* Anonymous memory in the place of the peer's. */
+static bool vhost_pci_mapping_revoke(VhostPciMapping *m)
 {
     VhostPciBacking *b = m->backing;
-    void *p;
+    void *p = mmap(b->base, b->len, PROT_READ | PROT_WRITE, MAP_FIXED |
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    if (m->revoked == revoke) {
-        return true;
-    }
-    if (revoke) {
-        p = mmap(b->base, b->len, PROT_READ | PROT_WRITE, MAP_FIXED |
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    } else {
-        p = mmap(b->base, b->len, PROT_READ | PROT_WRITE,
-                 MAP_FIXED | MAP_SHARED, b->fd, b->offset);
-    }
+    m->revoked = true;
     if (p == MAP_FAILED) {
-        if (revoke) {
-            /* Better a hole than the peer's memory. */
-            memory_region_set_enabled(&m->mr, false);
-            m->revoked = true;
-        }
+        /* Better a hole than the peer's memory, or than none at all: a
+         * mmap() that fails may have taken away what it was to replace. */
+        memory_region_set_enabled(&m->mr, false);
         return false;
     }
     qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
     qemu_madvise(b->base, b->len, QEMU_MADV_DONTFORK);
     memory_region_set_enabled(&m->mr, true);
-    m->revoked = revoke;
+    return true;
+}
+
+/* The peer's memory again; on failure the mapping stays revoked. */
+static bool vhost_pci_mapping_restore(VhostPciMapping *m)
+{
+    VhostPciBacking *b = m->backing;
+
+    if (mmap(b->base, b->len, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED,
+             b->fd, b->offset) == MAP_FAILED) {
+        vhost_pci_mapping_revoke(m);
+        return false;
+    }
+    qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
+    qemu_madvise(b->base, b->len, QEMU_MADV_DONTFORK);
+    memory_region_set_enabled(&m->mr, true);
+    m->revoked = false;
     return true;
 }
 
@@ -277,16 +302,19 @@ int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
 {
     VhostPciNet *s = opaque;
     size_t pagesize = qemu_fd_getpagesize(fd);
-    uint64_t align, offset;
+    uint64_t align = GUEST_HUGE_PAGE, offset;
+    VhostPciMapping *m, *dead;
     VhostPciBacking *b;
-    VhostPciMapping *m;
     int ret;
 
     ret = vhost_pci_window_check(s, r);
     if (ret < 0) {
         return ret;
     }
-    if (!vhost_pci_window_place(s, r, pagesize, &align, &offset)) {
+    dead = vhost_pci_window_dead(s, r);
+    if (dead) {
+        offset = dead->window_offset;
+    } else if (!vhost_pci_window_place(s, r, pagesize, &align, &offset)) {
         vu_core_set_error(&s->core, "no room for %" PRIu64 " MiB of memory in "
                           "the window of %" PRIu64 " MiB: raise the device's "
                           "window-size", r->size / MiB, s->window_size / MiB);
@@ -306,10 +334,15 @@ int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
     memory_region_init_ram_ptr(&m->mr, OBJECT(m), "vhost-pci-peer", r->size,
                                (uint8_t *)b->base + m->delta);
     if (s->revoked) {
-        vhost_pci_mapping_swap(m, true);
+        vhost_pci_mapping_revoke(m);
     }
     QTAILQ_INSERT_TAIL(&s->mappings, m, next);
+    memory_region_transaction_begin();
+    if (dead) {
+        vhost_pci_mapping_remove(s, dead);
+    }
     memory_region_add_subregion(&s->window, offset, &m->mr);
+    memory_region_transaction_commit();
     r->addr = (uint8_t *)b->base + m->delta;
     r->cookie = (uintptr_t)m;
     return 0;
@@ -342,7 +375,9 @@ void vhost_pci_window_revoke(VhostPciNet *s)
     VhostPciMapping *m;
 
     QTAILQ_FOREACH(m, &s->mappings, next) {
-        vhost_pci_mapping_swap(m, true);
+        if (!m->revoked) {
+            vhost_pci_mapping_revoke(m);
+        }
     }
 }
 
@@ -354,8 +389,8 @@ bool vhost_pci_window_restore(VhostPciNet *s)
     QTAILQ_FOREACH_SAFE(m, &s->mappings, next, next) {
         if (m->dead) {
             vhost_pci_mapping_remove(s, m);
-        } else {
-            ok &= vhost_pci_mapping_swap(m, false);
+        } else if (m->revoked) {
+            ok &= vhost_pci_mapping_restore(m);
         }
     }
     return ok;

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -22,31 +21,16 @@ if "top_builddir" in os.environ:
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
 
 from harness import config  # noqa: E402
-from harness.ovs import Ovs  # noqa: E402
+from harness.native import HostOvs  # noqa: E402
 from harness.procs import Child, wait_until  # noqa: E402
 
 MEMORY_MIB = 512
 
 
-class _Done:
-    """What Ovs.run returns."""
-
-    def __init__(self, done):
-        self.code = done.returncode
-        self.stdout, self.stderr = done.stdout, done.stderr
-
-    def check(self):
-        if self.code:
-            raise AssertionError(f"exit {self.code}: {self.stderr}")
-        return self
-
-
-class NativeOvs(Ovs):
+class NativeOvs(HostOvs):
     """Everything lies in a directory of its own, ended with close()."""
 
     def __init__(self, flavour, pmd=True, name="ovs"):
-        super().__init__(self._run)
-        self.programs = config.ovs(flavour)
         # Short: names of sockets have 107 characters.
         self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
         self.logs = config.BUILD / "tests" / "native" / name
@@ -56,29 +40,15 @@ class NativeOvs(Ovs):
         self.pci.mkdir()
         self.pmd = config.plugin().resolve() if pmd else None
         self.children = {}
+        super().__init__(flavour, self.dir, self.logs)
         bins = {str(path.parent) for path in self.programs.values()}
-        self.environment = {
-            **os.environ,
+        self.environment.update({
             "PATH": ":".join([*bins, os.environ.get("PATH", "")]),
-            "OVS_RUNDIR": str(self.dir), "OVS_LOGDIR": str(self.logs),
-            "OVS_DBDIR": str(self.dir), "OVS_SYSCONFDIR": str(self.dir),
-            "XDG_RUNTIME_DIR": str(self.dir),
-            "RUNTIME_DIRECTORY": str(self.dir),
             # Whatever devices this machine has, these are the test's own.
-            "SYSFS_PCI_DEVICES": str(self.pci)}
-
-    def _run(self, command, seconds=30):
-        return _Done(subprocess.run(
-            ["sh", "-c", command], env=self.environment, timeout=seconds,
-            text=True, capture_output=True, check=False))
+            "SYSFS_PCI_DEVICES": str(self.pci)})
 
     def start(self):
-        database = self.dir / "conf.db"
-        subprocess.run([self.programs["ovsdb-tool"], "create", database,
-                        self.programs["vswitch.ovsschema"]], check=True)
-        self._child("ovsdb-server", f"--remote=punix:{self.dir}/db.sock",
-                    database)
-        wait_until((self.dir / "db.sock").exists, 20, "ovsdb-server is up")
+        self.start_database(self.dir)
         extra = f"--no-huge --legacy-mem -m {MEMORY_MIB} --no-pci " \
                 f"--no-telemetry --file-prefix {self.dir.name}"
         if self.pmd:

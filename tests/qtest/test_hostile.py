@@ -6,11 +6,12 @@ import os
 import random
 import socket
 import struct
+import time
 
 import pytest
 from driver import (ACKNOWLEDGE, CAP_NOTIFY, CONNECTED, DRIVER, DRIVER_OK,
                     Driver)
-from frontend import (ADD_MEM_REG, HIGH, LOW, MIB, SET_FEATURES,
+from frontend import (ADD_MEM_REG, HIGH, LOW, MIB, NET_SET_MTU, SET_FEATURES,
                       SET_MEM_TABLE, SET_VRING_ADDR, SET_VRING_BASE,
                       SET_VRING_CALL, SET_VRING_ENABLE, SET_VRING_KICK,
                       SET_VRING_NUM, UVA, Frontend, memfd)
@@ -296,3 +297,21 @@ def test_driver_gone_wild_on_its_registers(bench):
     base = in_thread(front.stop_ring, 1)
     driver.wait_state(running(0), "ring 1 stopped")
     wait_until(lambda: base() is not None, "the reply")
+
+
+def test_changes_of_a_peer_are_rationed(bench):
+    """What a peer may change is bounded in time: the driver is told of each,
+    and may have other peers to look after."""
+    front, changes = bench.front(), 800
+    front.negotiate()
+    started = time.monotonic()
+    for i in range(changes):
+        assert front.acked(NET_SET_MTU, struct.pack("<Q", 1000 + i % 2)) == 0
+    # 512 at once, then 100 a second; a busy machine only takes longer.
+    assert time.monotonic() - started > 0.9 * (changes - 512) / 100
+    # A connection is a change too: it may have to wait, but not for ever.
+    for _ in range(3):
+        bench.drop(front)
+        front = bench.front()
+    in_thread(front.start)
+    bench.until("connected", "link up")

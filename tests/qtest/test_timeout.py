@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A driver that does not answer: the peer goes on, its memory is safe."""
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,42 @@ def test_peer_dies_while_the_driver_is_silent(bench):
     assert done is not None
 
 
+def test_peers_that_come_and_go_meanwhile_need_the_room_of_one(bench):
+    driver, front, state = silent_stop(bench)
+    bench.drop(front)
+    for turn in range(6):  # of 24 MiB each, in a window of 64
+        bench.until("connected", "no")
+        front = bench.front(size=24 * MIB)
+        done = in_thread(lambda f=front: f.start() or True)
+        wait_until(done, f"peer {turn}")
+        assert bench.get("rings").count("run") == 2
+        assert driver.machine.read(driver.window(state, 0), 4) == bytes(4)
+        front.memory[0:4] = b"%04d" % turn
+        if turn < 5:
+            bench.drop(front)
+    state = driver.wait_state(running(0, 1), "the last peer's rings")
+    assert driver.machine.read(driver.window(state, 0), 4) == b"0005"
+    assert not bench.log_lines("no room")
+
+
+def test_memory_that_cannot_be_mapped_again_ends_the_connection(bench):
+    driver, front, state = silent_stop(bench)
+    pid = driver.machine.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_AS, (1 << 20, -1))
+    try:
+        driver.wait_state(running(), "nothing runs")
+        assert front.closed_by_device()
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_AS, before)
+    # Neither the peer's memory nor a hole in QEMU's own address space.
+    assert driver.machine.read(driver.window(state, 0), 4) == b"\xff" * 4
+    assert len(bench.log_lines("cannot be mapped again")) == 1
+    bench.drop(front)
+    front = bench.front()
+    in_thread(front.start)
+    driver.wait_state(running(0, 1), "a new connection has it")
+
+
 def test_peer_dies_while_it_waits(make_bench):
     bench = make_bench(",ack-timeout=5000")
     driver, front, state = start(bench)
@@ -115,13 +152,14 @@ def test_nothing_of_a_dead_peer_is_held_for_a_silent_driver(bench):
 
 
 def test_peers_that_come_and_go_under_a_silent_driver(make_bench):
-    """Each leaves its place in the window behind: not without end."""
+    """Each is of another size, and leaves its place in the window behind: not
+    without end."""
     bench = make_bench(",ack-timeout=300,window-size=1G")
     driver, front, state = silent_stop(bench)
     bench.drop(front)
-    for _ in range(40):
+    for turn in range(40):
         bench.until("connected", "no")
-        front = bench.front(size=4 * MIB, low=2 * MIB)
+        front = bench.front(size=4 * MIB + (turn << 16), low=2 * MIB)
         front.negotiate()
         try:
             front.set_memory()

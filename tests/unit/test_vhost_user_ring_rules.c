@@ -205,6 +205,11 @@ base_of_a_packed_ring_has_two_equal_halves(void **state)
 		accepted(p, send_state(p, VU_SET_VRING_BASE, 0, base[i]));
 		accepted(p, start_at(p, 100, MEM_UVA, MEM_UVA, MEM_UVA));
 		assert_int_equal(p->core.rings[0].base, want[i]);
+		/* It may repeat what it said, in the form it said it. */
+		accepted(p, send_state(p, VU_SET_VRING_BASE, 0, base[i]));
+		assert_int_equal(p->core.rings[0].base, want[i]);
+		refused(p, send_state(p, VU_SET_VRING_BASE, 0, base[i] ^ 1),
+			-EBUSY, "changed while it is started");
 		vu_core_disconnect(&p->core);
 		assert_int_equal(vu_core_connect(&p->core), 0);
 	}
@@ -371,6 +376,26 @@ ring_fds_are_replaced_and_taken_away(void **state)
 }
 
 static void
+call_and_error_fds_are_kept_apart(void **state)
+{
+	struct peer *p = *state;
+	struct vu_ring *r = &p->core.rings[1];
+	int call;
+
+	prepare(p);
+	accepted(p, send_vring_fd(p, VU_SET_VRING_CALL, 1, event_fd()));
+	call = r->call_fd;
+	assert_true(call >= 0 && r->err_fd < 0);
+	accepted(p, send_vring_fd(p, VU_SET_VRING_ERR, 1, event_fd()));
+	assert_int_equal(p->changed, VU_CHANGED_FDS);
+	assert_int_equal(r->call_fd, call);
+	assert_true(r->err_fd >= 0 && r->err_fd != call);
+	accepted(p, send_vring_fd(p, VU_SET_VRING_ERR, 1, -1));
+	assert_int_equal(r->call_fd, call);
+	assert_int_equal(r->err_fd, -1);
+}
+
+static void
 new_kick_of_a_running_ring_is_no_new_start(void **state)
 {
 	struct peer *p = *state;
@@ -425,6 +450,7 @@ main(void)
 		peer_test(no_fd_flag_and_fd_exclude_each_other),
 		peer_test(eventfd_is_made_nonblocking_and_close_on_exec),
 		peer_test(ring_fds_are_replaced_and_taken_away),
+		peer_test(call_and_error_fds_are_kept_apart),
 		peer_test(new_kick_of_a_running_ring_is_no_new_start),
 		peer_test(two_rings_with_one_kick_are_refused),
 	};

@@ -5,8 +5,8 @@
 Three unmodified VMs exchange packets through the Open vSwitch of a fourth;
 every line of what it shows ends in PASS or FAIL; exit code 0 if all passed.
 
-With --keep everything stays up until Enter or Ctrl-C, and from another
-terminal:
+With --keep everything stays up until Enter, Ctrl-C or SIGTERM (to this or to
+quickstart), and from another terminal:
     tests/vm/demo.py run VM COMMAND...     runs a command in a VM
     tests/vm/demo.py console VM            joins its console (Ctrl-] leaves)
 """
@@ -250,8 +250,23 @@ def show(demo):
     demo.step("flow counters agree with the guests'", lambda: counters(net))
 
 
+def end_on_signals():
+    """Let SIGINT, SIGTERM and SIGHUP end the program by an exception, so that
+    everything is cleaned up; but once: an interrupt from the keyboard comes
+    from the terminal and again from quickstart, and may not disturb that."""
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+               if signal.getsignal(n) is not signal.SIG_IGN]  # as by nohup
+
+    def end(number, _):
+        for n in numbers:
+            signal.signal(n, signal.SIG_IGN)
+        sys.exit(128 + number)
+    for n in numbers:
+        signal.signal(n, end)
+
+
 def wait_for_user(net):
-    """Until Enter, Ctrl-C or SIGTERM."""
+    """Until Enter, or the end by a signal."""
     me = Path(__file__).resolve()
     end = keep.serve(net, config.BUILD / STATE)
     print(f"""
@@ -268,13 +283,14 @@ Logs: {net.logdir}""", flush=True)
             input()
         else:
             signal.pause()
-    except (KeyboardInterrupt, EOFError):
+    except EOFError:
         pass
-    end()
+    finally:
+        end()
 
 
 def demonstrate(arguments):
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_on_signals()
     images = Images(config.BUILD / "tests" / "vm" / "images")
     with Topology("demo", images) as net:
         demo = Demo(net)

@@ -80,7 +80,8 @@ class Images:
     def _peer(self, archive):
         for name in ("iperf3", "tcpdump", "ethtool"):
             archive.program(config.program(name), name=name)
-        archive.file("usr/bin/dfping", self._guest_tool("dfping"), 0o755)
+        for name in ("dfping", "rawseq"):
+            archive.file("usr/bin/" + name, self._guest_tool(name), 0o755)
         return PEER_MODULES
 
     def _switch(self, archive, flavour, with_plugin, extra_plugins):

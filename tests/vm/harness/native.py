@@ -26,14 +26,12 @@ class _Done:
         return self
 
 
-class NativeOvs(Ovs):
-    """Without hugepages and without root; everything below `rundir`."""
+class HostOvs(Ovs):
+    """Processes of the host, without root: what each such OVS needs."""
 
-    def __init__(self, rundir, logdir):
+    def __init__(self, flavour, rundir, logdir):
         super().__init__(self._run)
-        self.rundir, self.logdir = Path(rundir), Path(logdir)
-        self.children = []
-        self.programs = config.ovs("stock")
+        self.programs = config.ovs(flavour)
         self.environment = {
             **os.environ, "OVS_RUNDIR": str(rundir),
             "OVS_LOGDIR": str(logdir), "OVS_DBDIR": str(rundir),
@@ -46,13 +44,28 @@ class NativeOvs(Ovs):
             ["sh", "-c", command], env=self.environment, timeout=seconds,
             text=True, capture_output=True, check=False))
 
-    def start(self):
-        database = self.rundir / "conf.db"
+    def start_database(self, rundir):
+        database = rundir / "conf.db"
         subprocess.run([self.programs["ovsdb-tool"], "create", database,
                         self.programs["vswitch.ovsschema"]], check=True)
-        self._child("ovsdb-server", f"--remote=punix:{self.rundir}/db.sock",
+        self._child("ovsdb-server", f"--remote=punix:{rundir}/db.sock",
                     database)
-        wait_until((self.rundir / "db.sock").exists, 20, "ovsdb-server is up")
+        wait_until((rundir / "db.sock").exists, 20, "ovsdb-server is up")
+
+    def _child(self, name, *arguments):
+        raise NotImplementedError
+
+
+class NativeOvs(HostOvs):
+    """Without hugepages; everything below `rundir`."""
+
+    def __init__(self, rundir, logdir):
+        super().__init__("stock", rundir, logdir)
+        self.rundir, self.logdir = Path(rundir), Path(logdir)
+        self.children = []
+
+    def start(self):
+        self.start_database(self.rundir)
         extra = f"--no-huge --legacy-mem -m 512 --no-pci --file-prefix " \
                 f"{self.rundir.name}"
         self.vsctl("--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".",

@@ -106,6 +106,29 @@ def wait_listening(vm, port):
           "do i=$((i+1)); [ $i -lt 500 ] || exit 1; usleep 20000; done")
 
 
+def raw_frames(a, b, count=5000, sizes=(60, 1514), seconds=240):
+    """Numbered, checksummed Ethernet frames from a to b, and back.  None may
+    be lost, reordered, duplicated or changed; returns the counts of both.
+    Each end stays on one CPU, and so with one of its queue pairs: there is no
+    order between two."""
+    echo = b.start_command(f"exec taskset 1 rawseq echo {b.interface}")
+    echo.wait_output("ready", 20)
+    try:
+        done = a.run(f"taskset 1 rawseq send {a.interface} {b.mac} {count} "
+                     f"{sizes[0]} {sizes[1]}", seconds)
+    finally:
+        echo.signal(15)
+        echo.wait(20)
+    there, back = _values(echo.stdout), _values(done.stdout)
+    for counts in (there, back):
+        assert counts.get("received") == counts.get("total") == count, \
+            f"{there} {back} {done}"
+        for wrong in ("lost", "reordered", "duplicated", "corrupted"):
+            assert counts[wrong] == 0, (there, back)
+    done.check()
+    return there, back
+
+
 @contextlib.contextmanager
 def numbered_stream(a, b, rate=200, port=9000):
     """Numbered packets from a to b while the body runs; afterwards the
@@ -120,8 +143,8 @@ def numbered_stream(a, b, rate=200, port=9000):
         sender.close_stdin()
         sender.wait(40)
         receiver.wait(60)
-    counts.update(_values(sender.check().stdout))
-    counts.update(_values(receiver.stdout))
+        counts.update(_values(sender.check().stdout))
+        counts.update(_values(receiver.stdout))
 
 
 def _values(text):

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""quickstart's command in front (tools/stages.sh): a signal to quickstart
+alone ends it at once, with all that it started; it has the terminal."""
+import os
+import pty
+import select
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+SECONDS = 60  # for what comes at once; under load nothing does
+
+# Stands for the demonstration: with its own handling of signals, a child that
+# has to be ended, and an end that takes a moment, in which a second signal
+# must not disturb it.
+DEMO = """
+import os, subprocess, sys, time
+sys.path.insert(0, {vm!r})
+import demo
+from harness.procs import Child
+demo.end_on_signals()
+child = Child(["sleep", "1000"])
+try:
+    print("ready", child.pid, flush=True)
+    {wait}
+finally:
+    time.sleep(0.5)
+    child.end()
+    print("cleaned", flush=True)
+"""
+
+
+def command(tmp_path, wait):
+    """A shell that does with `wait` what quickstart does with its demo."""
+    demo = DEMO.format(vm=str(TOP / "tests" / "vm"), wait=wait)
+    script = tmp_path / "quickstart"
+    script.write_text(
+        f"set -euo pipefail\n. {TOP}/tools/lib.sh\n. {TOP}/tools/stages.sh\n"
+        "begin_stages\n"
+        f"in_front {sys.executable} -u -c {shlex.quote(demo)}\n"
+        "echo after $?\n")
+    return ["bash", str(script)]
+
+
+def start(tmp_path, wait, **options):
+    env = {**os.environ, "VHOSTPCI_BUILDDIR": str(tmp_path / "build"),
+           "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(command(tmp_path, wait), env=env,
+                            start_new_session=True, **options)
+
+
+def gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT,
+                                    signal.SIGHUP])
+def test_a_signal_to_quickstart_alone_ends_and_cleans_all(tmp_path, number):
+    # As it waits without a terminal.
+    shell = start(tmp_path, "__import__('signal').pause()", text=True,
+                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    try:
+        ready, pid = shell.stdout.readline().split()
+        assert ready == "ready"
+        os.kill(shell.pid, number)
+        rest, _ = shell.communicate(timeout=SECONDS)
+    finally:
+        if shell.poll() is None:
+            os.killpg(shell.pid, signal.SIGKILL)
+    assert rest.splitlines()[-1] == "cleaned", rest
+    assert shell.returncode == 128 + number
+    assert gone(int(pid))
+
+
+def test_what_is_in_front_ends_by_itself_with_its_exit_code(tmp_path):
+    shell = start(tmp_path, "sys.exit(7)", text=True,
+                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    out, _ = shell.communicate(timeout=SECONDS)
+    assert "cleaned" in out and "after" not in out, out
+    assert shell.returncode == 7
+
+
+class Terminal:
+    """A shell as the foreground of a terminal of its own."""
+
+    def __init__(self, tmp_path, wait):
+        pid, self.fd = pty.fork()
+        if pid == 0:
+            os.environ["VHOSTPCI_BUILDDIR"] = str(tmp_path / "build")
+            line = command(tmp_path, wait)
+            os.execvp(line[0], line)
+        self.pid, self.text = pid, ""
+
+    def read(self):
+        assert select.select([self.fd], [], [], SECONDS)[0], self.text
+        data = os.read(self.fd, 4096).decode()
+        self.text += data
+        return data
+
+    def until(self, word):
+        while word not in self.text:
+            self.read()
+
+    def type(self, data):
+        os.write(self.fd, data)
+
+    def exit_code(self):
+        try:
+            while self.read():
+                pass
+        except OSError:  # how a terminal's master ends
+            pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_what_is_in_front_reads_from_the_terminal(tmp_path):
+    terminal = Terminal(tmp_path, "print('got', input(), flush=True)")
+    terminal.until("ready")
+    terminal.type(b"a line\n")
+    assert terminal.exit_code() == 0
+    assert "got a line" in terminal.text and "cleaned" in terminal.text
+
+
+def test_an_interrupt_from_the_keyboard_cleans_all(tmp_path):
+    """It reaches both at once, and quickstart then signals what is in front
+    again."""
+    terminal = Terminal(tmp_path, "input()")
+    terminal.until("ready")
+    terminal.type(b"\x03")
+    assert terminal.exit_code() == 130
+    assert "cleaned" in terminal.text, terminal.text
