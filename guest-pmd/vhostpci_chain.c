@@ -80,7 +80,11 @@ take(struct vhostpci_chain *chain, const struct vhostpci_desc *from)
 		if (desc.flags & VRING_DESC_F_INDIRECT)
 			return -VHOSTPCI_RULE_INDIRECT_NESTED;
 	}
-	if ((desc.flags & VRING_DESC_F_WRITE) != chain->want)
+	/* DPDK 22.11's virtio driver leaves the flag set in entries of a packed
+	 * ring's table that are to be read: to read those is harmless. */
+	if ((desc.flags & VRING_DESC_F_WRITE) != chain->want &&
+			!(chain->ring->packed && chain->table_len != 0 &&
+			  chain->want == 0))
 		return -VHOSTPCI_RULE_DIRECTION;
 	chain->gpa = desc.addr;
 	chain->len = desc.len;

@@ -23,9 +23,13 @@ check_PROGRAMS += $(native_tests)
 TESTS += $(native_tests)
 endif
 endif
-TESTS += tests/native/test_testpmd.py tests/native/test_ovs_port.py
+# What stock virtio-user peers run in test_interop.py; needs no driver headers.
+check_PROGRAMS += tests/native/seqcheck
+TESTS += tests/native/test_testpmd.py tests/native/test_ovs_port.py \
+	tests/native/test_interop.py
 EXTRA_DIST += tests/native/test_testpmd.py tests/native/testpmd.py \
-	tests/native/test_ovs_port.py tests/native/native_ovs.py
+	tests/native/test_ovs_port.py tests/native/native_ovs.py \
+	tests/native/test_interop.py
 
 tests_native_libnative_a_SOURCES = tests/native/fakepeer.c \
 	tests/native/fakepeer.h $(guest_pmd_port_sources)
@@ -78,3 +82,9 @@ tests_native_test_race_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_race_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_race_asan_LDADD = tests/native/libnative_asan.a \
 	$(native_libs)
+
+tests_native_seqcheck_SOURCES = tests/native/seqcheck.c \
+	tests/native/seqcheck.h tests/native/seqcheck_packet.c \
+	tests/native/seqcheck_shape.c tests/native/seqcheck_spy.c
+tests_native_seqcheck_CFLAGS = $(AM_CFLAGS) $(DPDK_CFLAGS)
+tests_native_seqcheck_LDADD = $(DPDK_LIBS)

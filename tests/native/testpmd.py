@@ -76,9 +76,9 @@ class Testpmd:
             lambda: re.search(pattern, self.child.output()[mark:], re.S),
             seconds, f"{self.name} answers {text!r} with {pattern!r}")
 
-    def start(self, mode="io", how="start"):
+    def start(self, mode="io", how="start", seconds=5):
         # With "retry": as long as it takes on a busy machine.
-        self.command("set burst tx delay 50 retry 100000")
+        self.command(f"set burst tx delay 50 retry {seconds * 20000}")
         self.ask(f"set fwd {mode}", "Set .* packet forwarding mode")
         self.ask(how, "packet forwarding packets/burst|packets/burst=")
 
