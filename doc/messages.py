@@ -19,7 +19,7 @@ ANY = "\0"
 
 # Who says something to a user.
 SPEAKERS = re.compile(r"\b(VLOG_\w+|error_setg|warn_report\w*|vhost_pci_warn|virtio_error"
-                      r"|VHOSTPCI_LOG|vu_fail|vu_core_set_error|xasprintf"
+                      r"|VHOSTPCI_LOG|VHOSTPCI_PEER_LOG|vu_fail|vu_core_set_error|xasprintf"
                       r"|qemu_log_mask|vhost_pci_socket_violation"
                       r"|disconnect)\s*\(")
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)

@@ -19,6 +19,10 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_dev.h \
 	guest-pmd/vhostpci_ethdev.c \
 	guest-pmd/vhostpci_info.c \
+	guest-pmd/vhostpci_intr.c \
+	guest-pmd/vhostpci_intr.h \
+	guest-pmd/vhostpci_limit.c \
+	guest-pmd/vhostpci_limit.h \
 	guest-pmd/vhostpci_mem.c \
 	guest-pmd/vhostpci_mem.h \
 	guest-pmd/vhostpci_peer.c \
@@ -28,17 +32,22 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_variants.c \
 	guest-pmd/vhostpci_stats.c
 
-guest_pmd_sources = $(guest_pmd_port_sources) $(protocol_sources) \
+guest_pmd_socket_sources = \
+	guest-pmd/vhostpci_signal.c \
+	guest-pmd/vhostpci_signal.h \
+	guest-pmd/vhostpci_socket.c \
+	guest-pmd/vhostpci_socket.h \
+	guest-pmd/vhostpci_socket_io.c \
+	guest-pmd/vhostpci_socket_vdev.c
+
+guest_pmd_sources = $(guest_pmd_port_sources) $(guest_pmd_socket_sources) \
+	$(protocol_sources) \
 	guest-pmd/vhostpci_pci.c \
 	guest-pmd/vhostpci_pci.h \
 	guest-pmd/vhostpci_pci_ctrlq.c \
 	guest-pmd/vhostpci_pci_ctrlq.h \
 	guest-pmd/vhostpci_pci_state.c \
 	guest-pmd/vhostpci_pci_virtio.c \
-	guest-pmd/vhostpci_socket.c \
-	guest-pmd/vhostpci_socket.h \
-	guest-pmd/vhostpci_socket_io.c \
-	guest-pmd/vhostpci_socket_vdev.c \
 	guest-pmd/vhostpci_window.c \
 	guest-pmd/vhostpci_window.h
 

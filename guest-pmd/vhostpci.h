@@ -83,16 +83,19 @@ struct vhostpci_transport_ops {
 	/*
 	 * EAL interrupt thread, outside any lock of the driver and outside
 	 * vhostpci_peer_adopt(): ring @i was stopped because the peer broke
-	 * @rule (static storage). Called once per start of a ring.
+	 * @rule (static storage). Called once per start of a ring; @epoch is
+	 * that start's, as it may have been started again since.
 	 */
 	void (*broken)(struct vhostpci_dev *dev, unsigned int i,
-		       const char *rule);
-	/* ethdev: enable/disable an interrupt on the peer's kick of ring @i;
-	 * NULL: the transport has none. 0 or -errno. */
-	int (*kick_intr)(struct vhostpci_dev *dev, unsigned int i, bool on);
+		       uint32_t epoch, const char *rule);
+	/* control or ethdev, dev->lock held: watch, or no longer, for the
+	 * peer's kicks of ring @i, running or not, and report them with
+	 * vhostpci_intr_kicked(). NULL: the transport has none. */
+	void (*kick_intr)(struct vhostpci_dev *dev, unsigned int i, bool on);
 	/* ethdev: stop control (no vhostpci_peer_adopt() runs or comes after
 	 * this), unmap everything, free the transport's part. No burst runs
-	 * any more. Called without a lock of the driver held. */
+	 * any more, unless vhostpci_dev_is_stuck(): then everything that a
+	 * burst may use stays. Called without a lock of the driver held. */
 	void (*close)(struct vhostpci_dev *dev);
 };
 
@@ -161,6 +164,8 @@ int vhostpci_ethdev_destroy(struct rte_eth_dev *eth_dev);
 struct vhostpci_transport *vhostpci_dev_transport(struct vhostpci_dev *dev);
 /* For log lines: the peer's name, or the ethdev's while that is unknown. */
 const char *vhostpci_dev_label(const struct vhostpci_dev *dev);
+/* For ops->close(): a burst does not end. */
+bool vhostpci_dev_is_stuck(const struct vhostpci_dev *dev);
 /* control: the device disappeared (surprise removal): raise RMV. */
 void vhostpci_dev_removed(struct vhostpci_dev *dev);
 
@@ -169,5 +174,14 @@ extern int vhostpci_logtype;
 #define VHOSTPCI_LOG(level, fmt, ...) \
 	rte_log(RTE_LOG_ ## level, vhostpci_logtype, \
 		"net_vhostpci: " fmt "\n", ## __VA_ARGS__)
+/* Lines that a peer can cause at will: only so many of them, per port. Any
+ * thread but the datapath. */
+bool vhostpci_dev_may_log(struct vhostpci_dev *dev);
+#define VHOSTPCI_PEER_LOG(dev, level, fmt, ...) \
+	do { \
+		if (rte_log_can_log(vhostpci_logtype, RTE_LOG_ ## level) && \
+		    vhostpci_dev_may_log(dev)) \
+			VHOSTPCI_LOG(level, fmt, ## __VA_ARGS__); \
+	} while (0)
 
 #endif

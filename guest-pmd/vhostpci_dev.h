@@ -30,6 +30,8 @@
 
 #include <ethdev_driver.h>
 
+#include "vhostpci_intr.h"
+#include "vhostpci_limit.h"
 #include "vhostpci_ring.h"
 
 #define VHOSTPCI_MAX_PAIRS	(VHOSTPCI_MAX_RINGS / 2)
@@ -72,6 +74,7 @@ struct vhostpci_dev {
 	bool admin_down;	/* rte_eth_dev_set_link_down() */
 	bool removed;
 	bool closed;
+	bool stuck;		/* closed while a burst did not end */
 	/* An adoption timed out: all queues stand still until the next adoption. */
 	bool unsettled;
 	uint16_t n_rxq, n_txq;
@@ -85,7 +88,12 @@ struct vhostpci_dev {
 
 	/* datapath signals control that a ring broke. */
 	struct rte_intr_handle *broken_intr;
+	/* Receive interrupts: an eventfd per rx queue, NULL without; and the
+	 * queues that want them, by bit. */
+	struct rte_intr_handle *rx_intr;
+	uint64_t rx_intr_on;
 
+	struct vhostpci_limit log_limit; /* own lock */
 	enum vhostpci_rule last_rule;
 	struct vhostpci_stats_base total; /* .rings unused: the rings count */
 	struct vhostpci_stats_base base;

@@ -25,6 +25,10 @@ RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vhostpci, NOTICE);
 /* Ethernet header, two VLAN tags, CRC: what an MTU does not count. */
 #define OVERHEAD	(RTE_ETHER_HDR_LEN + 8)
 
+/* Log lines that one peer can cause: hardly more than honest ones need. */
+#define LOG_PER_SECOND	1
+#define LOG_AT_ONCE	60
+
 uint64_t
 vhostpci_supported_features(void)
 {
@@ -59,6 +63,8 @@ dev_configure(struct rte_eth_dev *eth_dev)
 	pthread_mutex_lock(&dev->lock);
 	rc = vhostpci_pause_all(dev);
 	if (rc == 0) {
+		/* By the old number of queues first. */
+		rc = vhostpci_intr_configure(dev);
 		dev->n_rxq = eth_dev->data->nb_rx_queues;
 		dev->n_txq = eth_dev->data->nb_tx_queues;
 		vhostpci_resume_all(dev);
@@ -341,6 +347,21 @@ release_queues(struct rte_eth_dev *eth_dev)
 	eth_dev->data->nb_tx_queues = 0;
 }
 
+/* A burst does not end: its thread was stopped or hangs. It keeps what it uses,
+ * for ever; the peer and all else is let go. */
+static void
+leave_stuck(struct vhostpci_dev *dev)
+{
+	VHOSTPCI_LOG(ERR, "%s: closed while a burst does not end; its memory "
+		     "stays", dev->eth_dev->data->name);
+	pthread_mutex_lock(&dev->lock);
+	dev->stuck = true;
+	/* No burst begins any more, whatever is adopted in the end. */
+	dev->removed = true;
+	vhostpci_pause_all(dev);
+	pthread_mutex_unlock(&dev->lock);
+}
+
 static int
 dev_close(struct rte_eth_dev *eth_dev)
 {
@@ -356,12 +377,18 @@ dev_close(struct rte_eth_dev *eth_dev)
 		rc = dev_stop(eth_dev);
 	} while (rc != 0 && ++tries < 1000 / VHOSTPCI_QUIESCE_MS);
 	if (rc != 0)
-		return rc;
+		leave_stuck(dev);
 	dev->closed = true;
 	/* Before the transport: no ops->broken() comes after its close. */
 	rte_intr_callback_unregister_sync(dev->broken_intr,
 					  vhostpci_handle_broken, dev);
 	dev->transport.ops->close(dev);
+	vhostpci_intr_free(dev);
+	if (dev->stuck) {
+		/* ethdev would free it, with the rings. */
+		eth_dev->data->dev_private = NULL;
+		return 0;
+	}
 	/* After it: until then adopting may signal a broken ring. */
 	free_broken_intr(dev);
 	release_queues(eth_dev);
@@ -406,6 +433,8 @@ const struct eth_dev_ops vhostpci_ops = {
 	.tx_burst_mode_get = burst_mode_get,
 	.rx_queue_setup = rx_queue_setup,
 	.rx_queue_release = rx_queue_release,
+	.rx_queue_intr_enable = vhostpci_rx_intr_enable,
+	.rx_queue_intr_disable = vhostpci_rx_intr_disable,
 	.tx_queue_setup = tx_queue_setup,
 	.tx_queue_release = tx_queue_release,
 	.flow_ctrl_get = flow_ctrl_get,
@@ -428,6 +457,25 @@ vhostpci_dev_label(const struct vhostpci_dev *dev)
 {
 	return dev->transport.peer_name[0] != '\0' ?
 		dev->transport.peer_name : dev->eth_dev->data->name;
+}
+
+bool
+vhostpci_dev_is_stuck(const struct vhostpci_dev *dev)
+{
+	return dev->stuck;
+}
+
+bool
+vhostpci_dev_may_log(struct vhostpci_dev *dev)
+{
+	uint64_t refused;
+
+	if (!vhostpci_limit_take(&dev->log_limit, &refused))
+		return false;
+	if (refused > 0)
+		VHOSTPCI_LOG(WARNING, "peer %s: %" PRIu64 " lines left out",
+			     vhostpci_dev_label(dev), refused);
+	return true;
 }
 
 /* Stable for a named peer: the same port has the same address after a restart.
@@ -519,6 +567,7 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 	dev->transport = *transport;
 	dev->fence = vhostpci_needs_fence();
 	pthread_mutex_init(&dev->lock, NULL);
+	vhostpci_limit_init(&dev->log_limit, LOG_PER_SECOND, LOG_AT_ONCE);
 	init_rings(dev);
 	rc = set_mac(dev);
 	if (rc == 0)

@@ -43,8 +43,11 @@ pci_call(struct vhostpci_dev *dev, unsigned int i)
 }
 
 static void
-pci_broken(struct vhostpci_dev *dev, unsigned int i, const char *rule)
+pci_broken(struct vhostpci_dev *dev, unsigned int i, uint32_t epoch,
+	   const char *rule)
 {
+	/* States are adopted in this thread: no ring was started meanwhile. */
+	RTE_SET_USED(epoch);
 	vhostpci_pci_send_broken(to_pci(dev), i, rule);
 }
 
@@ -71,8 +74,13 @@ pci_shutdown(struct vhostpci_pci *p)
 static void
 pci_close(struct vhostpci_dev *dev)
 {
+	struct vhostpci_pci *p = to_pci(dev);
+
 	/* priv stays: control uses it until it is stopped in there. */
-	pci_shutdown(to_pci(dev));
+	if (!vhostpci_dev_is_stuck(dev))
+		pci_shutdown(p);
+	else if (vhostpci_pci_control_stop(p) == 0)
+		vhostpci_pci_reset(p);
 }
 
 static const struct vhostpci_transport_ops pci_ops = {

@@ -137,6 +137,7 @@ assign_rx(struct vhostpci_dev *dev, uint64_t set)
 				queue->rings[queue->n_rings++] = ring;
 		}
 		let_run(dev, queue);
+		vhostpci_intr_rearm(dev, q);
 	}
 }
 
@@ -318,8 +319,8 @@ note_broken(struct vhostpci_dev *dev, unsigned int i)
 	ring->count.violations++;
 	dev->total.rules[rule]++;
 	dev->last_rule = rule;
-	VHOSTPCI_LOG(ERR, "peer %s: ring %u stopped: %s",
-		     vhostpci_dev_label(dev), i, vhostpci_rule_text(rule));
+	VHOSTPCI_PEER_LOG(dev, ERR, "peer %s: ring %u stopped: %s",
+			  vhostpci_dev_label(dev), i, vhostpci_rule_text(rule));
 	return rule;
 }
 
@@ -405,6 +406,7 @@ announce(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	for (i = 0; i < RTE_ETHER_ADDR_LEN; i++)
 		value = value << 8 | mac[i];
 	__atomic_store_n(&dev->rxq[0]->announce, value, __ATOMIC_RELAXED);
+	vhostpci_intr_fire(dev, 0);
 }
 
 int
@@ -463,6 +465,7 @@ vhostpci_handle_broken(void *arg)
 {
 	struct vhostpci_dev *dev = arg;
 	uint8_t rule[VHOSTPCI_MAX_RINGS];
+	uint32_t epoch[VHOSTPCI_MAX_RINGS];
 	bool link_changed;
 	uint64_t count;
 	unsigned int i;
@@ -470,14 +473,16 @@ vhostpci_handle_broken(void *arg)
 	if (read(rte_intr_fd_get(dev->broken_intr), &count, sizeof(count)) < 0)
 		return;
 	pthread_mutex_lock(&dev->lock);
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
 		rule[i] = note_broken(dev, i);
+		epoch[i] = dev->rings[i].epoch;
+	}
 	link_changed = vhostpci_update_link(dev);
 	pthread_mutex_unlock(&dev->lock);
 
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
 		if (rule[i] != VHOSTPCI_RULE_NONE)
-			dev->transport.ops->broken(dev, i,
+			dev->transport.ops->broken(dev, i, epoch[i],
 					vhostpci_rule_text(rule[i]));
 	}
 	if (link_changed)

@@ -2,11 +2,10 @@
 
 /* The socket transport: from the vhost-user core to the rings. */
 
-#define _GNU_SOURCE /* dup3 */
+#define _GNU_SOURCE /* dup3, preadv2 */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,7 +14,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
+#include <sys/uio.h>
 
+#include "vhostpci_intr.h"
 #include "vhostpci_socket.h"
 
 /* The unit in which @fd can be mapped; 0: error, errno set. */
@@ -76,10 +77,9 @@ set_call_fd(struct vhostpci_socket *s, unsigned int i, int fd)
 {
 	int slot = s->call_fds[i];
 
+	/* The core has checked that it is an eventfd. */
 	if (fd < 0)
 		return;
-	/* A call must not block when the counter is full (see call()). */
-	fcntl(fd, F_SETFL, O_NONBLOCK);
 	if (slot >= 0) {
 		dup3(fd, slot, O_CLOEXEC);
 		return;
@@ -195,28 +195,49 @@ static void
 call(struct vhostpci_dev *dev, unsigned int i)
 {
 	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
+	/* acquire: pairs with the release in set_call_fd(). */
 	int fd = __atomic_load_n(&s->call_fds[i], __ATOMIC_ACQUIRE);
-	struct pollfd room = { .fd = fd, .events = POLLOUT };
-	uint64_t one = 1;
 
-	/* A full counter has woken the peer already. O_NONBLOCK alone does not
-	 * keep us from waiting for room: the peer shares the flag and may clear
-	 * it. What is left is a peer that fills the counter between the two
-	 * calls. */
-	if (fd < 0 || poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT))
-		return;
-	if (write(fd, &one, sizeof(one)) < 0)
-		return;
+	if (fd >= 0)
+		vhostpci_signal_send(&s->signal, fd);
 }
 
 static void
-broken(struct vhostpci_dev *dev, unsigned int i, const char *rule)
+broken(struct vhostpci_dev *dev, unsigned int i, uint32_t epoch,
+       const char *rule)
 {
 	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
 
 	RTE_SET_USED(rule); /* logged by the rings */
-	__atomic_fetch_or(&s->broken, 1ULL << i, __ATOMIC_RELAXED);
+	/* relaxed: the wake-up orders. */
+	__atomic_store_n(&s->broken[i], epoch, __ATOMIC_RELAXED);
 	vhostpci_socket_wake(s);
+}
+
+static void
+kick_intr(struct vhostpci_dev *dev, unsigned int i, bool on)
+{
+	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
+	uint64_t bit = 1ULL << i;
+
+	/* Switched off, it is noticed with the next kick. */
+	if (!on)
+		__atomic_fetch_and(&s->watch, ~bit, __ATOMIC_RELAXED);
+	else if (!(__atomic_fetch_or(&s->watch, bit, __ATOMIC_RELAXED) & bit))
+		vhostpci_socket_wake(s);
+}
+
+void
+vhostpci_socket_kicked(struct vhostpci_socket *s, unsigned int i)
+{
+	uint64_t count;
+	struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
+
+	/* The peer shares O_NONBLOCK and may empty the counter under our
+	 * hands: a plain read() could wait for it. */
+	if (preadv2(s->core.rings[i].kick_fd, &iov, 1, -1, RWF_NOWAIT) ==
+	    sizeof(count))
+		vhostpci_intr_kicked(s->dev, i);
 }
 
 static void
@@ -225,7 +246,11 @@ transport_close(struct vhostpci_dev *dev)
 	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
 
 	vhostpci_socket_stop(s);
+	/* A burst that does not end may still call. */
+	if (vhostpci_dev_is_stuck(dev))
+		return;
 	drop_call_fds(s);
+	vhostpci_signal_fini(&s->signal);
 	free(s);
 }
 
@@ -233,5 +258,6 @@ const struct vhostpci_transport_ops vhostpci_socket_ops = {
 	.name = "socket",
 	.call = call,
 	.broken = broken,
+	.kick_intr = kick_intr,
 	.close = transport_close,
 };

@@ -17,6 +17,8 @@
 
 #include "vhost_user.h"
 #include "vhostpci.h"
+#include "vhostpci_limit.h"
+#include "vhostpci_signal.h"
 
 struct vhostpci_socket {
 	/* Constant once the thread runs. */
@@ -30,7 +32,11 @@ struct vhostpci_socket {
 	pthread_t thread;
 	int wake_fd;		/* eventfd: look at stop and broken */
 	bool stop;		/* ethdev: w, thread: r */
-	uint64_t broken;	/* EAL interrupt thread: sets bits, thread: rw */
+	uint64_t watch;		/* rings, by bit: report kicks. control or
+				 * ethdev: w; thread: r */
+	/* The epoch of a ring that is to be stopped, 0: none. EAL interrupt
+	 * thread: w; thread: rw 0. */
+	uint32_t broken[VHOSTPCI_MAX_RINGS];
 
 	/* thread: rw */
 	struct vu_core core;
@@ -38,6 +44,11 @@ struct vhostpci_socket {
 	int listen_fd, conn_fd;	/* -1: none */
 	bool waiting;		/* vhostpci_peer_adopt() is to be repeated */
 	bool complained;	/* about the same connect error */
+	/* What a peer may cause: beyond it, its fds are left alone for a
+	 * moment. */
+	struct vhostpci_limit messages, kicks;
+	bool no_input, no_kicks;	/* until the end of that moment */
+	struct vhostpci_signal signal;	/* any thread */
 
 	/* Duplicates of the peer's call eventfds, -1: none. thread: w;
 	 * datapath: r. Replaced by dup3(), so that the datapath never writes
@@ -50,6 +61,8 @@ struct vhostpci_socket {
 /* vhostpci_socket.c */
 extern const struct vu_ops vhostpci_socket_core_ops;
 extern const struct vhostpci_transport_ops vhostpci_socket_ops;
+/* thread: drain ring @i's kick fd, never waiting, and report it. */
+void vhostpci_socket_kicked(struct vhostpci_socket *s, unsigned int i);
 /* thread: adopt what the core shows now: 0, VU_WAIT or -errno. */
 int vhostpci_socket_adopt(struct vhostpci_socket *s);
 

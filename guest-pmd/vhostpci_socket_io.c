@@ -24,6 +24,10 @@
 #define RECONNECT_MS	200	/* between attempts of a client */
 #define REPEAT_MS	5	/* between attempts to adopt */
 #define CLOSE_MS	1000	/* for the last bursts to end */
+#define REST_MS		1	/* from a peer that asks for too much */
+
+/* Our wake-up, the socket, and each ring's kick. */
+#define N_POLLED	(2 + VHOSTPCI_MAX_RINGS)
 
 void
 vhostpci_socket_wake(struct vhostpci_socket *s)
@@ -85,11 +89,12 @@ static void
 disconnect(struct vhostpci_socket *s, const char *why)
 {
 	if (why != NULL)
-		VHOSTPCI_LOG(ERR, "peer %s: %s; closing the connection",
-			     vhostpci_dev_label(s->dev), why);
+		VHOSTPCI_PEER_LOG(s->dev, ERR,
+				  "peer %s: %s; closing the connection",
+				  vhostpci_dev_label(s->dev), why);
 	else
-		VHOSTPCI_LOG(INFO, "peer %s: disconnected",
-			     vhostpci_dev_label(s->dev));
+		VHOSTPCI_PEER_LOG(s->dev, INFO, "peer %s: disconnected",
+				  vhostpci_dev_label(s->dev));
 	vu_core_disconnect(&s->core);
 	close(s->conn_fd);
 	s->conn_fd = -1;
@@ -102,13 +107,12 @@ connected(struct vhostpci_socket *s, int fd)
 
 	s->conn_fd = fd;
 	s->complained = false;
-	__atomic_store_n(&s->broken, 0, __ATOMIC_RELAXED);
 	rc = vu_core_connect(&s->core);
 	if (rc < 0)
 		disconnect(s, vu_core_error(&s->core));
 	else
-		VHOSTPCI_LOG(INFO, "peer %s: connected",
-			     vhostpci_dev_label(s->dev));
+		VHOSTPCI_PEER_LOG(s->dev, INFO, "peer %s: connected",
+				  vhostpci_dev_label(s->dev));
 }
 
 static void
@@ -124,8 +128,9 @@ try_connect(struct vhostpci_socket *s)
 		return;
 	}
 	if (!s->complained)
-		VHOSTPCI_LOG(INFO, "%s: cannot connect: %s; trying again",
-			     s->addr.sun_path, strerror(errno));
+		VHOSTPCI_PEER_LOG(s->dev, INFO,
+				  "%s: cannot connect: %s; trying again",
+				  s->addr.sun_path, strerror(errno));
 	s->complained = true;
 	close(fd);
 }
@@ -203,8 +208,40 @@ input_some(struct vhostpci_socket *s)
 {
 	unsigned int i;
 
-	for (i = 0; i < 64 && input(s); i++)
-		;
+	for (i = 0; i < 64 && !s->no_input && input(s); i++)
+		s->no_input = !vhostpci_limit_take(&s->messages, NULL);
+}
+
+/* The rings whose kicks somebody waits for. */
+static void
+look_for_kicks(struct vhostpci_socket *s, const struct pollfd *fds)
+{
+	unsigned int i;
+
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		if (fds[i].revents == 0)
+			continue;
+		vhostpci_socket_kicked(s, i);
+		s->no_kicks |= !vhostpci_limit_take(&s->kicks, NULL);
+	}
+}
+
+static void
+watch_kicks(struct vhostpci_socket *s, struct pollfd *fds)
+{
+	/* relaxed: who sets a bit wakes us. */
+	uint64_t watch = __atomic_load_n(&s->watch, __ATOMIC_RELAXED);
+	unsigned int i;
+
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		const struct vu_ring *r = &s->core.rings[i];
+		bool on = watch >> i & 1 && r->run && !s->no_kicks &&
+			!s->waiting;
+
+		fds[i] = (struct pollfd) {
+			.fd = on ? r->kick_fd : -1, .events = POLLIN,
+		};
+	}
 }
 
 static void
@@ -223,45 +260,56 @@ repeat_adopt(struct vhostpci_socket *s)
 static void
 break_rings(struct vhostpci_socket *s)
 {
-	uint64_t set = __atomic_exchange_n(&s->broken, 0, __ATOMIC_RELAXED);
+	bool any = false;
 	unsigned int i;
 
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
-		if (set >> i & 1)
-			vu_core_break_ring(&s->core, i);
+		uint32_t epoch = __atomic_exchange_n(&s->broken[i], 0,
+						     __ATOMIC_RELAXED);
+
+		/* The peer may have set it up anew before the report came. */
+		if (epoch == 0 || epoch != s->core.rings[i].epoch)
+			continue;
+		vu_core_break_ring(&s->core, i);
+		any = true;
 	}
 	/* Tell the rings what the core thinks now. */
-	if (set != 0)
+	if (any)
 		repeat_adopt(s);
 }
 
 static void
-wait_for_work(struct vhostpci_socket *s, struct pollfd fds[2])
+wait_for_work(struct vhostpci_socket *s, struct pollfd fds[N_POLLED])
 {
-	int timeout = -1;
+	int timeout = s->no_input || s->no_kicks ? REST_MS : -1;
 
 	fds[0] = (struct pollfd) { .fd = s->wake_fd, .events = POLLIN };
 	fds[1] = (struct pollfd) { .fd = -1 };
 	if (s->conn_fd >= 0) {
 		fds[1].fd = s->conn_fd;
-		fds[1].events = vu_core_want(&s->core) > 0 ? POLLIN : 0;
+		fds[1].events = vu_core_want(&s->core) > 0 && !s->no_input ?
+			POLLIN : 0;
 	} else if (!s->waiting) {
 		fds[1].fd = s->listen_fd;
-		fds[1].events = POLLIN;
+		fds[1].events = s->no_input ? 0 : POLLIN;
 		if (s->client)
 			timeout = RECONNECT_MS;
 	}
 	if (s->waiting)
 		timeout = REPEAT_MS;
-	poll(fds, 2, timeout);
+	watch_kicks(s, fds + 2);
+	s->no_input = s->no_kicks = false;
+	poll(fds, N_POLLED, timeout);
 }
 
 static void
-work(struct vhostpci_socket *s, const struct pollfd fds[2])
+work(struct vhostpci_socket *s, const struct pollfd fds[N_POLLED])
 {
 	uint64_t count;
 	int fd;
 
+	/* First: the messages may replace the fds. */
+	look_for_kicks(s, fds + 2);
 	if (fds[0].revents != 0 && read(s->wake_fd, &count, sizeof(count)) > 0)
 		break_rings(s);
 	if (s->waiting) {
@@ -274,6 +322,8 @@ work(struct vhostpci_socket *s, const struct pollfd fds[2])
 	} else if (fds[1].revents & POLLIN) {
 		fd = accept4(s->listen_fd, NULL, NULL,
 			     SOCK_CLOEXEC | SOCK_NONBLOCK);
+		/* Coming and going counts as messages do. */
+		s->no_input = !vhostpci_limit_take(&s->messages, NULL);
 		if (fd >= 0)
 			connected(s, fd);
 	}
@@ -288,7 +338,7 @@ static void *
 run(void *opaque)
 {
 	struct vhostpci_socket *s = opaque;
-	struct pollfd fds[2];
+	struct pollfd fds[N_POLLED];
 	uint64_t end;
 
 	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {

@@ -22,6 +22,16 @@
 #define ARG_SEALED	"sealed"	/* 1: refuse memory that can shrink */
 
 #define DEFAULT_QUEUES	4
+
+/* Each message may stop bursts for a moment. Honest front-ends send about ten
+ * per ring when they start, and then none for hours. Header and payload count
+ * as one each. */
+#define MESSAGES_PER_SECOND	1000
+#define MESSAGES_AT_ONCE	4000
+/* Each wakes a thread that can receive a burst then: more are no use. */
+#define KICKS_PER_SECOND	50000
+#define KICKS_AT_ONCE		1000
+
 #define MAX_REGIONS	VU_MAX_REGIONS
 
 static const char *const valid_args[] = {
@@ -132,6 +142,9 @@ socket_new(const char *args)
 
 	if (s == NULL)
 		return NULL;
+	vhostpci_limit_init(&s->messages, MESSAGES_PER_SECOND,
+			    MESSAGES_AT_ONCE);
+	vhostpci_limit_init(&s->kicks, KICKS_PER_SECOND, KICKS_AT_ONCE);
 	s->listen_fd = -1;
 	s->conn_fd = -1;
 	s->queues = DEFAULT_QUEUES;
@@ -141,8 +154,10 @@ socket_new(const char *args)
 		config.max_queue_pairs = s->queues;
 		config.require_seals = s->sealed;
 		if (vu_core_init(&s->core, &config, &vhostpci_socket_core_ops,
-				 s) == 0)
+				 s) == 0) {
+			vhostpci_signal_init(&s->signal);
 			return s;
+		}
 	}
 	free(s);
 	return NULL;
@@ -193,6 +208,7 @@ destroy:
 release:
 	rte_eth_dev_release_port(eth_dev);
 free_socket:
+	vhostpci_signal_fini(&s->signal);
 	free(s);
 	return rc;
 }

@@ -229,8 +229,8 @@ int vu_core_input(struct vu_core *core, const void *buf, size_t len,
 int vu_core_resume(struct vu_core *core);
 
 /* Stop ring @i because of a violation found by the user; it runs again only
- * after the front-end has set it up anew (NUM, ADDR and KICK). Does not call
- * update. */
+ * after the front-end has set it up anew (NUM, ADDR and KICK). One that the
+ * front-end has stopped already is left alone. Does not call update. */
 void vu_core_break_ring(struct vu_core *core, unsigned int i);
 
 /* Why the last call failed; never empty after a failure. */

@@ -113,6 +113,9 @@ static_assert(sizeof(struct vu_wire_vring_addr) == 40, "wire");
  * request, but go on with the connection. */
 #define VU_REFUSED	1
 
+/* Features that decide which rings there are. */
+#define VU_NET_F_CTRL_VQ	17
+#define VU_NET_F_MQ		22
 /* Features that decide how rings look. */
 #define VU_RING_F_EVENT_IDX	29
 #define VU_RING_F_PACKED	34

@@ -55,6 +55,25 @@ vu_in_use(struct vu_core *core, const struct vu_ring *r)
 		       (unsigned int)(r - core->rings));
 }
 
+/*
+ * virtio 1.2, 5.1.2: the control queue comes after the last pair, of which
+ * there is one without VIRTIO_NET_F_MQ. Only a front-end that does not serve it
+ * itself sets it up here; its guest would wait for our answer for ever. With
+ * several pairs we know the place only if the front-end has as many as we do.
+ */
+static int
+vu_check_data_ring(struct vu_core *core, uint32_t index)
+{
+	uint32_t control = vu_bit(core->features, VU_NET_F_MQ) ?
+		2u * core->config.max_queue_pairs : 2;
+
+	if (!core->have_features || index != control ||
+	    !vu_bit(core->features, VU_NET_F_CTRL_VQ))
+		return 0;
+	return vu_fail(core, -ENOTSUP, "ring %u is the control queue, which "
+		       "the front-end has to serve itself", index);
+}
+
 int
 vu_set_vring_num(struct vu_core *core)
 {
@@ -62,6 +81,8 @@ vu_set_vring_num(struct vu_core *core)
 	struct vu_ring *r;
 
 	memcpy(&msg, core->payload, sizeof(msg));
+	if (vu_check_data_ring(core, msg.index) < 0)
+		return -ENOTSUP;
 	r = vu_named_ring(core, msg.index);
 	if (r == NULL)
 		return -EINVAL;
@@ -426,5 +447,8 @@ vu_core_break_ring(struct vu_core *core, unsigned int i)
 	if (i >= core->n_rings)
 		return;
 	r = &core->rings[i];
+	/* The front-end was faster: what there is belongs to the next start. */
+	if (!r->started)
+		return;
 	r->run = r->started = r->have_num = r->have_addr = false;
 }

@@ -14,7 +14,9 @@ native_sanitize = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 native_tests = tests/native/test_rings tests/native/test_rings_asan \
 	tests/native/test_port tests/native/test_port_asan \
 	tests/native/test_hostile tests/native/test_hostile_asan \
-	tests/native/test_race tests/native/test_race_asan
+	tests/native/test_race tests/native/test_race_asan \
+	tests/native/test_socket tests/native/test_socket_asan \
+	tests/native/test_intr tests/native/test_intr_asan
 
 if HAVE_PMD
 if HAVE_CMOCKA
@@ -25,11 +27,11 @@ endif
 endif
 # What stock virtio-user peers run in test_interop.py; needs no driver headers.
 check_PROGRAMS += tests/native/seqcheck
-TESTS += tests/native/test_testpmd.py tests/native/test_ovs_port.py \
-	tests/native/test_interop.py
-EXTRA_DIST += tests/native/test_testpmd.py tests/native/testpmd.py \
-	tests/native/test_ovs_port.py tests/native/native_ovs.py \
-	tests/native/test_interop.py
+native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
+	tests/native/test_interop.py tests/native/test_drop_in.py
+TESTS += $(native_pytests)
+EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
+	tests/native/native_ovs.py
 
 tests_native_libnative_a_SOURCES = tests/native/fakepeer.c \
 	tests/native/fakepeer.h $(guest_pmd_port_sources)
@@ -88,3 +90,31 @@ tests_native_seqcheck_SOURCES = tests/native/seqcheck.c \
 	tests/native/seqcheck_shape.c tests/native/seqcheck_spy.c
 tests_native_seqcheck_CFLAGS = $(AM_CFLAGS) $(DPDK_CFLAGS)
 tests_native_seqcheck_LDADD = $(DPDK_LIBS)
+
+# Over the real socket transport.
+native_socket_sources = tests/native/frontend.c tests/native/frontend.h \
+	$(guest_pmd_socket_sources) $(protocol_sources)
+
+tests_native_test_socket_SOURCES = tests/native/test_socket.c \
+	$(native_socket_sources)
+tests_native_test_socket_CPPFLAGS = $(native_cppflags)
+tests_native_test_socket_CFLAGS = $(native_cflags)
+tests_native_test_socket_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_socket_asan_SOURCES = $(tests_native_test_socket_SOURCES)
+tests_native_test_socket_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_socket_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_socket_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_socket_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_intr_SOURCES = tests/native/test_intr.c \
+	$(native_socket_sources)
+tests_native_test_intr_CPPFLAGS = $(native_cppflags)
+tests_native_test_intr_CFLAGS = $(native_cflags)
+tests_native_test_intr_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_intr_asan_SOURCES = $(tests_native_test_intr_SOURCES)
+tests_native_test_intr_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_intr_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_intr_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_intr_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)

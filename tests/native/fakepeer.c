@@ -46,10 +46,12 @@ call(struct vhostpci_dev *dev, unsigned int i)
 }
 
 static void
-broken(struct vhostpci_dev *dev, unsigned int i, const char *rule)
+broken(struct vhostpci_dev *dev, unsigned int i, uint32_t epoch,
+       const char *rule)
 {
 	struct fakepeer *fp = vhostpci_dev_transport(dev)->priv;
 
+	(void)epoch;
 	snprintf(fp->rule, sizeof(fp->rule), "%s", rule);
 	__atomic_fetch_add(&fp->broken[i], 1, __ATOMIC_RELEASE);
 }
@@ -144,6 +146,12 @@ fp_init(const char *program)
 	for (i = 0; i < FP_REGIONS; i++)
 		need(mprotect(memory + GUARD + i * STRIDE, FP_SIZE,
 			      PROT_READ | PROT_WRITE) == 0, "mprotect");
+}
+
+struct rte_mempool *
+fp_pool(void)
+{
+	return pool;
 }
 
 void *

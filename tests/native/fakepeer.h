@@ -68,6 +68,7 @@ struct fakepeer {
 
 /* EAL, mempool, memory: once per program. Exits when that fails. */
 void fp_init(const char *program);
+struct rte_mempool *fp_pool(void);
 
 /* A started port whose peer runs its rings with @num entries each. */
 struct fakepeer *fp_new(uint64_t features, uint16_t num);

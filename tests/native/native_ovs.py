@@ -173,12 +173,13 @@ class Peer:
     """A stock virtio-user front-end in testpmd, for one port's socket."""
 
     def __init__(self, ovs, socket, name="peer", args="", forward="rxonly",
-                 options=""):
+                 options="", within=()):
+        """`within`: a command that runs the command after it elsewhere."""
         self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
         self.fifo = self.dir / "stdin"
         os.mkfifo(self.fifo)
         command = [
-            "stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "128", "--no-pci",
+            *within, "stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "128", "--no-pci",
             "--no-telemetry", "--lcores", "0@0,1@1",
             f"--file-prefix={self.dir.name}",
             f"--vdev=net_virtio_user0,path={socket}{options}", "--", "-i",

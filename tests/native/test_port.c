@@ -10,15 +10,18 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 #include <sys/mman.h>
 
 #include <rte_arp.h>
+#include <rte_bus_vdev.h>
 #include <rte_cycles.h>
 
 #include "fakepeer.h"
+#include "vhostpci_dev.h"
 
 #define NUM	64
 #define HDR	12u
@@ -402,6 +405,32 @@ adoption_that_a_burst_prevents_stops_the_port(void **state)
 	fp_free(fp);
 }
 
+/* The application closes the port with a thread still in a burst: the port is
+ * gone, what the burst uses stays. */
+static void
+close_leaves_a_burst_that_does_not_end_what_it_uses(void **state)
+{
+	/* What stays is not lost: for the leak checker. */
+	static struct rte_intr_handle *stays;
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	pthread_t thread = hold_burst(fp);
+	uint16_t port = fp->port;
+	struct rte_eth_dev_info info;
+
+	(void)state;
+	stays = fp->dev->broken_intr;
+	assert_int_equal(rte_eth_dev_stop(port), -ETIMEDOUT);
+	assert_int_equal(rte_eth_dev_close(port), 0);
+	assert_int_equal(rte_eth_dev_info_get(port, &info), -ENODEV);
+	assert_int_equal(rte_vdev_uninit("net_fakepeer0"), 0);
+	end_burst(fp, thread);
+	assert_int_equal(fp_mbufs_in_use(), 0);
+	/* The name and the number can be used again. */
+	fp_free(fp_new(FP_MODERN, NUM));
+	assert_non_null(stays);
+	free(fp);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -421,6 +450,8 @@ main(int argc, char *argv[])
 			change_that_a_burst_prevents_leaves_the_port_running),
 		cmocka_unit_test(
 			adoption_that_a_burst_prevents_stops_the_port),
+		cmocka_unit_test(
+			close_leaves_a_burst_that_does_not_end_what_it_uses),
 	};
 
 	(void)argc;

@@ -133,6 +133,48 @@ def test_switch_killed_and_restarted(link):
                "packets come back again")
 
 
+def test_front_end_killed_and_restarted_while_it_listens(link):
+    switch = link.switch(devargs=",client=1")
+    switch.start()
+    for attempt in range(3):
+        peer = link.peer(options=",server=1", name=f"listener{attempt}")
+        switch.wait_link(True)
+        peer.start("io", "start tx_first")
+        wait_until(lambda peer=peer: peer.received() > 1000, 20,
+                   "packets come back")
+        peer.kill()
+        switch.wait_link(False)
+        link.socket.unlink()
+
+
+def growing(switch, names):
+    before = switch.xstats()
+    wait_until(lambda: all(switch.xstats()[name] > before[name] + 100
+                           for name in names), 20, f"{names} grow")
+
+
+def test_peer_changes_its_number_of_queues(link):
+    """The switch keeps its two queues, and its traffic."""
+    queues = "--rxq=2 --txq=2"
+    switch = link.switch(queues, ",queues=2")
+    switch.start()
+    peer = link.peer(queues, ",queues=2")
+    names = {1: ["rx_ring0_packets", "tx_ring0_packets"]}
+    names[2] = names[1] + ["rx_ring1_packets", "tx_ring1_packets"]
+    for number in 2, 1, 2, 1:
+        peer.command("stop")
+        peer.command("port stop 0")
+        peer.command(f"port config all rxq {number}")
+        peer.command(f"port config all txq {number}")
+        peer.ask("port start 0", "Done")
+        switch.wait_link(True)
+        peer.start("io", "start tx_first")
+        growing(switch, names[number])
+    stats = switch.xstats()
+    assert not any(value for name, value in stats.items()
+                   if "violation" in name)
+
+
 @pytest.mark.parametrize("args, words", [
     ("queues=2", "argument path is missing"),
     ("path=/nowhere/s", "cannot listen"),

@@ -271,6 +271,31 @@ ring_beyond_the_last_is_refused(void **state)
 		-EINVAL, "ring 255, there are 4");
 }
 
+/* It comes after the last pair: after the first without VIRTIO_NET_F_MQ. */
+static void
+control_queue_is_refused(void **state)
+{
+	struct vu_config config = peer_config();
+	struct peer *p = *state;
+
+	config.features |= BIT(VU_NET_F_CTRL_VQ) | BIT(VU_NET_F_MQ);
+	peer_configure(p, &config);
+	negotiate(p, F_VERSION_1 | F_PROTOCOL | BIT(VU_NET_F_CTRL_VQ),
+		  ALL_PROTOCOL);
+	accepted(p, send_state(p, VU_SET_VRING_NUM, 1, 256));
+	/* What front-ends say of pairs that they do not use. */
+	accepted(p, send_state(p, VU_SET_VRING_ENABLE, 2, 0));
+	refused(p, send_state(p, VU_SET_VRING_NUM, 2, 256), -ENOTSUP,
+		"ring 2 is the control queue");
+	vu_core_disconnect(&p->core);
+	assert_int_equal(vu_core_connect(&p->core), 0);
+	negotiate(p, F_VERSION_1 | F_PROTOCOL | BIT(VU_NET_F_CTRL_VQ) |
+		  BIT(VU_NET_F_MQ), ALL_PROTOCOL);
+	accepted(p, send_state(p, VU_SET_VRING_NUM, 2, 256));
+	refused(p, send_state(p, VU_SET_VRING_NUM, 4, 256), -ENOTSUP,
+		"ring 4 is the control queue");
+}
+
 static void
 dirty_log_flag_is_refused(void **state)
 {
@@ -444,6 +469,7 @@ main(void)
 		peer_test(
 		    started_ring_may_be_told_the_same_again_but_not_be_changed),
 		peer_test(ring_beyond_the_last_is_refused),
+		peer_test(control_queue_is_refused),
 		peer_test(dirty_log_flag_is_refused),
 		peer_test(broken_ring_runs_again_only_when_set_up_anew),
 		peer_test(ring_fds_must_be_eventfds),

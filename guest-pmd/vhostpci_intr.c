@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* See vhostpci_intr.h. */
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <sys/eventfd.h>
+
+#include <rte_atomic.h>
+#include <rte_interrupts.h>
+
+#include "vhostpci_dev.h"
+#include "vhostpci_intr.h"
+
+/* As suppress_kicks(): with event indices an index just passed is reached again
+ * after 65535 buffers; the next one, with the next. */
+static void
+split_kicks(struct vhostpci_ring *ring, bool on)
+{
+	uint16_t flags = on ? 0 : VRING_USED_F_NO_NOTIFY;
+	uint16_t event = on ? ring->last : ring->last - 1;
+
+	if (ring->event_idx)
+		__atomic_store_n((uint16_t *)&ring->used->ring[ring->size],
+				 event, __ATOMIC_RELAXED);
+	else
+		__atomic_store_n(&ring->used->flags, flags, __ATOMIC_RELAXED);
+}
+
+static void
+packed_kicks(struct vhostpci_ring *ring, bool on)
+{
+	uint16_t flags = on ? VRING_PACKED_EVENT_FLAG_ENABLE :
+		VRING_PACKED_EVENT_FLAG_DISABLE;
+
+	__atomic_store_n(&ring->device_event->flags, flags, __ATOMIC_RELAXED);
+}
+
+void
+vhostpci_ring_kicks(struct vhostpci_ring *ring, bool on)
+{
+	if (ring->packed)
+		packed_kicks(ring, on);
+	else
+		split_kicks(ring, on);
+	/* Pairs with the driver's full barrier between making buffers available
+	 * and its load of what we wrote: either it sees this and kicks, or we
+	 * see its buffers. */
+	rte_smp_mb();
+}
+
+bool
+vhostpci_ring_pending(const struct vhostpci_ring *ring)
+{
+	const struct vring_packed_desc *desc = (const void *)ring->desc;
+	uint16_t flags;
+
+	/* The driver waits for a call that the next burst makes. */
+	if (ring->untold > 0)
+		return true;
+	/* relaxed: the burst that follows looks properly. */
+	if (!ring->packed)
+		return __atomic_load_n(&ring->avail->idx, __ATOMIC_RELAXED) !=
+			ring->last;
+	flags = __atomic_load_n(&desc[ring->last].flags, __ATOMIC_RELAXED);
+	return (flags >> VRING_PACKED_DESC_F_AVAIL & 1) == ring->wrap &&
+		(flags >> VRING_PACKED_DESC_F_USED & 1) != ring->wrap;
+}
+
+static bool
+wanted(const struct vhostpci_dev *dev, unsigned int q)
+{
+	return dev->rx_intr_on >> q & 1;
+}
+
+void
+vhostpci_intr_fire(struct vhostpci_dev *dev, unsigned int q)
+{
+	uint64_t one = 1;
+
+	if (!wanted(dev, q))
+		return;
+	/* Our own eventfd, non-blocking: a full counter wakes as well. */
+	if (write(rte_intr_efds_index_get(dev->rx_intr, q), &one,
+		  sizeof(one)) < 0)
+		return;
+}
+
+static bool
+kickable(const struct vhostpci_ring *ring)
+{
+	return ring->running && ring->broken == VHOSTPCI_RULE_NONE;
+}
+
+/* Every ring that queue @q receives from; the others of its rings get theirs
+ * when they start. */
+static void
+set_kicks(struct vhostpci_dev *dev, unsigned int q, bool on)
+{
+	bool pending = false;
+	unsigned int pair;
+
+	for (pair = q; pair < VHOSTPCI_MAX_PAIRS; pair += dev->n_rxq) {
+		struct vhostpci_ring *ring = &dev->rings[2 * pair + 1];
+
+		dev->transport.ops->kick_intr(dev, ring->index, on);
+		if (!kickable(ring))
+			continue;
+		vhostpci_ring_kicks(ring, on);
+		pending |= on && vhostpci_ring_pending(ring);
+	}
+	if (pending)
+		vhostpci_intr_fire(dev, q);
+}
+
+void
+vhostpci_intr_rearm(struct vhostpci_dev *dev, unsigned int q)
+{
+	if (!wanted(dev, q))
+		return;
+	set_kicks(dev, q, true);
+	/* The rings are others now: whoever sleeps looks at them once. */
+	vhostpci_intr_fire(dev, q);
+}
+
+void
+vhostpci_intr_kicked(struct vhostpci_dev *dev, unsigned int i)
+{
+	uint64_t *kicks = &dev->rings[i].count.kicks;
+
+	/* Read by others at any time; this thread is the only writer. */
+	__atomic_store_n(kicks, *kicks + 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&dev->lock);
+	if (dev->n_rxq > 0)
+		vhostpci_intr_fire(dev, i / 2 % dev->n_rxq);
+	pthread_mutex_unlock(&dev->lock);
+}
+
+static int
+set_interrupt(struct rte_eth_dev *eth_dev, unsigned int q, bool on)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	int rc = 0;
+
+	pthread_mutex_lock(&dev->lock);
+	if (dev->rx_intr == NULL || q >= dev->n_rxq) {
+		rc = -ENOTSUP;
+	} else if (on) {
+		dev->rx_intr_on |= 1ULL << q;
+		set_kicks(dev, q, true);
+	} else if (wanted(dev, q)) {
+		dev->rx_intr_on &= ~(1ULL << q);
+		set_kicks(dev, q, false);
+	}
+	pthread_mutex_unlock(&dev->lock);
+	return rc;
+}
+
+int
+vhostpci_rx_intr_enable(struct rte_eth_dev *eth_dev, uint16_t q)
+{
+	return set_interrupt(eth_dev, q, true);
+}
+
+int
+vhostpci_rx_intr_disable(struct rte_eth_dev *eth_dev, uint16_t q)
+{
+	return set_interrupt(eth_dev, q, false);
+}
+
+/* All queues that there can ever be get theirs: applications keep the fds. */
+static int
+make_efds(struct vhostpci_dev *dev)
+{
+	unsigned int n = dev->transport.max_queue_pairs, q;
+
+	if (rte_intr_vec_list_alloc(dev->rx_intr, "vhostpci_intr", n) ||
+	    rte_intr_max_intr_set(dev->rx_intr, n + 1) ||
+	    rte_intr_type_set(dev->rx_intr, RTE_INTR_HANDLE_VDEV) ||
+	    rte_intr_efd_counter_size_set(dev->rx_intr, sizeof(uint64_t)))
+		return -ENOMEM;
+	for (q = 0; q < n; q++) {
+		int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+		if (fd < 0)
+			return -errno;
+		if (rte_intr_efds_index_set(dev->rx_intr, q, fd) ||
+		    rte_intr_nb_efd_set(dev->rx_intr, q + 1) ||
+		    rte_intr_vec_list_index_set(dev->rx_intr, q,
+				q + RTE_INTR_VEC_RXTX_OFFSET))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void
+vhostpci_intr_free(struct vhostpci_dev *dev)
+{
+	int q;
+
+	if (dev->rx_intr == NULL)
+		return;
+	/* Out of whatever epoll the application put them in. */
+	rte_intr_free_epoll_fd(dev->rx_intr);
+	for (q = 0; q < rte_intr_nb_efd_get(dev->rx_intr); q++)
+		close(rte_intr_efds_index_get(dev->rx_intr, q));
+	rte_intr_vec_list_free(dev->rx_intr);
+	rte_intr_instance_free(dev->rx_intr);
+	dev->rx_intr = NULL;
+	dev->eth_dev->intr_handle = NULL;
+}
+
+int
+vhostpci_intr_configure(struct vhostpci_dev *dev)
+{
+	unsigned int q;
+	int rc;
+
+	for (q = 0; q < dev->n_rxq; q++) {
+		if (wanted(dev, q))
+			set_kicks(dev, q, false);
+	}
+	dev->rx_intr_on = 0;
+	/* Where the transport has none, enabling one says so. */
+	if (!dev->eth_dev->data->dev_conf.intr_conf.rxq ||
+	    dev->rx_intr != NULL || dev->transport.ops->kick_intr == NULL)
+		return 0;
+	dev->rx_intr = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+	if (dev->rx_intr == NULL)
+		return -ENOMEM;
+	rc = make_efds(dev);
+	if (rc != 0) {
+		vhostpci_intr_free(dev);
+		return rc;
+	}
+	dev->eth_dev->intr_handle = dev->rx_intr;
+	return 0;
+}

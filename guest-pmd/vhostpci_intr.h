@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Receive interrupts: a thread that has nothing to receive sleeps in epoll
+ * until the peer kicks one of the rings of its queue.
+ *
+ * Each receive queue has an eventfd of our own, from the first configuration
+ * with intr_conf.rxq to the port's close, in the ethdev's intr_handle. The
+ * peer's kick fds come and go with the peer and are hostile; only the
+ * transport watches them (ops->kick_intr) and says vhostpci_intr_kicked().
+ *
+ * An application that was woken receives until nothing is left, and enables
+ * the interrupt again before it sleeps: that is when the ring asks for the
+ * next kick.
+ */
+
+#ifndef VHOSTPCI_INTR_H
+#define VHOSTPCI_INTR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rte_eth_dev;
+struct vhostpci_dev;
+struct vhostpci_ring;
+
+/* Asking for kicks: control or ethdev, lock held. The ring is set up. */
+
+/* Ask the peer for a kick when the next buffer comes, or for none. Ends with a
+ * full barrier, so that vhostpci_ring_pending() after it sees what came
+ * without a kick. */
+void vhostpci_ring_kicks(struct vhostpci_ring *ring, bool on);
+/* Is there something for a burst to do: buffers that were not looked at, or the
+ * peer to be told of some that were? */
+bool vhostpci_ring_pending(const struct vhostpci_ring *ring);
+
+/* ethdev, lock held: for a new configuration. 0 or -errno. */
+int vhostpci_intr_configure(struct vhostpci_dev *dev);
+/* ethdev: no interrupt comes any more. */
+void vhostpci_intr_free(struct vhostpci_dev *dev);
+/* control or ethdev, lock held: queue @q has got its rings anew. */
+void vhostpci_intr_rearm(struct vhostpci_dev *dev, unsigned int q);
+/* control or ethdev, lock held: wake queue @q, if it wants that. */
+void vhostpci_intr_fire(struct vhostpci_dev *dev, unsigned int q);
+
+/* control: the peer kicked ring @i. Takes dev->lock. */
+void vhostpci_intr_kicked(struct vhostpci_dev *dev, unsigned int i);
+
+/* eth_dev_ops */
+int vhostpci_rx_intr_enable(struct rte_eth_dev *eth_dev, uint16_t q);
+int vhostpci_rx_intr_disable(struct rte_eth_dev *eth_dev, uint16_t q);
+
+#endif

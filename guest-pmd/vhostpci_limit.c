@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* See vhostpci_limit.h. */
+
+#include <rte_common.h>
+#include <rte_cycles.h>
+
+#include "vhostpci_limit.h"
+
+void
+vhostpci_limit_init(struct vhostpci_limit *limit, uint32_t per_second,
+		    uint32_t at_once)
+{
+	*limit = (struct vhostpci_limit) {
+		.per_second = per_second, .at_once = at_once,
+	};
+	rte_spinlock_init(&limit->lock);
+}
+
+/*
+ * Tokens are kept as time: each costs an interval, and what is in the bucket
+ * is the time since filled_at, at most at_once intervals of it. So nothing has
+ * to be rounded, and 0, long ago, is a full bucket.
+ */
+bool
+vhostpci_limit_take(struct vhostpci_limit *limit, uint64_t *refused)
+{
+	uint64_t now = rte_get_timer_cycles();
+	uint64_t cost = rte_get_timer_hz() / limit->per_second;
+	uint64_t most = cost * limit->at_once;
+	bool allowed;
+
+	rte_spinlock_lock(&limit->lock);
+	/* Another thread's clock reading may be the later one. */
+	if (now > limit->filled_at && now - limit->filled_at > most)
+		limit->filled_at = now - most;
+	allowed = now >= limit->filled_at + cost;
+	if (allowed) {
+		limit->filled_at += cost;
+		if (refused != NULL)
+			*refused = limit->refused;
+		limit->refused = 0;
+	} else {
+		limit->refused++;
+	}
+	rte_spinlock_unlock(&limit->lock);
+	return allowed;
+}
