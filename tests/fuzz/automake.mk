@@ -34,6 +34,35 @@ tests/fuzz/fuzz_vhost_user: $(fuzz_vhost_user_sources) $(protocol_sources)
 	  $$srcs -o $@
 endif
 
+# The ring fuzzer: the whole driver, a hostile peer process and an honest one,
+# with sanitizers. A slice in `make check`; `make fuzz-rings BURSTS=10000000` for
+# longer.
+dist_check_SCRIPTS += tests/fuzz/run_fuzz_rings.sh
+TESTS += tests/fuzz/run_fuzz_rings.sh
+if HAVE_PMD
+if HAVE_CMOCKA
+check_PROGRAMS += tests/fuzz/fuzz_rings
+endif
+endif
+tests_fuzz_fuzz_rings_SOURCES = \
+	tests/fuzz/fuzz_rings.c \
+	tests/fuzz/rings.h \
+	tests/fuzz/rings_honest.c \
+	tests/fuzz/rings_layout.c \
+	tests/fuzz/rings_mutate.c \
+	tests/fuzz/rings_peer.c \
+	tests/fuzz/rings_port.c \
+	tests/fuzz/rings_watch.c
+tests_fuzz_fuzz_rings_CPPFLAGS = $(native_cppflags) -I$(srcdir)/tests/fuzz
+tests_fuzz_fuzz_rings_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_fuzz_fuzz_rings_LDFLAGS = $(native_sanitize)
+tests_fuzz_fuzz_rings_LDADD = tests/native/libnative_asan.a $(native_libs)
+
+.PHONY: fuzz-rings
+BURSTS = 10000000
+fuzz-rings: tests/fuzz/fuzz_rings$(EXEEXT)
+	BURSTS='$(BURSTS)' $(SHELL) $(srcdir)/tests/fuzz/run_fuzz_rings.sh
+
 .PHONY: fuzz
 fuzz: $(check_DATA)
 	srcdir='$(srcdir)' PYTHON3='$(PYTHON3)' FUZZ_SECONDS='$(FUZZ_SECONDS)' \

@@ -34,7 +34,8 @@ EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/native_ovs.py
 
 tests_native_libnative_a_SOURCES = tests/native/fakepeer.c \
-	tests/native/fakepeer.h $(guest_pmd_port_sources)
+	tests/native/fakepeer.h tests/native/fakepacked.c \
+	tests/native/fakepacked.h $(guest_pmd_port_sources)
 tests_native_libnative_a_CPPFLAGS = $(native_cppflags)
 tests_native_libnative_a_CFLAGS = $(native_cflags)
 tests_native_libnative_asan_a_SOURCES = $(tests_native_libnative_a_SOURCES)

@@ -190,7 +190,8 @@ init_ring(struct fakepeer *fp, unsigned int i, uint16_t num)
 	d->avail = d->desc + num * sizeof(struct vring_desc);
 	d->used = RTE_ALIGN_CEIL(d->avail + 6 + 2 * num, 4);
 	d->num = num;
-	d->base = 0;
+	/* Packed: both wrap counters begin at 1. */
+	d->base = fp->peer.features & 1ULL << 34 ? 0x80008000u : 0;
 	d->epoch++;
 	d->run = true;
 	d->call = true;

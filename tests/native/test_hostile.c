@@ -421,6 +421,32 @@ packets_before_the_violation_are_delivered(void **state)
 	fp_free(fp);
 }
 
+/* Its length must not count as room in the mbuf that the next one gets. */
+static void
+dropped_packet_leaves_the_next_ones_room_as_it_is(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	struct fp_ring *r = &fp->rings[RX];
+	struct rte_mbuf *pkts[32];
+
+	(void)state;
+	/* In two descriptors, longer than an mbuf; then one that is also. */
+	fp_desc(r->desc, 0, GOOD, 12, N, 1);
+	fp_desc(r->desc, 1, GOOD, 10000, 0, 0);
+	fp_desc(r->desc, 2, GOOD, 12 + 15000, 0, 0);
+	fp_desc(r->desc, 3, GOOD, 12 + 60, 0, 0);
+	fp_avail(r, 0);
+	fp_avail(r, 2);
+	fp_avail(r, 3);
+	fp_publish(r);
+	assert_int_equal(fp_rx(fp, pkts, 32), 1);
+	assert_int_equal(pkts[0]->pkt_len, 60);
+	rte_pktmbuf_free(pkts[0]);
+	assert_int_equal(fp_xstat(fp, "rx_ring0_oversized"), 2);
+	assert_int_equal(fp_xstat(fp, "rx_ring0_violations"), 0);
+	fp_free(fp);
+}
+
 struct setup {
 	const char *name, *xstat;
 	void (*change)(struct fakepeer *fp);
@@ -578,6 +604,8 @@ main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_broken_rule_stops_the_ring),
 		cmocka_unit_test(packets_before_the_violation_are_delivered),
+		cmocka_unit_test(
+			dropped_packet_leaves_the_next_ones_room_as_it_is),
 		cmocka_unit_test(bad_setup_leaves_the_ring_stopped),
 		cmocka_unit_test(
 			peer_truncating_its_table_breaks_rings_outside_it),
