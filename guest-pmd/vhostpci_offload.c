@@ -110,9 +110,9 @@ rx_gso(struct vhostpci_ring *ring, struct rte_mbuf *m, const struct vhostpci_hea
 	return 0;
 }
 
-int
-vhostpci_offload_rx_slow(struct vhostpci_ring *ring, struct rte_mbuf *m,
-			 const struct virtio_net_hdr *hdr)
+static int
+rx_packet(struct vhostpci_ring *ring, struct rte_mbuf *m,
+	  const struct virtio_net_hdr *hdr)
 {
 	uint32_t start = rte_le_to_cpu_16(hdr->csum_start);
 	uint32_t field = start + rte_le_to_cpu_16(hdr->csum_offset);
@@ -136,6 +136,20 @@ vhostpci_offload_rx_slow(struct vhostpci_ring *ring, struct rte_mbuf *m,
 		vhostpci_csum_partial(m, start, field);
 	}
 	return 0;
+}
+
+int
+vhostpci_offload_rx_slow(struct vhostpci_ring *ring, struct rte_mbuf *m,
+			 const struct virtio_net_hdr *hdr)
+{
+	int rc = rx_packet(ring, m, hdr);
+
+	/* The mbuf may serve the next packet: its room depends on this. */
+	if (rc != 0) {
+		m->data_len = 0;
+		m->pkt_len = 0;
+	}
+	return rc;
 }
 
 /*

@@ -93,7 +93,8 @@ int vhostpci_offload_tx_slow(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
  * set, and has no flags beyond its buffer's. @hdr is our copy of its header.
  * Sets ol_flags and the lengths that go with them, and completes the checksum
  * in the packet if that is for us to do. Returns 0, VHOSTPCI_OFFLOAD_DROP or a
- * negative rule that the peer broke. Only for rings with ring->offload set.
+ * negative rule that the peer broke; @m is then empty and as fresh as before.
+ * Only for rings with ring->offload set.
  */
 static __rte_always_inline int
 vhostpci_offload_rx(struct vhostpci_ring *ring, struct rte_mbuf *m,

@@ -25,8 +25,11 @@ check_PROGRAMS += $(native_tests)
 TESTS += $(native_tests)
 endif
 endif
-TESTS += tests/native/test_testpmd.py tests/native/test_ovs_port.py
-EXTRA_DIST += tests/native/test_testpmd.py tests/native/testpmd.py \
+TESTS += tests/native/test_testpmd.py tests/native/test_ovs_port.py \
+	tests/native/test_offload.py tests/native/test_ovs_offload.py
+EXTRA_DIST += tests/native/test_offload.py \
+	tests/native/test_ovs_offload.py \
+	tests/native/test_testpmd.py tests/native/testpmd.py \
 	tests/native/test_ovs_port.py tests/native/native_ovs.py
 
 tests_native_libnative_a_SOURCES = tests/native/fakepeer.c \
