@@ -418,8 +418,8 @@ static Property vhost_pci_net_properties[] = {
     PEER_BIT("mq", VIRTIO_NET_F_MQ, true),
     PEER_BIT("indirect", VIRTIO_RING_F_INDIRECT_DESC, true),
     PEER_BIT("event-idx", VIRTIO_RING_F_EVENT_IDX, true),
-    PEER_BIT("packed", VIRTIO_F_RING_PACKED, false),
-    PEER_BIT("in-order", VIRTIO_F_IN_ORDER, false),
+    PEER_BIT("packed", VIRTIO_F_RING_PACKED, true),
+    PEER_BIT("in-order", VIRTIO_F_IN_ORDER, true),
 
     /*
      * Off: an application that does not ask for them pays for checksums, and
