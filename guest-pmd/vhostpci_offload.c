@@ -168,7 +168,7 @@ writable(const struct rte_mbuf *m)
 
 /* A copy of *@pkt in its place. */
 static bool
-unshare(struct rte_mbuf **pkt)
+make_private(struct rte_mbuf **pkt)
 {
 	struct rte_mbuf *m = *pkt, *copy;
 	/* A clone's own pool may have mbufs without room. */
@@ -239,7 +239,7 @@ vhostpci_offload_tx_slow(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
 
 	if (flags & RTE_MBUF_F_TX_UDP_SEG || l4 == RTE_MBUF_F_TX_SCTP_CKSUM)
 		return drop(ring);
-	if (!writable(*pkt) && !unshare(pkt))
+	if (!writable(*pkt) && !make_private(pkt))
 		return drop(ring);
 	/* Also of what is no TCP or UDP, or a fragment. */
 	if (flags & RTE_MBUF_F_TX_IP_CKSUM &&

@@ -94,7 +94,7 @@ int vhostpci_offload_tx_slow(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
  * Sets ol_flags and the lengths that go with them, and completes the checksum
  * in the packet if that is for us to do. Returns 0, VHOSTPCI_OFFLOAD_DROP or a
  * negative rule that the peer broke; @m is then empty and as fresh as before.
- * Only for rings with ring->offload set.
+ * With ring->offload == 0 the header says nothing.
  */
 static __rte_always_inline int
 vhostpci_offload_rx(struct vhostpci_ring *ring, struct rte_mbuf *m,
@@ -102,7 +102,8 @@ vhostpci_offload_rx(struct vhostpci_ring *ring, struct rte_mbuf *m,
 {
 	/* Of the other flags, none means anything in this direction. */
 	if (likely(!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
-		   hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE))
+		   hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE) ||
+	    ring->offload == 0)
 		return 0;
 	return vhostpci_offload_rx_slow(ring, m, hdr);
 }
