@@ -18,6 +18,8 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_layout.h \
 	guest-pmd/vhostpci_dev.h \
 	guest-pmd/vhostpci_ethdev.c \
+	guest-pmd/vhostpci_headers.c \
+	guest-pmd/vhostpci_headers.h \
 	guest-pmd/vhostpci_info.c \
 	guest-pmd/vhostpci_intr.c \
 	guest-pmd/vhostpci_intr.h \
@@ -25,6 +27,8 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_limit.h \
 	guest-pmd/vhostpci_mem.c \
 	guest-pmd/vhostpci_mem.h \
+	guest-pmd/vhostpci_offload.c \
+	guest-pmd/vhostpci_offload.h \
 	guest-pmd/vhostpci_peer.c \
 	guest-pmd/vhostpci_ring.c \
 	guest-pmd/vhostpci_ring.h \

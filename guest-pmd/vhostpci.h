@@ -111,6 +111,10 @@ struct vhostpci_transport {
 	uint16_t max_queue_pairs;
 	uint64_t offered_features;	/* virtio bits offered to the peer */
 	enum vhostpci_window_type window_type;
+	/* Offloads of received packets are told by RTE_MBUF_F_TX_* flags, to
+	 * applications that expect what net_vhost does with the argument of
+	 * that name. */
+	bool legacy_ol_flags;
 	/*
 	 * Where the datapath publishes each ring's progress after a burst:
 	 * one 64-bit store of epoch << 32 | base to progress[i * stride].

@@ -234,10 +234,11 @@ put_header(const struct vhostpci_ring *ring, uint8_t *to,
 /* Send one packet: 0, VHOSTPCI_DROP, VHOSTPCI_NO_ROOM or a rule. */
 static __rte_always_inline int
 push(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-     const struct vhostpci_slot *slot, struct rte_mbuf *m,
+     const struct vhostpci_slot *slot, struct rte_mbuf **pkt,
      const unsigned int flags)
 {
 	struct virtio_net_hdr_v1 hdr = { .num_buffers = 1 };
+	struct rte_mbuf *m = *pkt;
 	uint32_t len = m->pkt_len + ring->hdr_len;
 	struct vhostpci_burst copy;
 	int rc;
@@ -245,10 +246,11 @@ push(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	if (unlikely(m->pkt_len > VHOSTPCI_MAX_PKT_LEN))
 		return VHOSTPCI_DROP;
 	if (flags & F_OFFLOAD) {
-		rc = vhostpci_offload_tx(ring, m,
+		rc = vhostpci_offload_tx(ring, pkt,
 					 (struct virtio_net_hdr *)&hdr);
 		if (unlikely(rc != 0))
 			return rc;
+		m = *pkt;
 	}
 	if (unlikely(slot->addr == NULL || m->nb_segs != 1 ||
 		     len > slot->desc.len)) {
@@ -297,7 +299,7 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	}
 	*aligned = true;
 	for (i = 0; i < good && *aligned && may_walk(ring); i++) {
-		rc = push(ring, b, &slots[i], pkts[i], flags);
+		rc = push(ring, b, &slots[i], &pkts[i], flags);
 		if (unlikely(rc < 0 || rc == VHOSTPCI_NO_ROOM))
 			break;
 		if (unlikely(rc == VHOSTPCI_DROP)) {

@@ -78,6 +78,7 @@ struct vhostpci_dev {
 	/* An adoption timed out: all queues stand still until the next adoption. */
 	bool unsettled;
 	uint16_t n_rxq, n_txq;
+	uint16_t taken;		/* VHOSTPCI_OL_TAKE_*, VHOSTPCI_OL_LEGACY */
 	struct vhostpci_queue *rxq[VHOSTPCI_MAX_QUEUES];
 	struct vhostpci_queue *txq[VHOSTPCI_MAX_QUEUES];
 

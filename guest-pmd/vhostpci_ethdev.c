@@ -19,6 +19,7 @@
 
 #include "rte_pmd_vhostpci.h"
 #include "vhostpci_dev.h"
+#include "vhostpci_offload.h"
 
 RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vhostpci, NOTICE);
 
@@ -28,6 +29,8 @@ RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vhostpci, NOTICE);
 /* Log lines that one peer can cause: hardly more than honest ones need. */
 #define LOG_PER_SECOND	1
 #define LOG_AT_ONCE	60
+
+#define RX_CSUM	(RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
 
 uint64_t
 vhostpci_supported_features(void)
@@ -39,6 +42,7 @@ vhostpci_supported_features(void)
 		1ULL << VIRTIO_F_RING_PACKED |
 		1ULL << VIRTIO_F_IN_ORDER |
 		1ULL << VIRTIO_NET_F_MRG_RXBUF |
+		VHOSTPCI_OFFLOAD_FEATURES |
 		/* Of no concern to the rings. */
 		1ULL << VIRTIO_NET_F_MQ |
 		1ULL << VIRTIO_NET_F_MTU |
@@ -54,15 +58,60 @@ vhostpci_supported_features(void)
 		1ULL << 30;
 }
 
+/* Which unfinished packets the application takes. */
+static uint16_t
+taken_offloads(const struct vhostpci_dev *dev, uint64_t rx_offloads)
+{
+	uint16_t taken = 0;
+
+	if (dev->transport.legacy_ol_flags)
+		return VHOSTPCI_OL_LEGACY | VHOSTPCI_OL_TAKE_CSUM |
+			VHOSTPCI_OL_TAKE_TSO;
+	/* Both or neither: packets are not told apart before they are looked
+	 * at. A large packet's checksum is unfinished too. */
+	if ((rx_offloads & RX_CSUM) == RX_CSUM)
+		taken |= VHOSTPCI_OL_TAKE_CSUM;
+	if (rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
+		taken |= VHOSTPCI_OL_TAKE_TSO;
+	return taken;
+}
+
+/* No burst runs. */
+static void
+set_taken(struct vhostpci_dev *dev, uint16_t taken)
+{
+	unsigned int i;
+
+	dev->taken = taken;
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		struct vhostpci_ring *ring = &dev->rings[i];
+
+		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
+						       dev->peer.features,
+						       taken);
+	}
+}
+
 static int
 dev_configure(struct rte_eth_dev *eth_dev)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	int rc;
+	uint16_t taken;
+	int rc = 0;
 
+	taken = taken_offloads(dev, eth_dev->data->dev_conf.rxmode.offloads);
+	if (taken & VHOSTPCI_OL_TAKE_TSO &&
+	    dev->transport.offered_features & VHOSTPCI_OFFLOAD_TSO)
+		rc = vhostpci_offload_init();
+	if (rc != 0) {
+		VHOSTPCI_LOG(ERR, "%s: no memory for large packets",
+			     eth_dev->data->name);
+		return rc;
+	}
 	pthread_mutex_lock(&dev->lock);
 	rc = vhostpci_pause_all(dev);
 	if (rc == 0) {
+		set_taken(dev, taken);
 		/* By the old number of queues first. */
 		rc = vhostpci_intr_configure(dev);
 		dev->n_rxq = eth_dev->data->nb_rx_queues;
@@ -156,6 +205,37 @@ is_removed(struct rte_eth_dev *eth_dev)
 	return dev->removed;
 }
 
+/*
+ * Only what is offered to the peer. No IPV4_CKSUM on receive: nobody here looks
+ * at that checksum; and Open vSwitch, which asks for all three or none, would
+ * send unfinished packets on as they are.
+ */
+static void
+offloads_get(const struct vhostpci_dev *dev, struct rte_eth_dev_info *info)
+{
+	uint64_t offered = dev->transport.offered_features;
+
+	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if (offered & (1ULL << VIRTIO_NET_F_GUEST_CSUM)) {
+		info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM |
+			RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+			RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+		if (offered & (1ULL << VIRTIO_NET_F_GUEST_TSO4) &&
+		    offered & (1ULL << VIRTIO_NET_F_GUEST_TSO6))
+			info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+	}
+	/* Told by other flags than these offloads go with. */
+	if (dev->transport.legacy_ol_flags ||
+	    !(offered & (1ULL << VIRTIO_NET_F_CSUM)))
+		return;
+	info->rx_offload_capa = RX_CSUM;
+	if (offered & (1ULL << VIRTIO_NET_F_HOST_TSO4 |
+		       1ULL << VIRTIO_NET_F_HOST_TSO6)) {
+		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+		info->max_lro_pkt_size = VHOSTPCI_MAX_PKT_LEN;
+	}
+}
+
 static int
 dev_infos_get(struct rte_eth_dev *eth_dev, struct rte_eth_dev_info *info)
 {
@@ -179,7 +259,7 @@ dev_infos_get(struct rte_eth_dev *eth_dev, struct rte_eth_dev_info *info)
 	info->rx_desc_lim = any;
 	info->tx_desc_lim = any;
 	info->speed_capa = RTE_ETH_LINK_SPEED_10G | RTE_ETH_LINK_SPEED_FIXED;
-	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	offloads_get(dev, info);
 	info->default_rxportconf.burst_size = 32;
 	info->default_txportconf.burst_size = 32;
 	info->default_rxportconf.ring_size = 1024;
@@ -309,7 +389,9 @@ mac_addr_set(struct rte_eth_dev *eth_dev __rte_unused,
 	return 0;
 }
 
-/* Buffers are the application's and the peer's: no size of ours to change. */
+/* Buffers are the application's and the peer's: no size of ours to change. As
+ * ethdev has it, the MTU limits what an application sends, which it sees to
+ * itself; a longer packet is received if it fits an mbuf. */
 static int
 mtu_set(struct rte_eth_dev *eth_dev __rte_unused, uint16_t mtu __rte_unused)
 {

@@ -1,24 +1,129 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Checksum and segmentation offloads (virtio 1.x, 5.1.6): between a packet's
+ * virtio-net header and its mbuf.
+ *
+ * Towards us the peer may leave the checksum of a packet to us (CSUM) and send
+ * TCP packets of up to 64 KiB (HOST_TSO4, HOST_TSO6). An application is given
+ * those only if it asked for them; otherwise the checksum is completed here,
+ * and a packet to be segmented is dropped and counted. Towards the peer, what
+ * it does not take (GUEST_CSUM) is computed here; what it cannot take
+ * (GUEST_TSO4, GUEST_TSO6) is dropped and counted.
+ *
+ * The peer's header says where the checksum is, never where headers are: the
+ * packet is parsed here, from our own copy.
+ */
+
 #ifndef VHOSTPCI_OFFLOAD_H
 #define VHOSTPCI_OFFLOAD_H
 
+#include <string.h>
+
+#include <linux/virtio_net.h>
+
+#include <rte_mbuf.h>
+
 #include "vhostpci_ring.h"
 
-#define VHOSTPCI_OFFLOAD_FEATURES	0
+/* virtio feature bits: what the peer may leave to us ... */
+#define VHOSTPCI_OFFLOAD_CSUM	(1ULL << VIRTIO_NET_F_CSUM | \
+				 1ULL << VIRTIO_NET_F_GUEST_CSUM)
+/* ... and only together with those. UFO and USO are never offered. */
+#define VHOSTPCI_OFFLOAD_TSO	(1ULL << VIRTIO_NET_F_HOST_TSO4 | \
+				 1ULL << VIRTIO_NET_F_HOST_TSO6 | \
+				 1ULL << VIRTIO_NET_F_HOST_ECN | \
+				 1ULL << VIRTIO_NET_F_GUEST_TSO4 | \
+				 1ULL << VIRTIO_NET_F_GUEST_TSO6 | \
+				 1ULL << VIRTIO_NET_F_GUEST_ECN)
+#define VHOSTPCI_OFFLOAD_FEATURES \
+	(VHOSTPCI_OFFLOAD_CSUM | VHOSTPCI_OFFLOAD_TSO)
 
-static inline int
-vhostpci_offload_rx(const struct vhostpci_ring *ring, struct rte_mbuf *m,
+/* struct vhostpci_ring.offload. Negotiated: HOST_* and CSUM for a ring that we
+ * receive from, GUEST_* for one that we send to. */
+#define VHOSTPCI_OL_CSUM	0x01
+#define VHOSTPCI_OL_TSO4	0x02
+#define VHOSTPCI_OL_TSO6	0x04
+#define VHOSTPCI_OL_ECN		0x08
+#define VHOSTPCI_OL_NEGOTIATED	0x0f
+/* The application, of received packets: takes unfinished checksums; takes
+ * packets to be segmented; wants both told by RTE_MBUF_F_TX_* flags, as
+ * net_vhost does with legacy-ol-flags=1. */
+#define VHOSTPCI_OL_TAKE_CSUM	0x10
+#define VHOSTPCI_OL_TAKE_TSO	0x20
+#define VHOSTPCI_OL_LEGACY	0x40
+
+/* Bits of ol_flags with which a packet needs more than a header of zeros. */
+#define VHOSTPCI_TX_OFFLOADS	(RTE_MBUF_F_TX_L4_MASK | \
+				 RTE_MBUF_F_TX_TCP_SEG | \
+				 RTE_MBUF_F_TX_UDP_SEG | \
+				 RTE_MBUF_F_TX_IP_CKSUM)
+
+/* Returned for a packet to be dropped, which is counted already. */
+#define VHOSTPCI_OFFLOAD_DROP	1
+
+/*
+ * control or ethdev, while no burst uses the ring: the value of ring->offload.
+ * @features: acknowledged by the peer; @taken: VHOSTPCI_OL_TAKE_* and _LEGACY.
+ * 0: no header of this ring says anything.
+ */
+uint16_t vhostpci_offload_flags(bool rx, uint64_t features, uint16_t taken);
+
+/*
+ * ethdev: make the buffers for packets larger than mbufs, once per process;
+ * they are never freed, as packets may be anywhere when a port closes. 0 or
+ * -ENOMEM.
+ */
+int vhostpci_offload_init(void);
+
+/*
+ * datapath: give the fresh mbuf @m, which holds no packet, contiguous room for
+ * @len bytes and the usual headroom. From a pool of fixed size: 0, -ENOBUFS
+ * when it is empty, -EMSGSIZE when an mbuf cannot describe that much.
+ */
+int vhostpci_offload_room(struct rte_mbuf *m, uint32_t len);
+
+int vhostpci_offload_rx_slow(struct vhostpci_ring *ring, struct rte_mbuf *m,
+			     const struct virtio_net_hdr *hdr);
+int vhostpci_offload_tx_slow(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
+			     struct virtio_net_hdr *hdr);
+
+/*
+ * datapath: @m holds a received packet in one segment, data_len and pkt_len
+ * set, and has no flags beyond its buffer's. @hdr is our copy of its header.
+ * Sets ol_flags and the lengths that go with them, and completes the checksum
+ * in the packet if that is for us to do. Returns 0, VHOSTPCI_OFFLOAD_DROP or a
+ * negative rule that the peer broke; @m is then empty and as fresh as before.
+ * With ring->offload == 0 the header says nothing.
+ */
+static __rte_always_inline int
+vhostpci_offload_rx(struct vhostpci_ring *ring, struct rte_mbuf *m,
 		    const struct virtio_net_hdr *hdr)
 {
-	RTE_SET_USED(ring); RTE_SET_USED(m); RTE_SET_USED(hdr);
-	return 0;
+	/* Of the other flags, none means anything in this direction. */
+	if (likely(!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+		   hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE) ||
+	    ring->offload == 0)
+		return 0;
+	return vhostpci_offload_rx_slow(ring, m, hdr);
 }
 
-static inline int
-vhostpci_offload_tx(const struct vhostpci_ring *ring, struct rte_mbuf *m,
+/*
+ * datapath: fill @hdr for the packet *@pkt that is about to be sent, and write
+ * the checksums that the packet needs. May be repeated. Data that is shared is
+ * not written to: *@pkt is then exchanged for a copy, and the reference to the
+ * old one is given up. Returns 0 or VHOSTPCI_OFFLOAD_DROP (*@pkt stays the
+ * caller's). Works for every ring; with ring->offload == 0 all checksums are
+ * computed here.
+ */
+static __rte_always_inline int
+vhostpci_offload_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
 		    struct virtio_net_hdr *hdr)
 {
-	RTE_SET_USED(ring); RTE_SET_USED(m); RTE_SET_USED(hdr);
-	return 0;
+	memset(hdr, 0, sizeof(*hdr));
+	if (likely(!((*pkt)->ol_flags & VHOSTPCI_TX_OFFLOADS)))
+		return 0;
+	return vhostpci_offload_tx_slow(ring, pkt, hdr);
 }
+
 #endif

@@ -21,6 +21,7 @@
 #include "vhostpci_pci.h"
 
 #define ARG_PEER	"peer"
+#define ARG_LEGACY	"legacy-ol-flags"
 
 static struct vhostpci_pci *
 to_pci(struct vhostpci_dev *dev)
@@ -99,12 +100,22 @@ save_peer(const char *key __rte_unused, const char *value, void *arg)
 	       VHOST_PCI_PEER_NAME_LEN ? 0 : -ENAMETOOLONG;
 }
 
-/* The peer asked for, or "" for any. 0 or -EINVAL. */
 static int
-parse_devargs(const struct rte_pci_device *pci, char *peer)
+save_flag(const char *key __rte_unused, const char *value, void *arg)
 {
-	static const char * const keys[] = { ARG_PEER, NULL };
-	const struct rte_devargs *devargs = pci->device.devargs;
+	if (value == NULL || (strcmp(value, "0") != 0 &&
+			      strcmp(value, "1") != 0))
+		return -EINVAL;
+	*(bool *)arg = *value == '1';
+	return 0;
+}
+
+/* The peer asked for, or "" for any; p->legacy_ol_flags. 0 or -EINVAL. */
+static int
+parse_devargs(struct vhostpci_pci *p, char *peer)
+{
+	static const char *const keys[] = { ARG_PEER, ARG_LEGACY, NULL };
+	const struct rte_devargs *devargs = p->pci->device.devargs;
 	struct rte_kvargs *kv;
 	int ret;
 
@@ -114,11 +125,14 @@ parse_devargs(const struct rte_pci_device *pci, char *peer)
 		return 0;
 	kv = rte_kvargs_parse(devargs->args, keys);
 	ret = kv == NULL ? -EINVAL :
-		rte_kvargs_process(kv, ARG_PEER, save_peer, peer);
+		rte_kvargs_process(kv, ARG_PEER, save_peer, peer) |
+		rte_kvargs_process(kv, ARG_LEGACY, save_flag,
+				   &p->legacy_ol_flags);
 	rte_kvargs_free(kv);
 	if (ret != 0)
-		VHOSTPCI_LOG(ERR, "%s: bad arguments \"%s\": only peer=NAME is known",
-			     pci->name, devargs->args);
+		VHOSTPCI_LOG(ERR,
+			     "%s: bad arguments \"%s\": only peer=NAME and legacy-ol-flags=FLAG are known",
+			     p->pci->name, devargs->args);
 	return ret != 0 ? -EINVAL : 0;
 }
 
@@ -187,6 +201,7 @@ create_ethdev(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
 		.max_queue_pairs = p->config.max_queue_pairs,
 		.offered_features = p->config.offered_features,
 		.window_type = window_type(p),
+		.legacy_ol_flags = p->legacy_ol_flags,
 		.progress = &p->state_page->rings[0].progress,
 		.progress_stride = sizeof(struct vhost_pci_ring_progress) /
 				   sizeof(uint64_t),
@@ -230,15 +245,14 @@ pci_open(struct rte_pci_device *pci, struct vhostpci_pci **opened)
 	struct vhostpci_pci *p;
 	int ret;
 
-	ret = parse_devargs(pci, peer);
-	if (ret != 0)
-		return ret;
 	p = rte_zmalloc_socket("vhostpci_pci", sizeof(*p), RTE_CACHE_LINE_SIZE,
 			       pci->device.numa_node);
 	if (p == NULL)
 		return -ENOMEM;
 	p->pci = pci;
-	ret = vhostpci_pci_map(p);
+	ret = parse_devargs(p, peer);
+	if (ret == 0)
+		ret = vhostpci_pci_map(p);
 	if (ret != 0) {
 		rte_free(p);
 		return ret;
@@ -308,4 +322,6 @@ static struct rte_pci_driver vhostpci_pci_driver = {
 RTE_PMD_REGISTER_PCI(net_vhostpci, vhostpci_pci_driver);
 RTE_PMD_REGISTER_PCI_TABLE(net_vhostpci, pci_ids);
 RTE_PMD_REGISTER_KMOD_DEP(net_vhostpci, "* uio_pci_generic | vfio-pci");
-RTE_PMD_REGISTER_PARAM_STRING(net_vhostpci, ARG_PEER "=<name>");
+RTE_PMD_REGISTER_PARAM_STRING(net_vhostpci,
+	ARG_PEER "=<name> "
+	ARG_LEGACY "=<0|1>");

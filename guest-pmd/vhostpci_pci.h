@@ -45,6 +45,7 @@ struct vhostpci_pci_area {
 struct vhostpci_pci {
 	struct rte_pci_device *pci;
 	struct vhostpci_dev *dev;	/* NULL until the ethdev exists */
+	bool legacy_ol_flags;		/* see struct vhostpci_transport */
 
 	struct vhostpci_pci_area common_area, notify_area, isr_area,
 		device_area, state_area, window_area, doorbell_area;

@@ -16,6 +16,7 @@
 #include <rte_pause.h>
 
 #include "vhostpci_dev.h"
+#include "vhostpci_offload.h"
 
 /* Sets of queues, by bit. */
 struct queue_set {
@@ -340,6 +341,9 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 		/* Restarted before the report came: it counts all the same. */
 		note_broken(dev, i);
 		ring->running = now->run;
+		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
+						       peer->features,
+						       dev->taken);
 		if (now->run)
 			rule = vhostpci_ring_start(ring, now, peer->features);
 	}

@@ -40,6 +40,12 @@ static const struct {
 		"short_header", "chain shorter than a virtio-net header" },
 	[VHOSTPCI_RULE_LONG] = {
 		"long_packet", "packet longer than 65535 bytes" },
+	[VHOSTPCI_RULE_CSUM] = {
+		"csum_offset", "checksum outside the packet" },
+	[VHOSTPCI_RULE_GSO_TYPE] = {
+		"gso_type", "segmentation that was not negotiated" },
+	[VHOSTPCI_RULE_GSO_HEADER] = {
+		"gso_header", "segmentation without a checksum or a size" },
 	[VHOSTPCI_RULE_RING_SIZE] = {
 		"ring_size", "ring size not allowed, or base beyond it" },
 	[VHOSTPCI_RULE_RING_ALIGN] = {

@@ -51,6 +51,9 @@ enum vhostpci_rule {
 	VHOSTPCI_RULE_MEMORY,
 	VHOSTPCI_RULE_SHORT,
 	VHOSTPCI_RULE_LONG,
+	VHOSTPCI_RULE_CSUM,
+	VHOSTPCI_RULE_GSO_TYPE,
+	VHOSTPCI_RULE_GSO_HEADER,
 	/* when a ring is set up */
 	VHOSTPCI_RULE_RING_SIZE,
 	VHOSTPCI_RULE_RING_ALIGN,
@@ -72,6 +75,8 @@ struct vhostpci_counters {
 	uint64_t no_mbuf;	/* rx bursts cut short: mempool empty */
 	uint64_t oversized;	/* dropped: does not fit the mbuf or buffers */
 	uint64_t runt;		/* dropped: shorter than an Ethernet header */
+	uint64_t unsupported;	/* dropped: an offload that the application or
+				 * the peer cannot take */
 	uint64_t full;		/* tx bursts cut short: no buffers offered */
 	uint64_t violations;	/* control: w */
 };
@@ -112,6 +117,7 @@ struct vhostpci_ring {
 	bool packed, indirect, event_idx, shared;
 	uint16_t tell_after;	/* rx: most chains that may wait for a call */
 	uint64_t features;
+	uint16_t offload;		/* VHOSTPCI_OL_* */
 	bool running;			/* set up; control: rw */
 	bool call;			/* control: w at any time */
 

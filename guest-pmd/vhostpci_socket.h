@@ -26,6 +26,8 @@ struct vhostpci_socket {
 	struct sockaddr_un addr;
 	bool client;		/* connect to the front-end, not listen */
 	bool sealed;		/* take only memory that cannot shrink */
+	bool csum, tso;		/* offloads that the peer is offered */
+	bool legacy_ol_flags;	/* see struct vhostpci_transport */
 	uint16_t queues;
 	char peer_name[VHOSTPCI_NAME_LEN];
 

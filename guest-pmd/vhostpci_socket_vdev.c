@@ -3,6 +3,7 @@
 /*
  * net_vhostpci on the vdev bus:
  *	--vdev net_vhostpciN,path=S[,client=1][,queues=N][,peer=NAME][,sealed=1]
+ *		[,csum=1][,tso=1][,legacy-ol-flags=1]
  */
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <rte_kvargs.h>
 #include <rte_string_fns.h>
 
+#include "vhostpci_offload.h"
 #include "vhostpci_socket.h"
 
 #define ARG_PATH	"path"		/* of the UNIX socket */
@@ -20,6 +22,11 @@
 #define ARG_QUEUES	"queues"	/* most queue pairs: 1 to 30 */
 #define ARG_PEER	"peer"		/* a name for logs and status */
 #define ARG_SEALED	"sealed"	/* 1: refuse memory that can shrink */
+
+/* As net_vhost has them, but off unless asked for. */
+#define ARG_CSUM	"csum"		/* 1: offer checksum offloads */
+#define ARG_TSO		"tso"		/* 1: offer TCP segmentation, and csum */
+#define ARG_LEGACY	"legacy-ol-flags" /* 1: see struct vhostpci_transport */
 
 #define DEFAULT_QUEUES	4
 
@@ -35,7 +42,8 @@
 #define MAX_REGIONS	VU_MAX_REGIONS
 
 static const char *const valid_args[] = {
-	ARG_PATH, ARG_CLIENT, ARG_QUEUES, ARG_PEER, ARG_SEALED, NULL
+	ARG_PATH, ARG_CLIENT, ARG_QUEUES, ARG_PEER, ARG_SEALED,
+	ARG_CSUM, ARG_TSO, ARG_LEGACY, NULL
 };
 
 static int
@@ -118,7 +126,11 @@ parse_args(struct vhostpci_socket *s, const char *args)
 		rte_kvargs_process(kv, ARG_CLIENT, parse_flag, &s->client) |
 		rte_kvargs_process(kv, ARG_SEALED, parse_flag, &s->sealed) |
 		rte_kvargs_process(kv, ARG_QUEUES, parse_queues, &s->queues) |
-		rte_kvargs_process(kv, ARG_PEER, parse_peer, s->peer_name);
+		rte_kvargs_process(kv, ARG_PEER, parse_peer, s->peer_name) |
+		rte_kvargs_process(kv, ARG_CSUM, parse_flag, &s->csum) |
+		rte_kvargs_process(kv, ARG_TSO, parse_flag, &s->tso) |
+		rte_kvargs_process(kv, ARG_LEGACY, parse_flag,
+				   &s->legacy_ol_flags);
 	rte_kvargs_free(kv);
 	if (rc == 0 && s->addr.sun_path[0] == '\0')
 		VHOSTPCI_LOG(ERR, "argument %s is missing", ARG_PATH);
@@ -130,7 +142,8 @@ socket_new(const char *args)
 {
 	struct vhostpci_socket *s = calloc(1, sizeof(*s));
 	struct vu_config config = {
-		.features = vhostpci_supported_features(),
+		.features = vhostpci_supported_features() &
+			~VHOSTPCI_OFFLOAD_FEATURES,
 		.protocol_features = 1ULL << VU_PROTOCOL_F_MQ |
 			1ULL << VU_PROTOCOL_F_RARP |
 			1ULL << VU_PROTOCOL_F_REPLY_ACK |
@@ -151,6 +164,10 @@ socket_new(const char *args)
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
 		s->call_fds[i] = -1;
 	if (parse_args(s, args) == 0) {
+		if (s->csum || s->tso)
+			config.features |= VHOSTPCI_OFFLOAD_CSUM;
+		if (s->tso)
+			config.features |= VHOSTPCI_OFFLOAD_TSO;
 		config.max_queue_pairs = s->queues;
 		config.require_seals = s->sealed;
 		if (vu_core_init(&s->core, &config, &vhostpci_socket_core_ops,
@@ -172,6 +189,7 @@ dev_new(struct rte_eth_dev *eth_dev, struct vhostpci_socket *s)
 		.max_queue_pairs = s->queues,
 		.offered_features = s->core.config.features,
 		.window_type = VHOSTPCI_WINDOW_SHM,
+		.legacy_ol_flags = s->legacy_ol_flags,
 		.progress = s->progress,
 		.progress_stride = 1,
 	};
@@ -234,4 +252,7 @@ RTE_PMD_REGISTER_PARAM_STRING(net_vhostpci,
 	ARG_CLIENT "=<0|1> "
 	ARG_QUEUES "=<int> "
 	ARG_PEER "=<name> "
-	ARG_SEALED "=<0|1>");
+	ARG_SEALED "=<0|1> "
+	ARG_CSUM "=<0|1> "
+	ARG_TSO "=<0|1> "
+	ARG_LEGACY "=<0|1>");

@@ -25,6 +25,7 @@ static const struct {
 	FIELD(no_mbuf, true, false),
 	FIELD(oversized, true, true),
 	FIELD(runt, true, false),
+	FIELD(unsupported, true, true),
 	FIELD(full, false, true),
 	FIELD(violations, true, true),
 };
@@ -57,13 +58,15 @@ vhostpci_stats_get(struct rte_eth_dev *eth_dev, struct rte_eth_stats *s)
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i += 2) {
 		s->opackets += RING_STAT(dev, i, packets);
 		s->obytes += RING_STAT(dev, i, bytes);
-		s->oerrors += RING_STAT(dev, i, oversized);
+		s->oerrors += RING_STAT(dev, i, oversized) +
+			RING_STAT(dev, i, unsupported);
 	}
 	for (i = 1; i < VHOSTPCI_MAX_RINGS; i += 2) {
 		s->ipackets += RING_STAT(dev, i, packets);
 		s->ibytes += RING_STAT(dev, i, bytes);
 		s->ierrors += RING_STAT(dev, i, oversized) +
 			RING_STAT(dev, i, runt) +
+			RING_STAT(dev, i, unsupported) +
 			RING_STAT(dev, i, violations);
 		s->rx_nombuf += RING_STAT(dev, i, no_mbuf);
 	}

@@ -28,6 +28,7 @@
 #include "openvswitch/vlog.h"
 #include "smap.h"
 #include "svec.h"
+#include "userspace-tso.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_find);
@@ -96,6 +97,40 @@ vhostpci_target_parse(const struct netdev *netdev, const struct smap *args,
                       DRIVER_NAME"0,path=SOCKET", name, devargs);
     }
     return EINVAL;
+}
+
+/* Whether 'devargs' has a value for the driver's argument 'key'. */
+static bool
+has_argument(const char *devargs, const char *key)
+{
+    size_t key_len = strlen(key);
+    const char *p = devargs;
+
+    while ((p = strchr(p, ','))) {
+        p++;
+        if (!strncmp(p, key, key_len) && p[key_len] == '=') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Returns 'devargs' with what userspace-tso-enable means for the driver, where
+ * the user has not said otherwise.  This release of OVS understands the flags
+ * of received packets as vhost ports give them; whether a PCI device's peer is
+ * offered offloads is that device's own property.  The caller frees the
+ * string. */
+static char *
+add_offload_args(const char *devargs)
+{
+    bool is_vdev = !strncmp(devargs, DRIVER_NAME, strlen(DRIVER_NAME));
+    bool enabled = userspace_tso_enabled();
+    const char *tso = (enabled && is_vdev && !has_argument(devargs, "tso")
+                       ? ",tso=1" : "");
+    const char *legacy = (enabled && !has_argument(devargs, "legacy-ol-flags")
+                          ? ",legacy-ol-flags=1" : "");
+
+    return xasprintf("%s%s%s", devargs, tso, legacy);
 }
 
 bool
@@ -373,7 +408,8 @@ attach_candidate(const struct netdev_class *base, struct netdev *netdev,
     vhostpci_sysfs_list(&addresses);
     SVEC_FOR_EACH (i, address, &addresses) {
         char *why_not = no_candidate(address);
-        char *full = xasprintf("%s,peer=%s", address, peer);
+        char *with_peer = xasprintf("%s,peer=%s", address, peer);
+        char *full = add_offload_args(with_peer);
 
         if (why_not) {
             note(&notes, why_not);
@@ -387,6 +423,7 @@ attach_candidate(const struct netdev_class *base, struct netdev *netdev,
             *devargs = xstrdup(full);
         }
         free(full);
+        free(with_peer);
     }
 
     error = (found.n == 1 ? 0
@@ -434,6 +471,7 @@ vhostpci_target_attach(const struct netdev_class *base, struct netdev *netdev,
                        const struct vhostpci_target *target, char **devargs,
                        char **errp)
 {
+    char *full;
     int error;
 
     /* Behind VFIO their pages would stay pinned. */
@@ -443,9 +481,12 @@ vhostpci_target_attach(const struct netdev_class *base, struct netdev *netdev,
     if (target->peer) {
         return attach_peer(base, netdev, args, target->peer, devargs, errp);
     }
-    error = attach_devargs(base, netdev, args, target->devargs, errp);
-    if (!error) {
-        *devargs = xstrdup(target->devargs);
+    full = add_offload_args(target->devargs);
+    error = attach_devargs(base, netdev, args, full, errp);
+    if (error) {
+        free(full);
+    } else {
+        *devargs = full;
     }
     return error;
 }

@@ -250,12 +250,63 @@ static bool vhost_pci_check_properties(VhostPciNet *s, Error **errp)
     return true;
 }
 
+/* 'peer-offloads'.  Neither UFO nor USO. */
+#define OFFLOADS (BIT_ULL(VIRTIO_NET_F_CSUM) | \
+                  BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) | \
+                  BIT_ULL(VIRTIO_NET_F_HOST_TSO4) | \
+                  BIT_ULL(VIRTIO_NET_F_HOST_TSO6) | \
+                  BIT_ULL(VIRTIO_NET_F_HOST_ECN) | \
+                  BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | \
+                  BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) | \
+                  BIT_ULL(VIRTIO_NET_F_GUEST_ECN))
+
+/* What a bit must not be offered without: virtio 1.x, 5.1.3.1. */
+static const struct {
+    uint8_t bit;
+    const char *name;
+    uint64_t one_of;
+    const char *needs;
+} offer_needs[] = {
+    { VIRTIO_NET_F_GUEST_TSO4, "guest-tso4",
+      BIT_ULL(VIRTIO_NET_F_GUEST_CSUM), "peer-guest-csum" },
+    { VIRTIO_NET_F_GUEST_TSO6, "guest-tso6",
+      BIT_ULL(VIRTIO_NET_F_GUEST_CSUM), "peer-guest-csum" },
+    { VIRTIO_NET_F_GUEST_ECN, "guest-ecn",
+      BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO6),
+      "peer-guest-tso4 or peer-guest-tso6" },
+    { VIRTIO_NET_F_HOST_TSO4, "host-tso4",
+      BIT_ULL(VIRTIO_NET_F_CSUM), "peer-csum" },
+    { VIRTIO_NET_F_HOST_TSO6, "host-tso6",
+      BIT_ULL(VIRTIO_NET_F_CSUM), "peer-csum" },
+    { VIRTIO_NET_F_HOST_ECN, "host-ecn",
+      BIT_ULL(VIRTIO_NET_F_HOST_TSO4) | BIT_ULL(VIRTIO_NET_F_HOST_TSO6),
+      "peer-host-tso4 or peer-host-tso6" },
+};
+
+static bool vhost_pci_check_offer(const VhostPciNet *s, Error **errp)
+{
+    int i;
+
+    for (i = 0; i < ARRAY_SIZE(offer_needs); i++) {
+        if (s->peer_features & BIT_ULL(offer_needs[i].bit) &&
+            !(s->peer_features & offer_needs[i].one_of)) {
+            error_setg(errp, "'peer-%s' needs %s", offer_needs[i].name,
+                       offer_needs[i].needs);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The bits no peer can do without, and those that follow from others. */
 static uint64_t vhost_pci_offer(const VhostPciNet *s)
 {
     uint64_t f = s->peer_features | BIT_ULL(VIRTIO_F_VERSION_1) |
                  BIT_ULL(VIRTIO_F_ANY_LAYOUT);
 
+    if (s->offer_offloads) {
+        f |= OFFLOADS;
+    }
     if (s->queues == 1) {
         f &= ~BIT_ULL(VIRTIO_NET_F_MQ);
     }
@@ -271,6 +322,9 @@ static void vhost_pci_net_realize(DeviceState *dev, Error **errp)
         return;
     }
     s->peer_features = vhost_pci_offer(s);
+    if (!vhost_pci_check_offer(s, errp)) {
+        return;
+    }
     if (!vhost_pci_window_init(s, errp)) {
         return;
     }
@@ -374,8 +428,14 @@ static Property vhost_pci_net_properties[] = {
     PEER_BIT("mq", VIRTIO_NET_F_MQ, true),
     PEER_BIT("indirect", VIRTIO_RING_F_INDIRECT_DESC, true),
     PEER_BIT("event-idx", VIRTIO_RING_F_EVENT_IDX, true),
-    PEER_BIT("packed", VIRTIO_F_RING_PACKED, false),
-    PEER_BIT("in-order", VIRTIO_F_IN_ORDER, false),
+    PEER_BIT("packed", VIRTIO_F_RING_PACKED, true),
+    PEER_BIT("in-order", VIRTIO_F_IN_ORDER, true),
+
+    /*
+     * Off: an application that does not ask for them pays for checksums, and
+     * loses packets to be segmented.  The first one means all of the others.
+     */
+    DEFINE_PROP_BOOL("peer-offloads", VhostPciNet, offer_offloads, false),
     PEER_BIT("csum", VIRTIO_NET_F_CSUM, false),
     PEER_BIT("guest-csum", VIRTIO_NET_F_GUEST_CSUM, false),
     PEER_BIT("guest-tso4", VIRTIO_NET_F_GUEST_TSO4, false),

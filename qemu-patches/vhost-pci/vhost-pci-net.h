@@ -96,6 +96,7 @@ struct VhostPciNet {
     QemuUUID uuid;
     uint64_t window_size;
     uint64_t peer_features;
+    bool offer_offloads;
     uint32_t ack_timeout_ms;
     uint16_t queues;
     bool unsealed;

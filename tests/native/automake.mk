@@ -12,6 +12,8 @@ native_sanitize = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 
 native_tests = tests/native/test_rings tests/native/test_rings_asan \
+	tests/native/test_offload_rx tests/native/test_offload_rx_asan \
+	tests/native/test_offload_tx tests/native/test_offload_tx_asan \
 	tests/native/test_port tests/native/test_port_asan \
 	tests/native/test_hostile tests/native/test_hostile_asan \
 	tests/native/test_race tests/native/test_race_asan \
@@ -28,7 +30,8 @@ endif
 # What stock virtio-user peers run in test_interop.py; needs no driver headers.
 check_PROGRAMS += tests/native/seqcheck
 native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
-	tests/native/test_interop.py tests/native/test_drop_in.py
+	tests/native/test_interop.py tests/native/test_drop_in.py \
+	tests/native/test_offload.py tests/native/test_ovs_offload.py
 TESTS += $(native_pytests)
 EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/native_ovs.py
@@ -118,4 +121,30 @@ tests_native_test_intr_asan_CPPFLAGS = $(native_cppflags)
 tests_native_test_intr_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_intr_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_intr_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_offload_rx_SOURCES = tests/native/test_offload_rx.c \
+	tests/native/offload_pkt.c tests/native/offload_pkt.h
+tests_native_test_offload_rx_CPPFLAGS = $(native_cppflags)
+tests_native_test_offload_rx_CFLAGS = $(native_cflags)
+tests_native_test_offload_rx_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_offload_rx_asan_SOURCES = \
+	$(tests_native_test_offload_rx_SOURCES)
+tests_native_test_offload_rx_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_offload_rx_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_offload_rx_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_offload_rx_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_offload_tx_SOURCES = tests/native/test_offload_tx.c \
+	tests/native/offload_pkt.c tests/native/offload_pkt.h
+tests_native_test_offload_tx_CPPFLAGS = $(native_cppflags)
+tests_native_test_offload_tx_CFLAGS = $(native_cflags)
+tests_native_test_offload_tx_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_offload_tx_asan_SOURCES = \
+	$(tests_native_test_offload_tx_SOURCES)
+tests_native_test_offload_tx_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_offload_tx_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_offload_tx_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_offload_tx_asan_LDADD = tests/native/libnative_asan.a \
 	$(native_libs)

@@ -22,6 +22,11 @@ WRONG = {
     "peer=a,chardev=sock,queues=0": "'queues' must be 1 to 30",
     "peer=a,chardev=sock,queues=31": "'queues' must be 1 to 30",
     "peer=a,chardev=sock,ack-timeout=0": "'ack-timeout' must be 1 to",
+    "peer=a,chardev=sock,peer-host-tso4=on": "'peer-host-tso4' needs peer-csum",
+    "peer=a,chardev=sock,peer-guest-tso6=on,peer-csum=on":
+        "'peer-guest-tso6' needs peer-guest-csum",
+    "peer=a,chardev=sock,peer-csum=on,peer-host-ecn=on":
+        "'peer-host-ecn' needs peer-host-tso4 or peer-host-tso6",
     "peer=a,chardev=sock,peer-connected=yes": "not writable",
     "peer=a,chardev=sock,bus=rp,x-disable-pcie=off": "'x-disable-pcie' must",
 }

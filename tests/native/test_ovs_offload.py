@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""other_config:userspace-tso-enable and ports of type vhostpci."""
+import pytest
+from native_ovs import Peer, native_ovs
+
+OFFLOADS = {"csum", "host_tso4", "host_tso6"}
+
+
+@pytest.fixture(scope="module")
+def ovs():
+    """It cannot be switched off again: an OVS of its own."""
+    switch = native_ovs("ours", name="offload")
+    try:
+        switch.start()
+        switch.vsctl("set", "Open_vSwitch", ".",
+                     "other_config:userspace-tso-enable=true")
+        yield switch
+    finally:
+        switch.close()
+
+
+def features(ovs, name, args=""):
+    """What a peer that asks for all offloads of sending gets."""
+    path = ovs.dir / f"{name}.sock"
+    ovs.add_port(name, "vhostpci", options={
+        "vhostpci-devargs": f"net_vhostpci_{name},path={path}{args}"})
+    peer = Peer(ovs, path, name, args="--tx-offloads=0x802c")
+    try:
+        ovs.wait_link_up(name)
+        return set(ovs.wait_interface(
+            name, "status", lambda s: s.get("rx-rings") == "1")
+            ["peer-feature-names"].split())
+    finally:
+        peer.close()
+        ovs.del_port(name)
+
+
+def test_peer_is_offered_segmentation(ovs):
+    assert OFFLOADS <= features(ovs, "a")
+    assert "a: Tx TSO offload is not supported" not in ovs.switch_log()
+
+
+def test_user_may_say_otherwise(ovs):
+    path = ovs.dir / "b.sock"
+    ovs.add_port("b", "vhostpci", options={
+        "vhostpci-devargs": f"net_vhostpci_b,path={path},tso=0"})
+    peer = Peer(ovs, path, "b")
+    try:
+        ovs.wait_link_up("b")
+        names = ovs.wait_interface(
+            "b", "status", lambda s: s.get("rx-rings") == "1")[
+                "peer-feature-names"].split()
+        assert not OFFLOADS & set(names)
+        assert "b: Tx TSO offload is not supported" in ovs.switch_log()
+    finally:
+        peer.close()
+        ovs.del_port("b")
