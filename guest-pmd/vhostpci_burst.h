@@ -104,6 +104,18 @@ mbuf_rearm(const struct vhostpci_ring *ring)
 	return rearm;
 }
 
+/* Count what became of a packet, and make the mbuf raw again. */
+static inline void
+not_received(struct vhostpci_ring *ring, struct rte_mbuf *m, int rc)
+{
+	if (rc == 0)
+		ring->count.runt++;
+	else if (rc == VHOSTPCI_DROP)
+		ring->count.oversized++;
+	if (RTE_MBUF_HAS_EXTBUF(m))
+		rte_pktmbuf_detach(m);
+}
+
 /* Receive the packets of @n slots into as many raw mbufs; returns how many hold
  * packets now. The others' mbufs come behind. */
 static __rte_always_inline uint16_t
@@ -125,17 +137,15 @@ pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		struct rte_mbuf *m = pkts[done];
 
 		rc = pull(ring, b, &slots[i], m, rearm, room, flags);
+		if (likely(rc == 0 && m->pkt_len >= RTE_ETHER_HDR_LEN)) {
+			bytes += m->pkt_len;
+			done++;
+		} else {
+			not_received(ring, m, rc);
+		}
 		if (unlikely(rc < 0)) {
 			*rule = rc;
 			break;
-		}
-		if (unlikely(rc == VHOSTPCI_DROP)) {
-			ring->count.oversized++;
-		} else if (unlikely(m->pkt_len < RTE_ETHER_HDR_LEN)) {
-			ring->count.runt++;
-		} else {
-			bytes += m->pkt_len;
-			done++;
 		}
 		if (unlikely(ring->walked >= VHOSTPCI_RX_WALK)) {
 			*rule = 0;
@@ -302,11 +312,11 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		rc = push(ring, b, &slots[i], &pkts[i], flags);
 		if (unlikely(rc < 0 || rc == VHOSTPCI_NO_ROOM))
 			break;
-		if (unlikely(rc == VHOSTPCI_DROP)) {
-			ring->count.oversized++;
-		} else {
+		if (likely(rc == 0)) {
 			sent++;
 			bytes += pkts[i]->pkt_len;
+		} else if (rc == VHOSTPCI_DROP) {
+			ring->count.oversized++;
 		}
 		*aligned = (uint16_t)(b->given - given) == i + 1;
 	}
@@ -343,18 +353,20 @@ push_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 }
 
 /* Out of buffers. Wait a little for the peer to offer more than the @seen ones,
- * which were too few. */
+ * which were too few; but not for one that had none the last time either. */
 static __rte_always_inline bool
 wait_for_room(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-	      uint16_t seen, unsigned int *tries, const unsigned int flags)
+	      uint16_t seen, bool stalled, unsigned int *tries,
+	      const unsigned int flags)
 {
-	while ((*tries)++ < TX_RETRIES) {
-		rte_pause();
+	for (;;) {
 		if (vhostpci_pending(ring, b, UINT16_MAX, flags & F_PACKED) !=
 		    seen)
 			return !ring->broken;
+		if (stalled || (*tries)++ == TX_RETRIES)
+			return false;
+		rte_pause();
 	}
-	return false;
 }
 
 /* The caller's packets that were sent, mostly of one pool and not shared. */
@@ -407,10 +419,10 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 			break;
 		if (likely(got == want))
 			continue;
-		/* One that had none the last time either is not waited for. */
-		seen = vhostpci_pending(ring, &b, UINT16_MAX, flags & F_PACKED);
-		if ((ring->stalled && done == 0) ||
-		    !wait_for_room(ring, &b, seen, &tries, flags))
+		seen = flags & F_PACKED ? packed_pending(ring, &b) :
+			(uint16_t)(b.end - b.at);
+		if (!wait_for_room(ring, &b, seen, ring->stalled && done == 0,
+				   &tries, flags))
 			break;
 	} while (done < n);
 	vhostpci_burst_end(ring, &b, flags & F_PACKED);

@@ -78,21 +78,37 @@ pull_all(struct pull *pull, struct vhostpci_chain *chain, int rc)
 	return rc;
 }
 
+static int
+pull_into(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
+	  const struct vhostpci_slot *slot, const struct rte_mbuf *m,
+	  struct pull *pull, struct vhostpci_chain *chain)
+{
+	*chain = (struct vhostpci_chain) {
+		.ring = ring, .left = vhostpci_chain_max(ring), .want = 0,
+	};
+	*pull = (struct pull) {
+		.room = rte_pktmbuf_tailroom(m),
+		.data = rte_pktmbuf_mtod(m, uint8_t *),
+	};
+	return pull_all(pull, chain, vhostpci_chain_begin(chain, &slot->desc,
+							  slot->id, b->at));
+}
+
 int
 vhostpci_pull_chain(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		    const struct vhostpci_slot *slot, struct rte_mbuf *m,
 		    unsigned int flags)
 {
-	struct vhostpci_chain chain = {
-		.ring = ring, .left = vhostpci_chain_max(ring), .want = 0,
-	};
-	struct pull pull = {
-		.room = rte_pktmbuf_tailroom(m),
-		.data = rte_pktmbuf_mtod(m, uint8_t *),
-	};
-	int rc = pull_all(&pull, &chain, vhostpci_chain_begin(&chain,
-				&slot->desc, slot->id, b->at));
+	struct vhostpci_chain chain;
+	struct pull pull;
+	int rc = pull_into(ring, b, slot, m, &pull, &chain);
 
+	/* Again from the start: the peer may have changed it meanwhile, but
+	 * what comes of it is checked anew and fits, or does not. */
+	if (flags & F_OFFLOAD && rc == 0 && pull.total > pull.room &&
+	    ring->offload & VHOSTPCI_OL_TAKE_TSO &&
+	    vhostpci_offload_room(m, pull.total) == 0)
+		rc = pull_into(ring, b, slot, m, &pull, &chain);
 	if (rc < 0)
 		return rc;
 	vhostpci_give(ring, b, chain.id, chain.n_slots, 0, flags);

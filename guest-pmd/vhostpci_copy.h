@@ -9,11 +9,13 @@
 #define VHOSTPCI_COPY_H
 
 #include "vhostpci_layout.h"
+#include "vhostpci_offload.h"
 
 /* Copying a packet may also end in one of these (besides a rule, negative). */
 enum {
 	VHOSTPCI_DROP = 1,	/* the packet does not fit, and never will */
 	VHOSTPCI_NO_ROOM = 2,	/* not now: the driver offers too few buffers */
+	VHOSTPCI_DROPPED = VHOSTPCI_OFFLOAD_DROP,	/* and counted */
 };
 
 /*

@@ -79,6 +79,7 @@ struct vhostpci_dev {
 	bool unsettled;
 	uint16_t n_rxq, n_txq;
 	uint16_t taken;		/* VHOSTPCI_OL_TAKE_*, VHOSTPCI_OL_LEGACY */
+	bool tx_offloads;	/* the application asks for some */
 	struct vhostpci_queue *rxq[VHOSTPCI_MAX_QUEUES];
 	struct vhostpci_queue *txq[VHOSTPCI_MAX_QUEUES];
 

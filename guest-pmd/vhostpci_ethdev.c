@@ -80,15 +80,20 @@ taken_offloads(const struct vhostpci_dev *dev, uint64_t rx_offloads)
 static void
 set_taken(struct vhostpci_dev *dev, uint16_t taken)
 {
+	const uint64_t none = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	unsigned int i;
 
 	dev->taken = taken;
+	dev->tx_offloads =
+		dev->eth_dev->data->dev_conf.txmode.offloads & ~none;
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
 		struct vhostpci_ring *ring = &dev->rings[i];
 
 		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
 						       dev->peer.features,
 						       taken);
+		if (ring->running)
+			vhostpci_ring_select(ring, ring->features);
 	}
 }
 

@@ -60,7 +60,7 @@
 				 RTE_MBUF_F_TX_IP_CKSUM)
 
 /* Returned for a packet to be dropped, which is counted already. */
-#define VHOSTPCI_OFFLOAD_DROP	1
+#define VHOSTPCI_OFFLOAD_DROP	3
 
 /*
  * control or ethdev, while no burst uses the ring: the value of ring->offload.

@@ -78,8 +78,7 @@ vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features)
 	unsigned int in_order = flag_if(features, 1ULL << VIRTIO_F_IN_ORDER,
 					F_IN_ORDER);
 	unsigned int flags =
-		flag_if(features, 1ULL << VIRTIO_F_RING_PACKED, F_PACKED) |
-		flag_if(features, VHOSTPCI_OFFLOAD_FEATURES, F_OFFLOAD);
+		flag_if(features, 1ULL << VIRTIO_F_RING_PACKED, F_PACKED);
 
 	/* virtio 1.x, 5.1.6.1: num_buffers is always there in a modern header
 	 */
@@ -87,6 +86,11 @@ vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features)
 		sizeof(struct virtio_net_hdr);
 	ring->packed = flags & F_PACKED;
 	ring->features = features;
+	/* What an application wants done to its packets is done whatever the
+	 * peer takes. */
+	if (ring->offload != 0 ||
+	    (!vhostpci_ring_is_rx(ring) && ring->dev->tx_offloads))
+		flags |= F_OFFLOAD;
 	if (vhostpci_ring_is_rx(ring))
 		ring->rx = rx_variants[flags | in_order];
 	else
