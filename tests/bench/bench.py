@@ -1,0 +1,116 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures vhostpci ports against vhost-user ports, in one run.
+
+    bench.py [--only GLOB]... [--rounds N] [--lifetimes N] [--quick]
+
+What each figure means and how it is obtained: doc/performance.md.
+"""
+import argparse
+import fnmatch
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import loop  # noqa: E402
+from hugepages import Hugepages  # noqa: E402
+from results import Results  # noqa: E402
+from switch import PEER_CPU, SWITCH_CPU, config  # noqa: E402
+
+OUT = config.BUILD / "bench"
+# Each has cases(), in which names are keys, and run(names, results, options).
+FAMILIES = (loop,)
+# Two switches and their peers.
+HUGE_MIB = 2200
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(
+        description="Measures vhostpci ports against vhost-user ports.")
+    parser.add_argument("--only", action="append", metavar="GLOB", default=[],
+                        help="cases to run; may be repeated; commas separate")
+    parser.add_argument("--list", action="store_true", help="only name the cases")
+    parser.add_argument("--rounds", type=int, default=7,
+                        help="of each kind of port, in a lifetime")
+    parser.add_argument("--lifetimes", type=int, default=3,
+                        help="how often all processes are started anew")
+    parser.add_argument("--seconds", type=float, default=loop.ROUND_S,
+                        help="one round")
+    parser.add_argument("--quick", action="store_true",
+                        help="one lifetime of three rounds")
+    parser.add_argument("--no-huge", dest="huge", action="store_false",
+                        help="ordinary memory on both sides")
+    parser.add_argument("--no-stock", dest="stock", action="store_false",
+                        help="leave out Debian's Open vSwitch")
+    parser.add_argument("--no-plots", dest="plots", action="store_false")
+    parser.add_argument("--output", type=Path, default=OUT)
+    options = parser.parse_args(argv)
+    if options.quick:
+        options.rounds, options.lifetimes = 3, 1
+    options.only = [g for text in options.only for g in text.split(",")]
+    return options
+
+
+def select(options):
+    """[(family, names)] of the cases wanted."""
+    found = [(family, [name for name in family.cases() if not options.only
+                       or any(fnmatch.fnmatch(name, glob)
+                              for glob in options.only)])
+             for family in FAMILIES]
+    return [(family, names) for family, names in found if names]
+
+
+def prefer_us():
+    """Others on this machine shall disturb as little as may be."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+    except PermissionError:
+        print("bench: not root, so at ordinary priority: expect more spread",
+              file=sys.stderr)
+    # Children place themselves; this process keeps off the switch's core.
+    if {SWITCH_CPU, PEER_CPU} <= os.sched_getaffinity(0):
+        os.sched_setaffinity(0, {PEER_CPU})
+    else:
+        sys.exit("bench: needs two cores, 0 and 1")
+
+
+def measure(families, options):
+    results = Results()
+    began = time.monotonic()
+
+    def say(what):
+        print(f"[{time.monotonic() - began:5.0f} s] {what}", file=sys.stderr)
+
+    for number in range(options.lifetimes):
+        options.say = lambda name, number=number: say(
+            f"lifetime {number + 1} of {options.lifetimes}: {name}")
+        for family, names in families:
+            family.run(names, results, options)
+    return results
+
+
+def main(argv):
+    options = arguments(argv)
+    families = select(options)
+    if not families:
+        sys.exit("bench: no such case (--list names them)")
+    if options.list:
+        print("\n".join(name for _, names in families for name in names))
+        return 0
+    prefer_us()
+    with Hugepages(HUGE_MIB, options.huge) as pages:
+        options.huge = pages.usable
+        results = measure(families, options)
+    print(results.table())
+    verdicts = results.verdicts()
+    if verdicts:
+        print("\n" + "\n".join(verdicts))
+    results.write(options.output / "results.json")
+    return 1 if results.failed() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
