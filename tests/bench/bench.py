@@ -15,14 +15,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import floor  # noqa: E402
 import loop  # noqa: E402
+import machine  # noqa: E402
 from hugepages import Hugepages  # noqa: E402
 from results import Results  # noqa: E402
 from switch import PEER_CPU, SWITCH_CPU, config  # noqa: E402
 
 OUT = config.BUILD / "bench"
 # Each has cases(), in which names are keys, and run(names, results, options).
-FAMILIES = (loop,)
+FAMILIES = (floor, loop)
 # Two switches and their peers.
 HUGE_MIB = 2200
 
@@ -39,6 +41,9 @@ def arguments(argv):
                         help="how often all processes are started anew")
     parser.add_argument("--seconds", type=float, default=loop.ROUND_S,
                         help="one round")
+    parser.add_argument("--near", type=float, default=machine.NEAR,
+                        metavar="CYCLES", help="at most this for a line of cache"
+                        " to go to the other core and back: near")
     parser.add_argument("--quick", action="store_true",
                         help="one lifetime of three rounds")
     parser.add_argument("--no-huge", dest="huge", action="store_false",

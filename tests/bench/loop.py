@@ -3,9 +3,10 @@
 short rounds of each kind of port take turns."""
 import contextlib
 import time
-from collections import defaultdict, namedtuple
+from collections import namedtuple
 
-from peers import BURST, NotNegotiated, Peers
+from machine import sets
+from peers import NotNegotiated, Peers
 from switch import OvsSwitch, PmdSwitch
 
 SIZES = (64, 128, 256, 512, 1024, 1514, "imix")
@@ -70,7 +71,7 @@ def one_round(who, seconds):
 
 
 def measure(contenders, size, options):
-    """{name: [cycles per packet, one of each round]}, of {name: Contender}.
+    """What sets() returns: cycles per packet, of {name: Contender}.
 
     The order is turned round every other time, so that what drifts meets all
     alike.
@@ -78,13 +79,12 @@ def measure(contenders, size, options):
     for who in contenders.values():
         with active(who):
             who.peers.fill(who.kind, size, FILL_BURSTS)
-    found = defaultdict(list)
-    for i in range(options.rounds):
+    def take(i):
         order = list(contenders)
-        for name in reversed(order) if i % 2 else order:
-            reading = one_round(contenders[name], options.seconds)
-            found[name].append(reading.cycles / reading.packets)
-    return found
+        readings = {name: one_round(contenders[name], options.seconds)
+                    for name in (reversed(order) if i % 2 else order)}
+        return {name: r.cycles / r.packets for name, r in readings.items()}
+    return sets(take, options)
 
 
 def _switches(where, options, stack):
@@ -134,10 +134,10 @@ def _one_size(name, size, contenders, results, options):
         return
     paths = {who: c.peers.paths(c.kind)[0].replace("using ", "")
              for who, c in contenders.items()}
-    results.add(name, UNIT, found["vhostpci"], found["vhostuser"],
-                front_end=paths)
-    if "stock" in found:
-        results.add(name + "-stock", UNIT, found["vhostpci"], found["stock"])
+    results.add_sets(name, UNIT, found, "vhostpci", "vhostuser",
+                     front_end=paths)
+    if "stock" in contenders:
+        results.add_sets(name + "-stock", UNIT, found, "vhostpci", "stock")
 
 
 def run(wanted, results, options):

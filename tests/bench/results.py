@@ -25,44 +25,63 @@ def percentile(values, share):
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-@dataclass
-class Case:
-    """Rounds of one case.  A round of the subject is paired with the round of
-    the baseline beside it in time."""
-    name: str
-    unit: str
-    subject: list = field(default_factory=list)
-    baseline: list = field(default_factory=list)
-    lifetimes: list = field(default_factory=list)
-    notes: dict = field(default_factory=dict)
-    error: str = ""
-
-    def ratios(self):
-        return [s / b for s, b in zip(self.subject, self.baseline) if b]
-
-    def summary(self):
-        found = {"case": self.name, "unit": self.unit, "subject": None,
-                 "baseline": None, "ratio": None, "spread": None,
-                 "rounds": len(self.subject)}
-        if self.error:
-            found["error"] = self.error
-        if self.subject:
-            found["subject"] = round(median(self.subject), 3)
-            found["subject_spread"] = spread(self.subject)
-        if self.baseline:
-            found["baseline"] = round(median(self.baseline), 3)
-            found["baseline_spread"] = spread(self.baseline)
-        ratios = self.ratios()
-        if ratios:
-            found["ratio"] = round(median(ratios), 4)
-            found["spread"] = spread(ratios)
-            found["lifetimes"] = self.lifetimes
-        return {**found, **self.notes}
-
-
 def spread(values):
     """The 10th and the 90th percentile."""
     return [round(percentile(values, 0.1), 4), round(percentile(values, 0.9), 4)]
+
+
+@dataclass
+class Rounds:
+    """Rounds of one case.  A round of the subject is paired with the round of
+    the baseline beside it in time."""
+    subject: list = field(default_factory=list)
+    baseline: list = field(default_factory=list)
+    lifetimes: list = field(default_factory=list)
+
+    def add(self, subject, baseline):
+        self.subject += subject
+        self.baseline += baseline
+        ratios = [s / b for s, b in zip(subject, baseline) if b]
+        if ratios:
+            self.lifetimes.append(round(median(ratios), 4))
+
+    def summary(self):
+        ratios = [s / b for s, b in zip(self.subject, self.baseline) if b]
+        found = {"subject": None, "baseline": None, "ratio": None,
+                 "spread": None, "rounds": len(self.subject)}
+        for side in ("subject", "baseline"):
+            values = getattr(self, side)
+            if values:
+                found[side] = round(median(values), 3)
+                found[side + "_spread"] = spread(values)
+        if ratios:
+            found |= {"ratio": round(median(ratios), 4),
+                      "spread": spread(ratios), "lifetimes": self.lifetimes}
+        return found
+
+
+@dataclass
+class Case:
+    """Near rounds count; far ones, with the cores apart, are kept beside them,
+    and count if there are no others."""
+    name: str
+    unit: str
+    near: Rounds = field(default_factory=Rounds)
+    far: Rounds = field(default_factory=Rounds)
+    notes: dict = field(default_factory=dict)
+    error: str = ""
+
+    def summary(self):
+        found = {"case": self.name, "unit": self.unit, **self.notes}
+        if self.error:
+            found["error"] = self.error
+        if self.near.subject or not self.far.subject:
+            found |= {**self.near.summary(), "cores": "near"}
+        else:
+            found |= {**self.far.summary(), "cores": "far"}
+        if self.far.subject and found["cores"] == "near":
+            found["far"] = self.far.summary()
+        return found
 
 
 class Results:
@@ -74,16 +93,20 @@ class Results:
     def _case(self, name, unit):
         return self.cases.setdefault(name, Case(name, unit))
 
-    def add(self, name, unit, subject, baseline=(), **notes):
-        """The rounds of one lifetime.  A note that is a number and comes again
-        is added up if it counts something, else the last one stays."""
+    def add_sets(self, name, unit, found, subject="subject",
+                 baseline="baseline", **notes):
+        """The rounds of one lifetime, as machine.sets() returns them."""
         case = self._case(name, unit)
-        case.subject += subject
-        case.baseline += baseline
-        if baseline:
-            pairs = [s / b for s, b in zip(subject, baseline) if b]
-            case.lifetimes.append(round(median(pairs), 4))
-        case.notes.update(notes)
+        for where in ("near", "far"):
+            getattr(case, where).add(found[where].get(subject, []),
+                                     found[where].get(baseline, []))
+        case.notes |= notes
+
+    def add(self, name, unit, subject, baseline=(), **notes):
+        """Rounds that do not depend on where the cores are."""
+        case = self._case(name, unit)
+        case.near.add(list(subject), list(baseline))
+        case.notes |= notes
 
     def fail(self, name, unit, why):
         self._case(name, unit).error = str(why)
@@ -100,11 +123,11 @@ class Results:
 
     def table(self):
         head = ("case", "unit", "subject", "baseline", "ratio",
-                "10%..90% of it", "rounds", "")
+                "10%..90% of it", "rounds", "cores", "")
         rows = [head] + [self._row(s) for s in self.summaries()]
         wide = [max(len(r[i]) for r in rows) for i in range(len(head))]
         return "\n".join(
-            "  ".join(cell.ljust(w) if i in (0, 1, 7) else cell.rjust(w)
+            "  ".join(cell.ljust(w) if i in (0, 1, 7, 8) else cell.rjust(w)
                       for i, (cell, w) in enumerate(zip(row, wide))).rstrip()
             for row in rows)
 
@@ -116,6 +139,7 @@ class Results:
         return (s["case"], s["unit"], number(s["subject"]),
                 number(s["baseline"]), number(s["ratio"], 3),
                 f"{number(low, 3)} {number(high, 3)}", str(s["rounds"]),
+                s["cores"],
                 "FAILED: " + s["error"] if "error" in s else "")
 
     def verdicts(self):
