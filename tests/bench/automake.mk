@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # Measurements, `make bench BENCH_ARGS='--only loop-split-64-ovs'`.  Its
 # programs are built for it, and for the test of it, only.
-bench_programs = tests/bench/floor_copy
+bench_programs = tests/bench/floor_copy tests/bench/bench_ports
 EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)
 EXTRA_DIST += tests/bench/bench.py tests/bench/floor.py \
 	tests/bench/hugepages.py tests/bench/loop.py tests/bench/machine.py \
-	tests/bench/peers.py tests/bench/results.py tests/bench/switch.py
+	tests/bench/peers.py tests/bench/ports.py tests/bench/results.py \
+	tests/bench/rigs.py tests/bench/switch.py tests/bench/trips.py
 
 tests_bench_floor_copy_SOURCES = tests/bench/floor_copy.c
 tests_bench_floor_copy_CFLAGS = $(AM_CFLAGS) -O2 -pthread
 tests_bench_floor_copy_LDFLAGS = -pthread
+
+tests_bench_bench_ports_SOURCES = tests/bench/bench_ports.c
+tests_bench_bench_ports_CFLAGS = $(AM_CFLAGS) -O2 $(DPDK_CFLAGS)
+tests_bench_bench_ports_LDADD = $(DPDK_LIBS)
 
 .PHONY: bench bench-programs
 bench-programs: $(bench_programs)

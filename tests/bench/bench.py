@@ -18,13 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import floor  # noqa: E402
 import loop  # noqa: E402
 import machine  # noqa: E402
+import trips  # noqa: E402
 from hugepages import Hugepages  # noqa: E402
 from results import Results  # noqa: E402
 from switch import PEER_CPU, SWITCH_CPU, config  # noqa: E402
 
 OUT = config.BUILD / "bench"
 # Each has cases(), in which names are keys, and run(names, results, options).
-FAMILIES = (floor, loop)
+FAMILIES = (floor, loop, trips)
 # Two switches and their peers.
 HUGE_MIB = 2200
 

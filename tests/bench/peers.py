@@ -3,6 +3,7 @@
 of port, all on one core.  Packets put in once circulate for ever."""
 import re
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "native"))
@@ -12,14 +13,46 @@ from testpmd import Testpmd  # noqa: E402
 
 RING = 1024
 BURST = 32
-F_MRG_RXBUF, F_IN_ORDER, F_RING_PACKED = 15, 35, 34
 
 # {64: 7, ...}: the usual mix, in bursts of one size.
 IMIX = {64: 7, 594: 4, 1514: 1}
 
+# How the rings between peers and switch are laid out.
+Layout = namedtuple("Layout", "packed mergeable")
+
 
 class NotNegotiated(Exception):
     """The two sides did not agree on what was to be measured."""
+
+
+def vdevs_for(switch, layout):
+    """{kind: two virtio-user devices}"""
+    found = {}
+    for kind in switch.kinds:
+        found[kind] = []
+        for side in (0, 1):
+            path, server = switch.socket(kind, side), ""
+            if kind != "vhostpci":
+                server = ",server=1"
+                # An earlier peer's socket is in the way.
+                path.unlink(missing_ok=True)
+            found[kind].append(
+                f"net_virtio_user{2 * len(found) - 2 + side},path={path}{server}"
+                f",queue_size={RING},packed_vq={int(layout.packed)}"
+                f",mrg_rxbuf={int(layout.mergeable)}")
+    return found
+
+
+def check_front_end(log, ports, layout):
+    """The receive path of each port as the front-end's log names it.  A layout
+    that was not agreed on must not be measured as another."""
+    paths = [re.findall(rf"virtio: using (.*?) Rx path on port {port}\b", log)[-1]
+             for port in ports]
+    for path in paths:
+        if ("packed" in path) != layout.packed:
+            raise NotNegotiated(f"packed={int(layout.packed)} was asked for, and "
+                                f"the front-end uses: {path}")
+    return paths
 
 
 class Peers(Testpmd):
@@ -27,23 +60,13 @@ class Peers(Testpmd):
     interval = 0.005
     lcores = f"0@{PEER_CPU},1@{PEER_CPU}"
 
-    def __init__(self, switch, packed, mergeable, huge, name):
-        self.packed, self.mergeable = packed, mergeable
-        self.ports, vdevs = {}, []
-        for kind in switch.kinds:
-            self.ports[kind] = (len(vdevs), len(vdevs) + 1)
-            for side in (0, 1):
-                path = switch.socket(kind, side)
-                # Who listens: the vhostpci port by default, but not vhost's
-                # client; the socket of an earlier peer is in its way.
-                server = ",server=1" if kind != "vhostpci" else ""
-                if server:
-                    path.unlink(missing_ok=True)
-                vdevs.append(f"net_virtio_user{len(vdevs)},path={path}{server}"
-                             f",queue_size={RING},packed_vq={int(packed)}"
-                             f",mrg_rxbuf={int(mergeable)}")
+    def __init__(self, switch, layout, huge, name):
+        self.layout = layout
+        vdevs = vdevs_for(switch, layout)
+        self.ports = {kind: (2 * i, 2 * i + 1) for i, kind in enumerate(vdevs)}
         super().__init__(
-            name, vdevs, "--nb-cores=1 --no-flush-rx --total-num-mbufs=32768",
+            name, [vdev for pair in vdevs.values() for vdev in pair],
+            "--nb-cores=1 --no-flush-rx --total-num-mbufs=32768",
             "--log-level=pmd.net.virtio.init:debug",
             "-m 256 --single-file-segments" if huge
             else "--no-huge --single-file-segments -m 256")
@@ -51,18 +74,8 @@ class Peers(Testpmd):
             for port in ports:
                 self.wait_link(True, port)
 
-    def paths(self, kind):
-        """What the front-end says of its receive paths, for the record."""
-        return [re.findall(rf"virtio: (using .*?) Rx path on port {port}\b",
-                           self.child.output())[-1]
-                for port in self.ports[kind]]
-
     def check_layout(self, kind):
-        """A layout that was not agreed on must not be measured as another."""
-        for path in self.paths(kind):
-            if ("packed" in path) != self.packed:
-                raise NotNegotiated(f"packed={int(self.packed)} was asked for, "
-                                    f"and the front-end is {path}")
+        return check_front_end(self.child.output(), self.ports[kind], self.layout)
 
     def select(self, kind):
         self.command(f"set portlist {','.join(map(str, self.ports[kind]))}")

@@ -17,13 +17,21 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "native"))
 
 from native_ovs import NativeOvs  # noqa: E402
-from testpmd import Testpmd, config, driver_eal  # noqa: E402
+from testpmd import Child, Testpmd, config, driver_eal  # noqa: E402
 
 LOGS = config.BUILD / "bench" / "log"
 SWITCH_CPU, PEER_CPU = 1, 0
 
 # Cycles and packets of busy passes; packets that the switch did not deliver.
 Reading = namedtuple("Reading", "cycles packets drops")
+
+
+def devargs(kind, number, path):
+    """A port of testpmd or bench_ports.  Who listens: the peer of a vhost-user
+    port, as of Open vSwitch's; the vhostpci port by default."""
+    if kind == "vhostpci":
+        return f"net_vhostpci{number},path={path}"
+    return f"net_vhost{number},iface={path},client=1"
 
 
 class OvsSwitch(NativeOvs):
@@ -52,9 +60,8 @@ class OvsSwitch(NativeOvs):
         for side in (0, 1):
             path = self.socket(kind, side)
             if kind == "vhostpci":
-                devargs = f"net_vhostpci{self.number},path={path}"
-                self.add_port(f"{kind}{side}", "vhostpci",
-                              options={"vhostpci-devargs": devargs})
+                self.add_port(f"{kind}{side}", "vhostpci", options={
+                    "vhostpci-devargs": devargs(kind, self.number, path)})
                 self.number += 1
             else:
                 self.add_port(f"{kind}{side}", "dpdkvhostuserclient",
@@ -106,10 +113,7 @@ class PmdSwitch(Testpmd):
         for kind in kinds:
             self.ports[kind] = (len(vdevs), len(vdevs) + 1)
             for side in (0, 1):
-                path = self.socket(kind, side)
-                vdevs.append(
-                    f"net_vhostpci{side},path={path}" if kind == "vhostpci"
-                    else f"net_vhost{side},iface={path},client=1")
+                vdevs.append(devargs(kind, side, self.socket(kind, side)))
         super().__init__(
             name, vdevs, "--nb-cores=1 --no-flush-rx --record-core-cycles "
             "--total-num-mbufs=32768",
