@@ -5,9 +5,10 @@ bench_programs = tests/bench/floor_copy tests/bench/bench_ports
 EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)
 EXTRA_DIST += tests/bench/bench.py tests/bench/floor.py \
-	tests/bench/hugepages.py tests/bench/loop.py tests/bench/machine.py \
+	tests/bench/hugepages.py tests/bench/idle.py tests/bench/loop.py tests/bench/machine.py \
 	tests/bench/peers.py tests/bench/ports.py tests/bench/results.py \
-	tests/bench/rigs.py tests/bench/switch.py tests/bench/trips.py
+	tests/bench/rigs.py tests/bench/stages.py tests/bench/switch.py \
+	tests/bench/trips.py
 
 tests_bench_floor_copy_SOURCES = tests/bench/floor_copy.c
 tests_bench_floor_copy_CFLAGS = $(AM_CFLAGS) -O2 -pthread

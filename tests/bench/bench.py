@@ -16,8 +16,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import floor  # noqa: E402
+import idle  # noqa: E402
 import loop  # noqa: E402
 import machine  # noqa: E402
+import stages  # noqa: E402
 import trips  # noqa: E402
 from hugepages import Hugepages  # noqa: E402
 from results import Results  # noqa: E402
@@ -25,7 +27,7 @@ from switch import PEER_CPU, SWITCH_CPU, config  # noqa: E402
 
 OUT = config.BUILD / "bench"
 # Each has cases(), in which names are keys, and run(names, results, options).
-FAMILIES = (floor, loop, trips)
+FAMILIES = (floor, loop, stages, trips, idle)
 # Two switches and their peers.
 HUGE_MIB = 2200
 

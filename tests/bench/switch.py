@@ -86,14 +86,16 @@ class OvsSwitch(NativeOvs):
     def clear(self):
         self.appctl("dpif-netdev/pmd-stats-clear")
 
-    def read(self):
+    def busy(self):
+        """Cycles and packets of passes that found packets, since clear()."""
         text = self.appctl("dpif-netdev/pmd-stats-show")
         text = text[text.index(f"core_id {SWITCH_CPU}:"):]
-        cycles, packets = re.search(
+        return [int(n) for n in re.search(
             r"avg processing cycles per packet: [\d.]+ \((\d+)/(\d+)\)",
-            text).groups()
-        return Reading(int(cycles), int(packets),
-                       self._drops(self.kind) - self.dropped)
+            text).groups()]
+
+    def read(self):
+        return Reading(*self.busy(), self._drops(self.kind) - self.dropped)
 
     def _drops(self, kind):
         return sum(self.counters(f"{kind}{side}")["tx_drop"]
