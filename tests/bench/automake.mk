@@ -2,12 +2,14 @@
 # Measurements, `make bench BENCH_ARGS='--only loop-split-64-ovs'`.  Its
 # programs are built for it, and for the test of it, only.
 bench_programs = tests/bench/floor_copy tests/bench/bench_ports
+if !HAVE_PMD
 EXTRA_PROGRAMS += $(bench_programs)
+endif
 CLEANFILES += $(bench_programs)
-EXTRA_DIST += tests/bench/bench.py tests/bench/floor.py \
+EXTRA_DIST += tests/bench/bench.py tests/bench/floor.py tests/bench/test_bench.py \
 	tests/bench/hugepages.py tests/bench/idle.py tests/bench/loop.py tests/bench/machine.py \
 	tests/bench/peers.py tests/bench/ports.py tests/bench/results.py \
-	tests/bench/rigs.py tests/bench/stages.py tests/bench/switch.py \
+	tests/bench/plots.py tests/bench/rigs.py tests/bench/stages.py tests/bench/switch.py \
 	tests/bench/trips.py
 
 tests_bench_floor_copy_SOURCES = tests/bench/floor_copy.c
@@ -23,3 +25,8 @@ bench-programs: $(bench_programs)
 bench: all ovs bench-programs
 	$(tools_env) PYTHONDONTWRITEBYTECODE=1 $(PYTHON3) \
 	  $(abs_top_srcdir)/tests/bench/bench.py $(BENCH_ARGS)
+
+if HAVE_PMD
+check_PROGRAMS += $(bench_programs)
+endif
+TESTS += tests/bench/test_bench.py

@@ -8,6 +8,7 @@ What each figure means and how it is obtained: doc/performance.md.
 """
 import argparse
 import fnmatch
+import json
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ import floor  # noqa: E402
 import idle  # noqa: E402
 import loop  # noqa: E402
 import machine  # noqa: E402
+import plots  # noqa: E402
 import stages  # noqa: E402
 import trips  # noqa: E402
 from hugepages import Hugepages  # noqa: E402
@@ -47,6 +49,9 @@ def arguments(argv):
     parser.add_argument("--near", type=float, default=machine.NEAR,
                         metavar="CYCLES", help="at most this for a line of cache"
                         " to go to the other core and back: near")
+    parser.add_argument("--patience", type=float, default=15,
+                        metavar="SECONDS", help="to wait, in each case, for the"
+                        " cores to be near each other")
     parser.add_argument("--quick", action="store_true",
                         help="one lifetime of three rounds")
     parser.add_argument("--no-huge", dest="huge", action="store_false",
@@ -112,11 +117,15 @@ def main(argv):
     with Hugepages(HUGE_MIB, options.huge) as pages:
         options.huge = pages.usable
         results = measure(families, options)
+    results.write(options.output / "results.json")
     print(results.table())
+    (options.output / "machine.json").write_text(
+        json.dumps(machine.describe(options), indent=1) + "\n")
+    if options.plots:
+        plots.draw(results.summaries(), options.output)
     verdicts = results.verdicts()
     if verdicts:
         print("\n" + "\n".join(verdicts))
-    results.write(options.output / "results.json")
     return 1 if results.failed() else 0
 
 

@@ -7,12 +7,17 @@ What is measured while they are apart is not comparable with what is measured
 while they share a cache: so this is looked at before and after each set of
 rounds.
 """
+import platform
 import subprocess
+import time
+from pathlib import Path
 
 from switch import config
 
 # Cycles for a line to go there and back; above it the cores share no cache.
 NEAR = 450
+
+_crossings = []  # all that were measured
 
 
 def program(name):
@@ -25,7 +30,8 @@ def program(name):
 def crossing(milliseconds=4):
     done = subprocess.run([program("floor_copy"), "crossing", str(milliseconds)],
                           check=True, capture_output=True, text=True)
-    return float(done.stdout)
+    _crossings.append(float(done.stdout))
+    return _crossings[-1]
 
 
 def floor(size, milliseconds, how):
@@ -37,12 +43,31 @@ def floor(size, milliseconds, how):
     return float(done.stdout)
 
 
+def describe(options):
+    """What the figures were measured on, and how."""
+    cpu = [line.partition(":")[2].strip()
+           for line in Path("/proc/cpuinfo").read_text().splitlines()
+           if line.startswith("model name")]
+    return {"cpu": cpu[0] if cpu else "unknown", "cores": len(cpu),
+            "kernel": platform.release(), "hugepages": bool(options.huge),
+            "rounds": options.rounds, "lifetimes": options.lifetimes,
+            "seconds_per_round": options.seconds, "near": options.near,
+            "crossings": sorted(map(round, _crossings))}
+
+
 class Regime:
     """Sorts sets of rounds by where the cores were meanwhile."""
 
     def __init__(self, options):
-        self.near = options.near
+        self.near, self.patience = options.near, options.patience
         self.last = crossing()
+
+    def wait(self):
+        """Until the cores are near each other, but not for ever."""
+        while self.last > self.near and self.patience > 0:
+            self.patience -= 0.25
+            time.sleep(0.25)
+            self.last = crossing()
 
     def after(self):
         """Call after each set: "near", "far", or None if it changed."""
@@ -61,6 +86,7 @@ def sets(take, options):
     found = {"near": {}, "far": {}}
     regime, good = Regime(options), 0
     for i in range(2 * options.rounds):
+        regime.wait()
         values = take(i)
         where = regime.after()
         if where:
