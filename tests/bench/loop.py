@@ -20,6 +20,11 @@ class Lost(Exception):
     """Packets that circulate were dropped, or stand still."""
 
 
+# A peer that does not come up, a process that ends: the case has failed, and
+# others go on.
+FAILURES = (NotNegotiated, Lost, RuntimeError, AssertionError)
+
+
 def grid(prefix):
     """{name: (where, layout, size)}"""
     return {f"{prefix}-{'packed' if packed else 'split'}-{size}-{where}"
@@ -84,13 +89,13 @@ def _one_size(name, size, contenders, results, options):
                  for who, c in contenders.items()}
         add_found(results, name, UNIT, measure(contenders, size, options),
                   front_end=paths)
-    except (NotNegotiated, Lost) as why:
+    except FAILURES as why:
         results.fail(name, UNIT, why)
 
 
-def run_grid(wanted, table, options, one_case, pmd, peers):
+def run_grid(wanted, table, results, options, one_case, pmd, peers):
     """One lifetime of the switches that the wanted cases need: one_case(name,
-    size, contenders) for each."""
+    size, contenders) for each.  What fails, fails alone."""
     for where in ("ovs", "pmd"):
         layouts = list(dict.fromkeys(
             table[name][1] for name in wanted if table[name][0] == where))
@@ -99,15 +104,19 @@ def run_grid(wanted, table, options, one_case, pmd, peers):
         with contextlib.ExitStack() as stack:
             made = rigs.switches(where, options, stack, pmd)
             for layout in layouts:
-                with rigs.contenders(made, layout, options, peers) as found:
-                    for name in wanted:
-                        if table[name][:2] == (where, layout):
+                names = [n for n in wanted if table[n][:2] == (where, layout)]
+                try:
+                    with rigs.contenders(made, layout, options, peers) as found:
+                        for name in names:
                             options.say(name)
                             one_case(name, table[name][2], found)
+                except FAILURES as why:
+                    for name in names:
+                        results.fail(name, UNIT, why)
 
 
 def run(wanted, results, options):
-    run_grid(wanted, cases(), options,
+    run_grid(wanted, cases(), results, options,
              lambda name, size, contenders: _one_size(
                  name, size, contenders, results, options),
              rigs.PmdSwitch, Peers)

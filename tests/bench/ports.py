@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from machine import program
-from switch import LOGS, Child
+from switch import LOGS
+from testpmd import Child
 
 
 class Ports:

@@ -109,7 +109,7 @@ class Results:
         case.notes |= notes
 
     def fail(self, name, unit, why):
-        self._case(name, unit).error = str(why)
+        self._case(name, unit).error = " ".join(str(why).split())[:300]
 
     def failed(self):
         return [c.name for c in self.cases.values() if c.error]

@@ -3,11 +3,11 @@
 import contextlib
 import time
 
-from loop import FILL_BURSTS, UNIT, Lost, run_grid
+from loop import FAILURES, FILL_BURSTS, UNIT, Lost, run_grid
 from machine import sets
 from peers import Peers
 from ports import Ports
-from rigs import Layout, NotNegotiated, PortSwitch, active
+from rigs import Layout, PortSwitch, active
 from switch import SWITCH_CPU, OvsSwitch
 
 SIZES = (64, 512, 1514)
@@ -50,7 +50,7 @@ def _run_stages(wanted, results, options):
 
     def one_case(name, size, contenders):
         way = name.split("-")[1]
-        key = (size, id(contenders))
+        key = (size, contenders["vhostpci"].peers)
         try:
             for who in contenders.values():
                 who.peers.check_layout(who.kind)
@@ -58,10 +58,10 @@ def _run_stages(wanted, results, options):
                 kept.clear()
                 kept[key] = _loop(contenders, size, options)
             results.add_sets(name, UNIT, kept[key][way], "vhostpci", "vhostuser")
-        except (NotNegotiated, Lost) as why:
+        except FAILURES as why:
             results.fail(name, UNIT, why)
 
-    run_grid(wanted, cases(), options, one_case, PortSwitch, Peers)
+    run_grid(wanted, cases(), results, options, one_case, PortSwitch, Peers)
 
 
 def _null(number, size):
@@ -107,5 +107,8 @@ def run(wanted, results, options):
     for name in wanted:
         if table[name][0] == "alone":
             options.say(name)
-            _ovs_alone(table[name][2], options, name, results)
+            try:
+                _ovs_alone(table[name][2], options, name, results)
+            except FAILURES as why:
+                results.fail(name, UNIT, why)
     _run_stages(wanted, results, options)

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "native"))
 
 from native_ovs import NativeOvs  # noqa: E402
-from testpmd import Child, Testpmd, config, driver_eal  # noqa: E402
+from testpmd import Testpmd, config, driver_eal  # noqa: E402
 
 LOGS = config.BUILD / "bench" / "log"
 SWITCH_CPU, PEER_CPU = 1, 0
@@ -44,6 +44,9 @@ class OvsSwitch(NativeOvs):
     def __init__(self, flavour, kinds, huge, name):
         if huge:
             self.memory = "-m 832 --single-file-segments"
+        else:
+            # Open vSwitch's usual pool of all ports would be 700 MiB.
+            self.other_config = {**self.other_config, "per-port-memory": "true"}
         super().__init__(flavour, pmd=flavour == "ours", name=name)
         self.kinds, self.number = kinds, 0
 

@@ -41,7 +41,7 @@ def run_bench(folder, *arguments):
     done = subprocess.run(
         [sys.executable, bench.__file__, "--no-huge", "--no-stock", "--quick",
          "--rounds", "1", "--seconds", "0.05", "--patience", "0",
-         "--output", folder, *arguments], text=True, capture_output=True,
+         "--nice", str(os.getpriority(os.PRIO_PROCESS, 0)), "--output", folder, *arguments], text=True, capture_output=True,
         timeout=300, check=False)
     assert (folder / "results.json").exists(), done.stdout + done.stderr
     rows = json.loads((folder / "results.json").read_text())

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One way: from a generator through the switch into a sink, at full speed
 (losses are counted), and one packet at a time (latency)."""
-from loop import UNIT, Lost, add_found, grid, run_grid
+from loop import FAILURES, UNIT, Lost, add_found, grid, run_grid
 from machine import sets
-from rigs import Layout, NotNegotiated, PortPeers, PortSwitch, active
+from rigs import Layout, PortPeers, PortSwitch, active
 
 TRIPS = 10000
 LATENCY_SIZES = (64, 1514)
@@ -71,7 +71,7 @@ class _Trips:
         return values
 
     def measure(self, which, size, contenders):
-        key = (size, id(contenders))
+        key = (size, contenders["vhostpci"].peers)
         if key not in self.kept:
             self.kept = {key: sets(
                 lambda i: self._take(contenders, size, i), self.options)}
@@ -95,7 +95,7 @@ def run(wanted, results, options):
             else:
                 found, notes = _measure_one_way(contenders, what, options)
             add_found(results, name, unit, found, **notes)
-        except (NotNegotiated, Lost) as why:
+        except FAILURES as why:
             results.fail(name, unit, why)
 
-    run_grid(wanted, cases(), options, one_case, PortSwitch, PortPeers)
+    run_grid(wanted, cases(), results, options, one_case, PortSwitch, PortPeers)
