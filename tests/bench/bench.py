@@ -40,10 +40,10 @@ def arguments(argv):
     parser.add_argument("--only", action="append", metavar="GLOB", default=[],
                         help="cases to run; may be repeated; commas separate")
     parser.add_argument("--list", action="store_true", help="only name the cases")
-    parser.add_argument("--rounds", type=int, default=7,
-                        help="of each kind of port, in a lifetime")
-    parser.add_argument("--lifetimes", type=int, default=3,
-                        help="how often all processes are started anew")
+    parser.add_argument("--rounds", type=int,
+                        help="of each kind of port, in a lifetime (7)")
+    parser.add_argument("--lifetimes", type=int,
+                        help="how often all processes are started anew (3)")
     parser.add_argument("--seconds", type=float, default=loop.ROUND_S,
                         help="one round")
     parser.add_argument("--near", type=float, default=machine.NEAR,
@@ -53,7 +53,7 @@ def arguments(argv):
                         metavar="SECONDS", help="to wait, in each case, for the"
                         " cores to be near each other")
     parser.add_argument("--quick", action="store_true",
-                        help="one lifetime of three rounds")
+                        help="by default one lifetime of three rounds")
     parser.add_argument("--nice", type=int, default=-20,
                         help="priority of all processes")
     parser.add_argument("--no-huge", dest="huge", action="store_false",
@@ -63,8 +63,8 @@ def arguments(argv):
     parser.add_argument("--no-plots", dest="plots", action="store_false")
     parser.add_argument("--output", type=Path, default=OUT)
     options = parser.parse_args(argv)
-    if options.quick:
-        options.rounds, options.lifetimes = 3, 1
+    options.rounds = options.rounds or (3 if options.quick else 7)
+    options.lifetimes = options.lifetimes or (1 if options.quick else 3)
     options.only = [g for text in options.only for g in text.split(",")]
     return options
 

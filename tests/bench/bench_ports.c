@@ -44,8 +44,8 @@ enum {
 	BURST = 32,
 	RING = 1024,
 	MBUFS = 32768,
-	LATE_MS = 5000, /* after that a packet is lost */
-	DRAIN_MS = 50,	/* as long as packets may still arrive */
+	LATE_MS = 2000, /* after that a packet is lost */
+	STRAY_MS = 5,	/* for packets of an earlier round */
 	LINK_MS = 60000,
 };
 
@@ -272,19 +272,20 @@ make_packet(struct rte_mbuf *m, uint16_t size)
 	m->pkt_len = size;
 }
 
+/* Take packets until @wanted came, or none for @ms. */
 static uint64_t
-drain(uint16_t port)
+drain(uint16_t port, uint64_t wanted, unsigned int ms)
 {
 	struct rte_mbuf *pkts[BURST];
-	uint64_t sum = 0, end = rte_rdtsc() + ms_to_cycles(DRAIN_MS);
+	uint64_t sum = 0, end = rte_rdtsc() + ms_to_cycles(ms);
 
-	while (rte_rdtsc() < end) {
+	while (sum < wanted && rte_rdtsc() < end) {
 		uint16_t n = rte_eth_rx_burst(port, 0, pkts, BURST);
 
 		rte_pktmbuf_free_bulk(pkts, n);
 		sum += n;
 		if (n != 0)
-			end = rte_rdtsc() + ms_to_cycles(DRAIN_MS);
+			end = rte_rdtsc() + ms_to_cycles(ms);
 	}
 	return sum;
 }
@@ -333,7 +334,7 @@ latency(uint16_t a, uint16_t b, unsigned int size, unsigned int count)
 		free(trips);
 		return;
 	}
-	drain(b);
+	drain(b, UINT64_MAX, STRAY_MS);
 	for (unsigned int i = 0; i < count && lost < 3; i++) {
 		trips[n] = one_trip(a, b, size);
 		if (trips[n] != 0)
@@ -370,7 +371,7 @@ oneway(uint16_t a, uint16_t b, unsigned int size, unsigned int ms)
 	double seconds;
 	uint16_t n;
 
-	drain(b);
+	drain(b, UINT64_MAX, STRAY_MS);
 	began = rte_rdtsc();
 	end = began + ms_to_cycles(ms);
 	while (rte_rdtsc() < end) {
@@ -383,7 +384,7 @@ oneway(uint16_t a, uint16_t b, unsigned int size, unsigned int ms)
 		} while (n == BURST);
 	}
 	seconds = (double)(rte_rdtsc() - began) / rte_get_tsc_hz();
-	received += drain(b);
+	received += drain(b, sent - received, LATE_MS);
 	printf("sent %" PRIu64 " received %" PRIu64 " seconds %.6f\n", sent, received, seconds);
 }
 

@@ -34,8 +34,10 @@ def _loop(contenders, size, options):
             time.sleep(options.seconds)
             who.peers.halt()
         told = who.switch.last
-        if not told["packets"] or told["drops"]:
+        if told["drops"]:
             raise Lost(f"{told['drops']:.0f} packets were dropped")
+        if not told["packets"]:
+            raise Lost("no packet circulates")
         return {way: told[way] / told["packets"] for way in ("rx", "tx")}
 
     found = sets(lambda i: {name: one(contenders[name]) for name in

@@ -148,9 +148,11 @@ class PmdSwitch(Testpmd):
 
     def read(self):
         text = self.ask("show fwd stats all",
-                        r"Accumulated.*CPU cycles/packet.*MHz").group(0)
-        cycles, packets = re.search(
-            r"total cycles=(\d+) / total \S+ packets=(\d+)", text).groups()
+                        r"Accumulated.*\+{20}.*testpmd> ").group(0)
+        # Without packets, it says nothing of cycles.
+        cycles, packets = (re.findall(
+            r"total cycles=(\d+) / total \S+ packets=(\d+)", text)
+            or [(0, 0)])[0]
         return Reading(int(cycles), int(packets),
                        int(re.search(r"TX-dropped: (\d+)", text)[1]))
 

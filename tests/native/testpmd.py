@@ -47,7 +47,8 @@ class Testpmd:
         fifo = self.dir / "stdin"
         os.mkfifo(fifo)
         command = [
-            "stdbuf", "-oL", "dpdk-testpmd", *memory.split(), "--no-pci", "--no-telemetry", "--lcores", self.lcores or _lcores(),
+            "stdbuf", "-oL", "dpdk-testpmd", *memory.split(), "--no-pci",
+            "--no-telemetry", "--lcores", self.lcores or _lcores(),
             f"--file-prefix={self.dir.name}", *shlex.split(eal),
             *[f"--vdev={vdev}" for vdev in vdevs],
             "--", "-i", "--total-num-mbufs=8192", *shlex.split(args)]
