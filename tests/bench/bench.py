@@ -10,6 +10,7 @@ import argparse
 import fnmatch
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -52,6 +53,8 @@ def arguments(argv):
     parser.add_argument("--patience", type=float, default=15,
                         metavar="SECONDS", help="to wait, in each case, for the"
                         " cores to be near each other")
+    parser.add_argument("--all-patience", type=float, default=600,
+                        metavar="SECONDS", help="to wait so in all")
     parser.add_argument("--quick", action="store_true",
                         help="by default one lifetime of three rounds")
     parser.add_argument("--nice", type=int, default=-20,
@@ -116,6 +119,8 @@ def main(argv):
     if options.list:
         print("\n".join(name for _, names in families for name in names))
         return 0
+    # So that all is cleaned up, hugepages given back.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     prefer_us(options.nice)
     with Hugepages(HUGE_MIB, options.huge) as pages:
         options.huge = pages.usable

@@ -45,6 +45,7 @@ enum {
 	RING = 1024,
 	MBUFS = 32768,
 	LATE_MS = 2000, /* after that a packet is lost */
+	DRAIN_MS = 100, /* after the generator's end */
 	STRAY_MS = 5,	/* for packets of an earlier round */
 	LINK_MS = 60000,
 };
@@ -384,7 +385,7 @@ oneway(uint16_t a, uint16_t b, unsigned int size, unsigned int ms)
 		} while (n == BURST);
 	}
 	seconds = (double)(rte_rdtsc() - began) / rte_get_tsc_hz();
-	received += drain(b, sent - received, LATE_MS);
+	received += drain(b, sent - received, DRAIN_MS);
 	printf("sent %" PRIu64 " received %" PRIu64 " seconds %.6f\n", sent, received, seconds);
 }
 

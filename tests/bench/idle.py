@@ -29,7 +29,7 @@ _names = itertools.count()
 
 
 def cases():
-    return dict.fromkeys([*(f"idle-poll-{n}-pmd" for n in POLLED),
+    return dict.fromkeys(["floor-poll-pmd", *(f"idle-poll-{n}-pmd" for n in POLLED),
                           "memory-port-pmd", f"startup-{MANY}-pmd"])
 
 
@@ -114,7 +114,18 @@ def _startup(kind, options):
         return time.monotonic() - began
 
 
+def _nothing(options):
+    """Polls of a port whose driver looks at nothing: the call alone."""
+    with contextlib.closing(_switch("null", options)) as ports:
+        number = ports.add("net_null0,no-rx=1")
+        return [ports.do("idle", number, 1, 1, POLLS)["cycles"]
+                for _ in range(options.rounds)]
+
+
 def run(wanted, results, options):
+    if "floor-poll-pmd" in wanted:
+        options.say("floor-poll-pmd")
+        results.add("floor-poll-pmd", "cycles/poll", _nothing(options))
     if any("poll" in name or "memory" in name for name in wanted):
         _poll_and_memory(wanted, results, options)
     name = f"startup-{MANY}-pmd"

@@ -59,13 +59,15 @@ class Regime:
     """Sorts sets of rounds by where the cores were meanwhile."""
 
     def __init__(self, options):
-        self.near, self.patience = options.near, options.patience
+        self.options, self.near = options, options.near
+        self.patience = min(options.patience, options.all_patience)
         self.last = crossing()
 
     def wait(self):
         """Until the cores are near each other, but not for ever."""
         while self.last > self.near and self.patience > 0:
             self.patience -= 0.25
+            self.options.all_patience -= 0.25
             time.sleep(0.25)
             self.last = crossing()
 

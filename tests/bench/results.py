@@ -153,6 +153,7 @@ class Results:
                 words = f"not measured: {s.get('error', 'no baseline')}"
             else:
                 words = (f"{s['ratio']:.3f}: " + (
-                    "met" if s["ratio"] <= most else "MISSED"))
+                    "met" if s["ratio"] <= most else "MISSED") + (
+                        " (cores far apart)" if s["cores"] == "far" else ""))
             lines.append(f"{name:24} target <= {most:.2f}   {words}")
         return lines

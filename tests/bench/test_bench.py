@@ -50,13 +50,12 @@ def run_bench(folder, *arguments):
     return done, {row["case"]: row for row in rows}
 
 
-def check_measured(row, baseline=True):
+def check_measured(row):
     assert "error" not in row, row
     assert row["rounds"] >= 1 and row["subject"] > 0
-    if baseline:
-        assert row["baseline"] > 0 and row["ratio"] > 0
-        low, high = row["spread"]
-        assert low <= row["ratio"] <= high
+    assert row["baseline"] > 0 and row["ratio"] > 0
+    low, high = row["spread"]
+    assert low <= row["ratio"] <= high
 
 
 def test_drivers_alone(tmp_path):
