@@ -2,7 +2,7 @@
 # Specification, guides and manual pages, and the test that compares them with
 # the source.
 dist_doc_DATA += doc/device-spec.md doc/user-guide.md doc/troubleshooting.md \
-	doc/architecture.md doc/testing.md
+	doc/architecture.md doc/testing.md doc/performance.md
 dist_man_MANS += doc/man/vhost-pci-net-pci.7 doc/man/net_vhostpci.7 \
 	doc/man/ovs-vhostpci.7
 TESTS += doc/test_doc.py

@@ -6,6 +6,7 @@ EXTRA_DIST +=
 include tests/unit/automake.mk
 include tests/tools/automake.mk
 include tests/fuzz/automake.mk
+include tests/bench/automake.mk
 include tests/native/automake.mk
 include tests/qtest/automake.mk
 include tests/vm/automake.mk
@@ -13,4 +14,4 @@ include tests/vm/automake.mk
 # Logs and images of the tests, which are folders.  A build inside the source
 # tree keeps them: the same folders hold the tests there.
 mostlyclean-local:
-	test '$(srcdir)' = . || rm -rf tests/native tests/qtest tests/vm
+	test '$(srcdir)' = . || rm -rf tests/native tests/qtest tests/vm bench

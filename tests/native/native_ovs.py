@@ -30,10 +30,15 @@ MEMORY_MIB = 512
 class NativeOvs(HostOvs):
     """Everything lies in a directory of its own, ended with close()."""
 
+    # What DPDK and the switch are told, for others to change.
+    memory = f"--no-huge --legacy-mem -m {MEMORY_MIB}"
+    other_config = {"per-port-memory": "true", "pmd-maxsleep": "100"}
+    all_logs = config.BUILD / "tests" / "native"
+
     def __init__(self, flavour, pmd=True, name="ovs"):
         # Short: names of sockets have 107 characters.
         self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
-        self.logs = config.BUILD / "tests" / "native" / name
+        self.logs = self.all_logs / name
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(parents=True)
         self.pci = self.dir / "pci"
@@ -49,15 +54,15 @@ class NativeOvs(HostOvs):
 
     def start(self):
         self.start_database(self.dir)
-        extra = f"--no-huge --legacy-mem -m {MEMORY_MIB} --no-pci " \
-                f"--no-telemetry --file-prefix {self.dir.name}"
+        extra = f"{self.memory} --no-pci --no-telemetry " \
+                f"--file-prefix {self.dir.name}"
         if self.pmd:
             extra += f" -d {self.pmd}"
         self.vsctl("--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".",
                    f'other_config:dpdk-extra="{extra}"',
                    "other_config:dpdk-init=true",
-                   "other_config:per-port-memory=true",
-                   "other_config:pmd-maxsleep=100")
+                   *(f"other_config:{k}={v}"
+                     for k, v in self.other_config.items()))
         self.start_switch()
         self.vsctl("add-br", self.bridge, "--", "set", "bridge", self.bridge,
                    "datapath_type=dummy", "fail-mode=secure")

@@ -37,20 +37,23 @@ def _lcores():
 class Testpmd:
     """One testpmd in interactive mode."""
     __test__ = False
+    logs = LOGS
+    interval = 0.1  # between looks at what it printed
+    lcores = None  # where its threads run; None: anywhere
 
-    def __init__(self, name, vdevs, args="", eal="", memory=256):
+    def __init__(self, name, vdevs, args="", eal="", memory="--no-huge -m 256"):
         self.name = name
         self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
         fifo = self.dir / "stdin"
         os.mkfifo(fifo)
         command = [
-            "stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", str(memory),
-            "--no-pci", "--no-telemetry", "--lcores", _lcores(),
+            "stdbuf", "-oL", "dpdk-testpmd", *memory.split(), "--no-pci",
+            "--no-telemetry", "--lcores", self.lcores or _lcores(),
             f"--file-prefix={self.dir.name}", *shlex.split(eal),
             *[f"--vdev={vdev}" for vdev in vdevs],
             "--", "-i", "--total-num-mbufs=8192", *shlex.split(args)]
-        LOGS.mkdir(parents=True, exist_ok=True)
-        log = LOGS / f"{name}.log"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = self.logs / f"{name}.log"
         log.unlink(missing_ok=True)
         # Held open both ways: neither end waits, and stdin never ends.
         keep = f"exec <>{shlex.quote(str(fifo))}; exec {shlex.join(command)}"
@@ -74,7 +77,8 @@ class Testpmd:
         self.command(text)
         return wait_until(
             lambda: re.search(pattern, self.child.output()[mark:], re.S),
-            seconds, f"{self.name} answers {text!r} with {pattern!r}")
+            seconds, f"{self.name} answers {text!r} with {pattern!r}",
+            self.interval)
 
     def start(self, mode="io", how="start", seconds=5):
         # With "retry": as long as it takes on a busy machine.

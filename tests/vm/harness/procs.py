@@ -47,16 +47,19 @@ def _die_with(parent):
 
 
 class Child:
-    """A process of ours.  `log` gets its output; None inherits it."""
+    """A process of ours.  `log` gets its output; None inherits it.  With
+    `pipes`, it is talked to: process.stdin and .stdout are text files."""
 
-    def __init__(self, command, log=None, env=None, cwd=None):
+    def __init__(self, command, log=None, env=None, cwd=None, pipes=False):
         self.command = [str(c) for c in command]
         self.log = log
         out = open(log, "ab") if log else None
         try:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=out, env=env, cwd=cwd, start_new_session=True,
+                self.command,
+                stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if pipes else out, stderr=out,
+                text=pipes, env=env, cwd=cwd, start_new_session=True,
                 preexec_fn=functools.partial(_die_with, os.getpid()))
         finally:
             if out:

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# Measurements, `make bench BENCH_ARGS='--only loop-split-64-ovs'`.  Its
+# programs are built for it, and for the test of it, only.
+bench_programs = tests/bench/floor_copy tests/bench/bench_ports
+if !HAVE_PMD
+EXTRA_PROGRAMS += $(bench_programs)
+endif
+CLEANFILES += $(bench_programs)
+EXTRA_DIST += tests/bench/bench.py tests/bench/floor.py tests/bench/test_bench.py \
+	tests/bench/hugepages.py tests/bench/idle.py tests/bench/loop.py tests/bench/machine.py \
+	tests/bench/peers.py tests/bench/ports.py tests/bench/results.py \
+	tests/bench/plots.py tests/bench/rigs.py tests/bench/stages.py tests/bench/switch.py \
+	tests/bench/trips.py
+
+tests_bench_floor_copy_SOURCES = tests/bench/floor_copy.c
+tests_bench_floor_copy_CFLAGS = $(AM_CFLAGS) -O2 -pthread
+tests_bench_floor_copy_LDFLAGS = -pthread
+
+tests_bench_bench_ports_SOURCES = tests/bench/bench_ports.c
+tests_bench_bench_ports_CFLAGS = $(AM_CFLAGS) -O2 $(DPDK_CFLAGS)
+tests_bench_bench_ports_LDADD = $(DPDK_LIBS)
+
+.PHONY: bench bench-programs
+bench-programs: $(bench_programs)
+bench: all ovs bench-programs
+	$(tools_env) PYTHONDONTWRITEBYTECODE=1 $(PYTHON3) \
+	  $(abs_top_srcdir)/tests/bench/bench.py $(BENCH_ARGS)
+
+if HAVE_PMD
+check_PROGRAMS += $(bench_programs)
+endif
+TESTS += tests/bench/test_bench.py

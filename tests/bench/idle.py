@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ports cost that carry nothing: a poll of one, their memory, and the
+time until many are up."""
+import contextlib
+import itertools
+import tempfile
+import time
+from pathlib import Path
+
+from machine import sets
+from ports import Ports
+from switch import PEER_CPU, SWITCH_CPU, config
+
+# DPDK as Debian builds it has 32 ports in a process, and both kinds are polled
+# in one: 64 is 16 ports of four queues each.
+POLLED = {1: (1, 1), 8: (8, 1), 64: (16, 4)}
+PORTS, QUEUES = 16, 4
+POLLS = 400000
+# Two processes hold 64 ports.
+MANY, PER_PROCESS = 64, 32
+
+DRIVERS = {
+    "vhostpci": "net_vhostpci{n},path={path},queues={q}",
+    "vhostuser": "net_vhost{n},iface={path},queues={q}",
+}
+PEER = "net_virtio_user{n},path={path},queues={q},queue_size=64"
+
+_names = itertools.count()
+
+
+def cases():
+    return dict.fromkeys(["floor-poll-pmd", *(f"idle-poll-{n}-pmd" for n in POLLED),
+                          "memory-port-pmd", f"startup-{MANY}-pmd"])
+
+
+def _switch(name, options):
+    return Ports(name, SWITCH_CPU, options.huge, [config.plugin().resolve()])
+
+
+def _add(ports, pattern, count, queues, paths):
+    """Attach to all of `ports` alternately; the number of the first."""
+    for i in range(count):
+        for each in ports:
+            path = next(paths)
+            each.send("add", queues,
+                      pattern.format(n=next(_names), path=path, q=queues))
+    return [int(each.answer("add")["port"]) for _ in range(count)
+            for each in ports][0]
+
+
+def _used(ports):
+    told = ports.do("memory")
+    return (told["heap"] + told["anonymous"]) / 1024
+
+
+def _poll_and_memory(wanted, results, options):
+    with contextlib.ExitStack() as stack:
+        place = Path(stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="vp-")))
+        switch, peers = _switch("idle", options), Ports(
+            "idle-peers", PEER_CPU, options.huge)
+        stack.callback(switch.close)
+        stack.callback(peers.close)
+        first, kib = {}, {}
+        for what in ("switch", "peers"):
+            for kind, pattern in DRIVERS.items():
+                before = _used(switch)
+                paths = (place / f"{kind}{i}" for i in range(PORTS))
+                if what == "switch":
+                    first[kind] = _add([switch], pattern, PORTS, QUEUES, paths)
+                else:
+                    _add([peers], PEER, PORTS, QUEUES, paths)
+                if what == "peers" and kind == "vhostuser":
+                    switch.do("up")
+                kib[kind] = kib.get(kind, 0) + _used(switch) - before
+        if "memory-port-pmd" in wanted:
+            results.add("memory-port-pmd", "KiB",
+                        [kib["vhostpci"] / PORTS], [kib["vhostuser"] / PORTS],
+                        queue_pairs=QUEUES)
+        for n, (count, queues) in POLLED.items():
+            name = f"idle-poll-{n}-pmd"
+            if name not in wanted:
+                continue
+            options.say(name)
+            results.add_sets(name, "cycles/poll", sets(
+                lambda i, c=count, q=queues: {
+                    key: switch.do("idle", first[kind], c, q,
+                                   POLLS // c // q)["cycles"]
+                    for key, kind in [("subject", "vhostpci"),
+                                      ("baseline", "vhostuser")][
+                                          ::-1 if i % 2 else 1]}, options),
+                ports=count, queues=queues)
+
+
+def _startup(kind, options):
+    """Seconds until all ports of a kind have their peers."""
+    with contextlib.ExitStack() as stack:
+        place = Path(stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="vp-")))
+        switches = [_switch(f"startup{i}", options)
+                    for i in range(MANY // PER_PROCESS)]
+        peers = [Ports(f"startup-peers{i}", PEER_CPU, options.huge)
+                 for i in range(MANY // PER_PROCESS)]
+        for each in switches + peers:
+            stack.callback(each.close)
+        began = time.monotonic()
+        for ports, pattern in (switches, DRIVERS[kind]), (peers, PEER):
+            _add(ports, pattern, PER_PROCESS, 1,
+                 (place / str(i) for i in range(MANY)))
+        for each in switches + peers:
+            each.send("up")
+        for each in switches + peers:
+            each.answer("up")
+        return time.monotonic() - began
+
+
+def _nothing(options):
+    """Polls of a port whose driver looks at nothing: the call alone."""
+    with contextlib.closing(_switch("null", options)) as ports:
+        number = ports.add("net_null0,no-rx=1")
+        return [ports.do("idle", number, 1, 1, POLLS)["cycles"]
+                for _ in range(options.rounds)]
+
+
+def run(wanted, results, options):
+    if "floor-poll-pmd" in wanted:
+        options.say("floor-poll-pmd")
+        results.add("floor-poll-pmd", "cycles/poll", _nothing(options))
+    if any("poll" in name or "memory" in name for name in wanted):
+        _poll_and_memory(wanted, results, options)
+    name = f"startup-{MANY}-pmd"
+    if name in wanted:
+        options.say(name)
+        results.add(name, "seconds", [_startup("vhostpci", options)],
+                    [_startup("vhostuser", options)])

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops: packets circulate through a switch and its peers, none is lost, and
+short rounds of each kind of port take turns."""
+import contextlib
+import time
+
+import rigs
+from machine import sets
+from peers import Peers
+from rigs import Layout, NotNegotiated, active
+
+SIZES = (64, 128, 256, 512, 1024, 1514, "imix")
+UNIT = "cycles/packet"
+WARM_S, ROUND_S, PATIENCE_S = 0.03, 0.25, 60
+# Of 32 packets, put in at each of a pair's two ports.
+FILL_BURSTS = 8
+
+
+class Lost(Exception):
+    """Packets that circulate were dropped, or stand still."""
+
+
+# A peer that does not come up, a process that ends: the case has failed, and
+# others go on.
+FAILURES = (NotNegotiated, Lost, RuntimeError, AssertionError)
+
+
+def grid(prefix):
+    """{name: (where, layout, size)}"""
+    return {f"{prefix}-{'packed' if packed else 'split'}-{size}-{where}"
+            f"{'' if mergeable else '-nomrg'}":
+            (where, Layout(packed, mergeable), size)
+            for where in ("ovs", "pmd")
+            for mergeable in (True, False)
+            for packed in (False, True)
+            for size in SIZES}
+
+
+def cases():
+    return grid("loop")
+
+
+def one_round(who, seconds):
+    who.peers.select(who.kind)
+    with active(who):
+        who.peers.go()
+        time.sleep(WARM_S)
+        who.switch.clear()
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            time.sleep(seconds)
+            reading = who.switch.read()
+            # On a crowded machine none of the processes may have run.
+            if reading.packets or time.monotonic() > deadline:
+                break
+        _, refused = who.peers.halt()
+    lost = reading.drops + refused
+    if lost:
+        raise Lost(f"{lost} circulating packets were dropped")
+    if not reading.packets:
+        raise Lost("no packet circulates")
+    return reading
+
+
+def measure(contenders, size, options):
+    """What sets() returns: cycles per packet, of {name: Contender}.
+
+    The order is turned round every other time, so that what drifts meets all
+    alike.
+    """
+    for who in contenders.values():
+        with active(who):
+            who.peers.fill(who.kind, size, FILL_BURSTS)
+    def take(i):
+        order = list(contenders)
+        readings = {name: one_round(contenders[name], options.seconds)
+                    for name in (reversed(order) if i % 2 else order)}
+        return {name: r.cycles / r.packets for name, r in readings.items()}
+    return sets(take, options)
+
+
+def add_found(results, name, unit, found, **notes):
+    """Against the vhost-user port of the same switch, and of Debian's."""
+    results.add_sets(name, unit, found, "vhostpci", "vhostuser", **notes)
+    if any("stock" in found[where] for where in found):
+        results.add_sets(name + "-stock", unit, found, "vhostpci", "stock",
+                         **notes)
+
+
+def _one_size(name, size, contenders, results, options):
+    """Measures, and adds to the results."""
+    try:
+        paths = {who: c.peers.check_layout(c.kind)[0]
+                 for who, c in contenders.items()}
+        add_found(results, name, UNIT, measure(contenders, size, options),
+                  front_end=paths)
+    except FAILURES as why:
+        results.fail(name, UNIT, why)
+
+
+def run_grid(wanted, table, results, options, one_case, pmd, peers):
+    """One lifetime of the switches that the wanted cases need: one_case(name,
+    size, contenders) for each.  What fails, fails alone."""
+    for where in ("ovs", "pmd"):
+        layouts = list(dict.fromkeys(
+            table[name][1] for name in wanted if table[name][0] == where))
+        if not layouts:
+            continue
+        with contextlib.ExitStack() as stack:
+            made = rigs.switches(where, options, stack, pmd)
+            for layout in layouts:
+                names = [n for n in wanted if table[n][:2] == (where, layout)]
+                try:
+                    with rigs.contenders(made, layout, options, peers) as found:
+                        for name in names:
+                            options.say(name)
+                            one_case(name, table[name][2], found)
+                except FAILURES as why:
+                    for name in names:
+                        results.fail(name, UNIT, why)
+
+
+def run(wanted, results, options):
+    run_grid(wanted, cases(), results, options,
+             lambda name, size, contenders: _one_size(
+                 name, size, contenders, results, options),
+             rigs.PmdSwitch, Peers)

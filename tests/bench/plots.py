@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of the results, if matplotlib is there: python3-matplotlib."""
+import re
+import sys
+from collections import defaultdict
+
+# Names of cases that make a picture: a line for each ring, over the size.
+_SIZED = re.compile(r"(?P<what>loop|oneway)-(?P<ring>split|packed)-"
+                    r"(?P<size>\d+|imix)-(?P<where>ovs|pmd)(?P<rest>-nomrg)?$")
+_ORDER = ("64", "128", "256", "512", "1024", "1514", "imix")
+
+
+def draw(summaries, folder):
+    """Write folder/*.png; returns the paths."""
+    try:
+        import matplotlib
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        print("bench: no pictures: python3-matplotlib is not installed",
+              file=sys.stderr)
+        return []
+    made = [_sized(pyplot, key, rows, folder)
+            for key, rows in _group(summaries).items()]
+    made += _ratios(pyplot, summaries, folder)
+    return made
+
+
+def _group(summaries):
+    groups = defaultdict(dict)
+    for row in summaries:
+        match = _SIZED.match(row["case"])
+        if match and row["subject"]:
+            key = (match["what"], match["ring"], match["where"],
+                   match["rest"] or "")
+            groups[key][match["size"]] = row
+    floors = {row["case"].rpartition("-")[2]: row["subject"]
+              for row in summaries if row["case"].startswith("floor-copy-")}
+    for rows in groups.values():
+        for size, row in rows.items():
+            row["floor"] = floors.get(size)
+    return groups
+
+
+def _sized(pyplot, key, rows, folder):
+    """Bars of both kinds with their spread, over the size."""
+    what, ring, where, rest = key
+    sizes = [s for s in _ORDER if s in rows]
+    figure, axes = pyplot.subplots(figsize=(8, 4.5))
+    for at, side, label in ((-0.2, "baseline", "vhost-user"),
+                            (0.2, "subject", "vhostpci")):
+        there = [(i, rows[s]) for i, s in enumerate(sizes) if rows[s][side]]
+        values = [row[side] for _, row in there]
+        errors = [[max(0, row[side] - row[side + "_spread"][0]) for _, row in there],
+                  [max(0, row[side + "_spread"][1] - row[side]) for _, row in there]]
+        axes.bar([i + at for i, _ in there], values, 0.38, yerr=errors,
+                 capsize=3, label=label)
+    if all(rows[s]["floor"] for s in sizes):
+        axes.plot(range(len(sizes)), [rows[s]["floor"] for s in sizes], "k_",
+                  markersize=30, label="copying alone")
+    axes.set_xticks(range(len(sizes)), sizes)
+    axes.set_xlabel("bytes per packet")
+    axes.set_ylabel("cycles per packet; 10th to 90th percentile")
+    axes.set_title(f"{what}, {ring} rings, "
+                   f"{'Open vSwitch' if where == 'ovs' else 'drivers alone'}"
+                   f"{', not mergeable' if rest else ''}")
+    axes.legend()
+    figure.tight_layout()
+    path = folder / f"{what}-{ring}-{where}{rest}.png"
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return path
+
+
+def _ratios(pyplot, summaries, folder):
+    """All ratios below each other, with their spread."""
+    rows = [r for r in summaries if r["ratio"]
+            and not r["case"].startswith("floor")][::-1]
+    if not rows:
+        return []
+    figure, axes = pyplot.subplots(figsize=(8, 1.5 + 0.22 * len(rows)))
+    errors = [[max(0, r["ratio"] - r["spread"][0]) for r in rows],
+              [max(0, r["spread"][1] - r["ratio"]) for r in rows]]
+    axes.errorbar([r["ratio"] for r in rows], range(len(rows)), xerr=errors,
+                  fmt="o", capsize=2)
+    axes.axvline(1, color="grey", linewidth=1)
+    axes.set_yticks(range(len(rows)), [r["case"] for r in rows], fontsize=7)
+    axes.set_xlabel("vhostpci : vhost-user; 10th to 90th percentile")
+    figure.tight_layout()
+    path = folder / "ratios.png"
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return [path]

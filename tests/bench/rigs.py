@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Switches and what they are to be measured with, set up and taken down."""
+import contextlib
+import shutil
+import tempfile
+from collections import namedtuple
+from pathlib import Path
+
+from peers import Layout, NotNegotiated, check_front_end, vdevs_for
+from ports import Ports
+from switch import (PEER_CPU, SWITCH_CPU, OvsSwitch, PmdSwitch, Reading, config,
+                    devargs)
+
+__all__ = ["Contender", "Layout", "NotNegotiated", "active", "contenders",
+           "switches", "PortPeers", "PortSwitch"]
+
+KINDS = ("vhostuser", "vhostpci")
+
+# A switch with its peers, and the kind of port that is looked at.
+Contender = namedtuple("Contender", "switch peers kind")
+
+
+class PortSwitch:
+    """bench_ports in the switch's place; as OvsSwitch otherwise."""
+
+    def __init__(self, kinds, huge, name):
+        self.kinds, self.numbers = kinds, {}
+        self.sockets = Path(tempfile.mkdtemp(prefix="vp-"))
+        self.ports = Ports(name, SWITCH_CPU, huge, [config.plugin().resolve()])
+        for kind in kinds:
+            self.numbers[kind] = [
+                self.ports.add(devargs(kind, side, self.socket(kind, side)))
+                for side in (0, 1)]
+
+    def start(self):
+        return self
+
+    def socket(self, kind, side):
+        return self.sockets / f"{kind}{side}"
+
+    def freeze(self):
+        pass
+
+    thaw = freeze
+
+    def select(self, kind):
+        self.ports.send("forward", *self.numbers[kind])
+
+    def deselect(self):
+        self.ports.send("end")
+        self.last = self.ports.answer("forward")
+
+    def clear(self):
+        pass
+
+    def read(self):
+        return None  # only deselect() tells
+
+    def reading(self):
+        """Of the whole time between select() and deselect()."""
+        told = self.last
+        return Reading(told["rx"] + told["tx"], told["packets"], told["drops"])
+
+    def close(self):
+        self.ports.close()
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
+
+class PortPeers:
+    """bench_ports with virtio-user ports: a pair for each kind."""
+
+    def __init__(self, switch, layout, huge, name):
+        self.layout = layout
+        self.ports = Ports(name, PEER_CPU, huge)
+        self.numbers = {
+            kind: [self.ports.add(vdev) for vdev in vdevs]
+            for kind, vdevs in vdevs_for(switch, layout).items()}
+        self.ports.do("up")
+
+    def check_layout(self, kind):
+        return check_front_end(self.ports.child.output(), self.numbers[kind],
+                               self.layout)
+
+    def latency(self, kind, size, count):
+        return self.ports.do("latency", *self.numbers[kind], size, count)
+
+    def oneway(self, kind, size, seconds):
+        return self.ports.do("oneway", *self.numbers[kind], size,
+                             int(seconds * 1000))
+
+    def close(self):
+        self.ports.close()
+
+
+@contextlib.contextmanager
+def active(who):
+    """The contender's switch runs and looks at its kind; others are frozen."""
+    who.switch.thaw()
+    who.switch.select(who.kind)
+    try:
+        yield
+    finally:
+        who.switch.deselect()
+        who.switch.freeze()
+
+
+def switches(where, options, stack, pmd=PmdSwitch):
+    """{"ours": switch, "stock": switch}; each is closed by the stack."""
+    made = {}
+
+    def add(name, switch):
+        stack.callback(switch.close)
+        made[name] = switch.start()
+        # The one that is not measured takes no time: see active().
+        switch.freeze()
+
+    if where == "pmd":
+        add("ours", pmd(KINDS, options.huge, "switch"))
+        return made
+    add("ours", OvsSwitch("ours", KINDS, options.huge, "ovs-ours"))
+    if options.stock:
+        add("stock", OvsSwitch("stock", KINDS[:1], options.huge, "ovs-stock"))
+    return made
+
+
+@contextlib.contextmanager
+def contenders(made, layout, options, peers_class):
+    """{name: Contender}: "vhostpci", "vhostuser" and, of Debian's, "stock"."""
+    found = {}
+    with contextlib.ExitStack() as stack:
+        for owner, switch in made.items():
+            switch.thaw()
+            peers = peers_class(switch, layout, options.huge, f"peers-{owner}")
+            stack.callback(peers.close)
+            for kind in switch.kinds:
+                found[kind if owner == "ours" else "stock"] = Contender(
+                    switch, peers, kind)
+            switch.freeze()
+        yield found
+        for switch in made.values():
+            switch.thaw()

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The switch under test: an Open vSwitch, or testpmd alone.
+
+Each holds ports of several kinds at once.  A kind is a pair of ports; packets
+from the one leave by the other.  `clear` and `read` bracket a measurement:
+cycles that the datapath's thread spent in passes that found packets, and the
+packets of those passes.
+"""
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections import namedtuple
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "native"))
+
+from native_ovs import NativeOvs  # noqa: E402
+from testpmd import Testpmd, config, driver_eal  # noqa: E402
+
+LOGS = config.BUILD / "bench" / "log"
+SWITCH_CPU, PEER_CPU = 1, 0
+
+# Cycles and packets of busy passes; packets that the switch did not deliver.
+Reading = namedtuple("Reading", "cycles packets drops")
+
+
+def devargs(kind, number, path):
+    """A port of testpmd or bench_ports.  Who listens: the peer of a vhost-user
+    port, as of Open vSwitch's; the vhostpci port by default."""
+    if kind == "vhostpci":
+        return f"net_vhostpci{number},path={path}"
+    return f"net_vhost{number},iface={path},client=1"
+
+
+class OvsSwitch(NativeOvs):
+    """Debian's Open vSwitch ("stock") or ours, its datapath on one core."""
+
+    all_logs = LOGS
+    other_config = {"pmd-cpu-mask": f"0x{1 << SWITCH_CPU:x}",
+                    "dpdk-lcore-mask": f"0x{1 << PEER_CPU:x}"}
+
+    def __init__(self, flavour, kinds, huge, name):
+        if huge:
+            self.memory = "-m 832 --single-file-segments"
+        else:
+            # Open vSwitch's usual pool of all ports would be 700 MiB.
+            self.other_config = {**self.other_config, "per-port-memory": "true"}
+        super().__init__(flavour, pmd=flavour == "ours", name=name)
+        self.kinds, self.number = kinds, 0
+
+    def start(self):
+        super().start()
+        for kind in self.kinds:
+            self.add_pair(kind)
+        return self
+
+    def socket(self, kind, side):
+        return self.dir / f"{kind}{side}"
+
+    def add_pair(self, kind):
+        for side in (0, 1):
+            path = self.socket(kind, side)
+            if kind == "vhostpci":
+                self.add_port(f"{kind}{side}", "vhostpci", options={
+                    "vhostpci-devargs": devargs(kind, self.number, path)})
+                self.number += 1
+            else:
+                self.add_port(f"{kind}{side}", "dpdkvhostuserclient",
+                              options={"vhost-server-path": path})
+        for side in (0, 1):
+            self.add_flow(f"in_port={kind}{side},"
+                          f"actions=output:{kind}{1 - side}")
+
+    def freeze(self):
+        self.children["ovs-vswitchd"].signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.children["ovs-vswitchd"].signal(signal.SIGCONT)
+
+    def select(self, kind):
+        """All ports are polled always; the idle ones cost little."""
+        self.kind, self.dropped = kind, self._drops(kind)
+
+    def deselect(self):
+        pass
+
+    def clear(self):
+        self.appctl("dpif-netdev/pmd-stats-clear")
+
+    def busy(self):
+        """Cycles and packets of passes that found packets, since clear()."""
+        text = self.appctl("dpif-netdev/pmd-stats-show")
+        text = text[text.index(f"core_id {SWITCH_CPU}:"):]
+        return [int(n) for n in re.search(
+            r"avg processing cycles per packet: [\d.]+ \((\d+)/(\d+)\)",
+            text).groups()]
+
+    def read(self):
+        return Reading(*self.busy(), self._drops(self.kind) - self.dropped)
+
+    def _drops(self, kind):
+        return sum(self.counters(f"{kind}{side}")["tx_drop"]
+                   for side in (0, 1))
+
+
+class PmdSwitch(Testpmd):
+    """testpmd with the drivers under test, one lcore forwarding."""
+
+    logs = LOGS
+    interval = 0.005
+    lcores = f"0@{PEER_CPU},1@{SWITCH_CPU}"
+
+    def __init__(self, kinds, huge, name):
+        self.sockets = Path(tempfile.mkdtemp(prefix="vp-"))
+        self.kinds, self.ports, vdevs = kinds, {}, []
+        for kind in kinds:
+            self.ports[kind] = (len(vdevs), len(vdevs) + 1)
+            for side in (0, 1):
+                vdevs.append(devargs(kind, side, self.socket(kind, side)))
+        super().__init__(
+            name, vdevs, "--nb-cores=1 --no-flush-rx --record-core-cycles "
+            "--total-num-mbufs=32768",
+            driver_eal().replace("--legacy-mem", ""),
+            "-m 256 --single-file-segments" if huge else "--no-huge -m 256")
+
+    def start(self):
+        return self
+
+    def socket(self, kind, side):
+        return self.sockets / f"{kind}{side}"
+
+    def freeze(self):
+        pass
+
+    thaw = freeze
+
+    def select(self, kind):
+        self.command(f"set portlist {','.join(map(str, self.ports[kind]))}")
+        self.ask("start", r"packet forwarding packets/burst|packets/burst=")
+
+    def deselect(self):
+        self.ask("stop", r"Done\.")
+
+    def clear(self):
+        self.ask("clear fwd stats all", "testpmd> ")
+
+    def read(self):
+        text = self.ask("show fwd stats all",
+                        r"Accumulated.*\+{20}.*testpmd> ").group(0)
+        # Without packets, it says nothing of cycles.
+        cycles, packets = (re.findall(
+            r"total cycles=(\d+) / total \S+ packets=(\d+)", text)
+            or [(0, 0)])[0]
+        return Reading(int(cycles), int(packets),
+                       int(re.search(r"TX-dropped: (\d+)", text)[1]))
+
+    def close(self):
+        super().close()
+        shutil.rmtree(self.sockets, ignore_errors=True)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench itself: one short round of each kind of case.  Packets move, none
+that circulates is lost, and results.json has its shape; time is not looked
+at.  Skipped, with the reason, where it cannot run."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+if "top_builddir" in os.environ:
+    os.environ.setdefault("VHOSTPCI_BUILDDIR", os.environ["top_builddir"])
+
+import bench  # noqa: E402
+import results  # noqa: E402
+from switch import config  # noqa: E402
+
+KEYS = {"case", "unit", "subject", "baseline", "ratio", "spread", "rounds"}
+
+
+@pytest.fixture(autouse=True)
+def prerequisites():
+    if not {0, 1} <= os.sched_getaffinity(0):
+        pytest.skip("needs cores 0 and 1")
+    for name in ("floor_copy", "bench_ports"):
+        if not (config.BUILD / "tests" / "bench" / name).exists():
+            pytest.skip(f"no tests/bench/{name} (built with libdpdk)")
+    try:
+        config.plugin()
+        config.program("dpdk-testpmd")
+    except config.Missing as missing:
+        pytest.skip(str(missing))
+
+
+def run_bench(folder, *arguments):
+    """Exit status, and the rows of results.json by their case."""
+    done = subprocess.run(
+        [sys.executable, bench.__file__, "--no-huge", "--no-stock", "--quick",
+         "--rounds", "1", "--seconds", "0.05", "--patience", "0",
+         "--nice", str(os.getpriority(os.PRIO_PROCESS, 0)), "--output", folder, *arguments], text=True, capture_output=True,
+        timeout=300, check=False)
+    assert (folder / "results.json").exists(), done.stdout + done.stderr
+    rows = json.loads((folder / "results.json").read_text())
+    for row in rows:
+        assert KEYS <= row.keys(), row
+    return done, {row["case"]: row for row in rows}
+
+
+def check_measured(row):
+    assert "error" not in row, row
+    assert row["rounds"] >= 1 and row["subject"] > 0
+    assert row["baseline"] > 0 and row["ratio"] > 0
+    low, high = row["spread"]
+    assert low <= row["ratio"] <= high
+
+
+def test_drivers_alone(tmp_path):
+    names = ["floor-copy-64", "loop-split-64-pmd", "loop-split-imix-pmd-nomrg",
+             "stage-rx-split-64-pmd", "oneway-split-1514-pmd",
+             "latency-p99-64-pmd", "idle-poll-8-pmd", "memory-port-pmd"]
+    done, rows = run_bench(tmp_path, "--only", ",".join(names))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(rows) == sorted(names)
+    for row in rows.values():
+        check_measured(row)
+    assert "loop-split-64-pmd" in done.stdout
+    assert set(rows["oneway-split-1514-pmd"]["loss"]) == {"vhostpci",
+                                                           "vhostuser"}
+
+
+def test_open_vswitch(tmp_path):
+    try:
+        config.ovs("ours")
+    except config.Missing as missing:
+        pytest.skip(str(missing))
+    names = ["floor-ovs-64", "loop-split-512-ovs", "oneway-split-64-ovs",
+             "latency-p50-64-ovs"]
+    done, rows = run_bench(tmp_path, "--only", ",".join(names))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(rows) == sorted(names)
+    for row in rows.values():
+        check_measured(row)
+
+
+def test_packed_is_never_measured_as_split(tmp_path):
+    _, rows = run_bench(tmp_path, "--only", "loop-packed-64-pmd")
+    row = rows["loop-packed-64-pmd"]
+    if "error" in row:
+        assert "packed=1 was asked for" in row["error"]
+        assert row["subject"] is None
+    else:
+        assert all("packed" in path for path in row["front_end"].values())
+
+
+def test_every_target_is_a_case():
+    names = {name for family in bench.FAMILIES for name in family.cases()}
+    assert set(results.TARGETS) <= names
+    assert {"loop-split-64-ovs", "loop-packed-64-ovs", "loop-split-64-pmd",
+            "oneway-split-1514-ovs", "latency-p50-64-ovs", "idle-poll-8-pmd",
+            "floor-copy-64"} <= names
+
+
+def test_far_rounds_count_only_if_there_are_no_near_ones():
+    found = {"near": {"subject": [1.0, 2.0], "baseline": [2.0, 2.0]},
+             "far": {"subject": [9.0], "baseline": [3.0]}}
+    table = results.Results()
+    table.add_sets("near", "cycles", found)
+    table.add_sets("far", "cycles", {**found, "near": {}})
+    near, far = table.summaries()
+    assert (near["ratio"], near["rounds"], near["cores"]) == (0.75, 2, "near")
+    assert near["far"]["ratio"] == 3.0
+    assert (far["ratio"], far["cores"]) == (3.0, "far")
