@@ -43,15 +43,12 @@ examine(struct vhostpci_ring *ring, struct vhostpci_slot *slot, uint16_t flags)
 					       desc->addr, desc->len);
 }
 
-/* data_off, refcnt, nb_segs and port. */
-#define MBUF_REARM	offsetof(struct rte_mbuf, data_off)
-
 /* Fill in a fresh mbuf, of which the pool guarantees next and little else. What
  * nobody reads unless a flag says so (tx_offload, dynamic fields) is left. */
 static __rte_always_inline void
 mbuf_init(struct rte_mbuf *m, uint64_t rearm, uint32_t len)
 {
-	memcpy((uint8_t *)m + MBUF_REARM, &rearm, sizeof(rearm));
+	memcpy((uint8_t *)m + VHOSTPCI_MBUF_REARM, &rearm, sizeof(rearm));
 	m->ol_flags = 0;
 	m->packet_type = 0;
 	m->pkt_len = len;
@@ -90,20 +87,6 @@ pull(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return 0;
 }
 
-static __rte_always_inline uint64_t
-mbuf_rearm(const struct vhostpci_ring *ring)
-{
-	struct rte_mbuf m = {
-		.data_off = RTE_PKTMBUF_HEADROOM, .nb_segs = 1,
-		.port = ring->port,
-	};
-	uint64_t rearm;
-
-	rte_mbuf_refcnt_set(&m, 1);
-	memcpy(&rearm, (const uint8_t *)&m + MBUF_REARM, sizeof(rearm));
-	return rearm;
-}
-
 /* Count what became of a packet, and make the mbuf raw again. */
 static inline void
 not_received(struct vhostpci_ring *ring, struct rte_mbuf *m, int rc)
@@ -123,7 +106,7 @@ pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	   struct vhostpci_slot *slots, struct rte_mbuf **pkts, uint16_t n,
 	   uint32_t room, int *rule, const unsigned int flags)
 {
-	const uint64_t rearm = mbuf_rearm(ring);
+	const uint64_t rearm = ring->rearm;
 	uint64_t bytes = 0;
 	uint16_t i, done = 0;
 	int rc;
@@ -204,7 +187,7 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 			break;
 	}
 	vhostpci_commit(ring, &b, flags);
-	vhostpci_burst_end(ring, &b, flags & F_PACKED);
+	ring->end = b.end;
 	/* The barrier that this takes would wait for all our stores: leave it
 	 * to a poll with nothing else to do, but not for long. */
 	if (unlikely(ring->untold > ring->tell_after))
@@ -425,7 +408,7 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 				   &tries, flags))
 			break;
 	} while (done < n);
-	vhostpci_burst_end(ring, &b, flags & F_PACKED);
+	ring->end = b.end;
 	ring->stalled = done == 0;
 	if (unlikely(done < n))
 		ring->count.full++;

@@ -33,6 +33,9 @@ vhostpci_prefetch_write(const void *p)
 #endif
 }
 
+#define VHOSTPCI_DESCS_A_LINE \
+	(RTE_CACHE_LINE_SIZE / sizeof(struct vring_desc))
+
 /* Packets between two commits, and chains that these can take. */
 #define VHOSTPCI_BATCH	32
 #define VHOSTPCI_MAX_GIVEN	(2 * VHOSTPCI_BATCH + VHOSTPCI_MAX_CHAIN)
@@ -100,23 +103,32 @@ split_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t n)
 	return 0;
 }
 
-/* Read heads and start loading their descriptors, then read these. Ends before
- * a head out of range, with the rule. The mask only keeps the prefetch within
- * the table. */
+/*
+ * Read heads and start loading their descriptors, then read these. Ends before
+ * a head out of range, with the rule. Heads mostly count up, so that their
+ * descriptors can be asked for together with the heads; those that do not are
+ * as soon as they are known. The mask only keeps the prefetch within the table.
+ */
 static __rte_always_inline uint16_t
-split_peek(const struct vhostpci_ring *ring, const struct vhostpci_burst *b,
+split_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	   struct vhostpci_slot *slots, uint16_t n, int *rule)
 {
 	const uint16_t mask = ring->size - 1;
-	uint16_t i;
+	uint16_t guess = ring->guess, i;
 
 	n = RTE_MIN(n, (uint16_t)(b->end - b->at));
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i += VHOSTPCI_DESCS_A_LINE)
+		rte_prefetch0(&ring->desc[(guess + i) & mask]);
+	for (i = 0; i < n; i++, guess++) {
 		slots[i].id = __atomic_load_n(
 			&ring->avail->ring[(b->at + i) & mask],
 			__ATOMIC_RELAXED);
-		rte_prefetch0(&ring->desc[slots[i].id & mask]);
+		if (unlikely(slots[i].id != (guess & mask))) {
+			guess = slots[i].id;
+			rte_prefetch0(&ring->desc[guess & mask]);
+		}
 	}
+	ring->guess = guess;
 	for (i = 0; i < n; i += 8)
 		vhostpci_prefetch_write(&ring->used->ring[(b->at + i) & mask]);
 	for (i = 0; i < n; i++) {
@@ -167,21 +179,6 @@ split_wants_call(const struct vhostpci_ring *ring)
 			ring->told);
 	return !(__atomic_load_n(&ring->avail->flags, __ATOMIC_RELAXED) &
 		 VRING_AVAIL_F_NO_INTERRUPT);
-}
-
-/* At the end of a burst: start loading what the next one begins with, as far as
- * it is known to be there. */
-static __rte_always_inline void
-split_ahead(const struct vhostpci_ring *ring, const struct vhostpci_burst *b)
-{
-	const uint16_t mask = ring->size - 1;
-	uint16_t n = RTE_MIN((uint16_t)(b->end - b->at), VHOSTPCI_BATCH), i;
-
-	rte_prefetch0(&ring->avail->ring[(b->at + VHOSTPCI_BATCH) & mask]);
-	for (i = 0; i < n; i++)
-		rte_prefetch0(&ring->desc[__atomic_load_n(
-			&ring->avail->ring[(b->at + i) & mask],
-			__ATOMIC_RELAXED) & mask]);
 }
 
 static __rte_always_inline void
@@ -247,7 +244,7 @@ packed_peek(const struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	bool wrap = b->wrap;
 
 	/* They are read now and written soon. */
-	for (i = 0; i < n && at + i < ring->size; i += 4)
+	for (i = 0; i < n && at + i < ring->size; i += VHOSTPCI_DESCS_A_LINE)
 		vhostpci_prefetch_write(&ring->desc[at + i]);
 	for (i = 0; i < n; i++) {
 		union vhostpci_raw_desc raw = vhostpci_desc_load(ring, at);
@@ -345,6 +342,27 @@ packed_commit(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
  * Either.
  */
 
+/*
+ * Is there nothing for a receiving burst to do? A look from outside it, which
+ * most polls of most ports end with: relaxed, as nothing follows from it.
+ */
+static __rte_always_inline bool
+vhostpci_is_idle(const struct vhostpci_ring *ring)
+{
+	const struct vring_packed_desc *desc =
+		(const struct vring_packed_desc *)ring->desc;
+
+	if (ring->untold > 0)
+		return false;
+	if (ring->packed)
+		return !packed_is_avail(__atomic_load_n(&desc[ring->last].flags,
+							__ATOMIC_RELAXED),
+					ring->wrap);
+	return ring->end == ring->last &&
+		__atomic_load_n(&ring->avail->idx, __ATOMIC_RELAXED) ==
+		ring->last;
+}
+
 /* How many chains there are to begin with, for a caller who can do with @n;
  * packed: only whether. */
 static __rte_always_inline uint16_t
@@ -354,20 +372,10 @@ vhostpci_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return packed ? packed_pending(ring, b) : split_pending(ring, b, n);
 }
 
-/* To be called when a burst is over. */
-static __rte_always_inline void
-vhostpci_burst_end(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
-		   bool packed)
-{
-	ring->end = b->end;
-	if (!packed)
-		split_ahead(ring, b);
-}
-
 /* Read up to @n heads from b->at on. Fewer come when there are no more, after a
  * chain, or at a violation: *@rule. */
 static __rte_always_inline uint16_t
-vhostpci_peek(const struct vhostpci_ring *ring, const struct vhostpci_burst *b,
+vhostpci_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	      struct vhostpci_slot *slots, uint16_t n, int *rule, bool packed)
 {
 	return packed ? packed_peek(ring, b, slots, n) :

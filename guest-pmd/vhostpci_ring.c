@@ -315,6 +315,7 @@ vhostpci_ring_start(struct vhostpci_ring *ring,
 		return rule;
 	publish_place(ring);
 	ring->end = ring->last;
+	ring->guess = 0;
 	ring->told = ring->last;
 	ring->told_wrap = ring->wrap;
 	ring->untold = 0;

@@ -82,6 +82,9 @@ struct vhostpci_counters {
 };
 
 struct vhostpci_ring;
+/* data_off, refcnt, nb_segs and port of an mbuf, in one. */
+#define VHOSTPCI_MBUF_REARM	offsetof(struct rte_mbuf, data_off)
+
 /* Move up to @n packets; returns how many. One call a burst. */
 typedef uint16_t (*vhostpci_rx_t)(struct vhostpci_ring *ring,
 				  struct rte_mempool *mp,
@@ -110,6 +113,7 @@ struct vhostpci_ring {
 	uint32_t epoch;			/* 0: never started */
 	uint16_t size;
 	uint16_t port;			/* for mbufs */
+	uint64_t rearm;			/* rx: of mbufs, see mbuf_init() */
 	uint8_t index;
 	uint8_t hdr_len;		/* of the virtio-net header */
 	/* Layout; driver may use indirect tables; negotiated event indices;
@@ -129,6 +133,7 @@ struct vhostpci_ring {
 	uint16_t last;
 	bool wrap;
 	uint16_t end;		/* split: the avail index as last read */
+	uint16_t guess;		/* split: which head may come next */
 	/* Where we stood when the driver was last called or found not to want
 	 * it, and the chains handed over since. */
 	bool told_wrap;

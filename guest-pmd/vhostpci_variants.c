@@ -69,6 +69,20 @@ flag_if(uint64_t features, uint64_t bits, unsigned int flag)
 	return features & bits ? flag : 0;
 }
 
+static uint64_t
+mbuf_rearm(uint16_t port)
+{
+	struct rte_mbuf m = {
+		.data_off = RTE_PKTMBUF_HEADROOM, .nb_segs = 1, .port = port,
+	};
+	uint64_t rearm;
+
+	rte_mbuf_refcnt_set(&m, 1);
+	memcpy(&rearm, (const uint8_t *)&m + VHOSTPCI_MBUF_REARM,
+	       sizeof(rearm));
+	return rearm;
+}
+
 void
 vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features)
 {
@@ -86,6 +100,7 @@ vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features)
 		sizeof(struct virtio_net_hdr);
 	ring->packed = flags & F_PACKED;
 	ring->features = features;
+	ring->rearm = mbuf_rearm(ring->port);
 	/* What an application wants done to its packets is done whatever the
 	 * peer takes. */
 	if (ring->offload != 0 ||
