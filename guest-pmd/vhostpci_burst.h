@@ -49,7 +49,8 @@ static __rte_always_inline void
 mbuf_init(struct rte_mbuf *m, uint64_t rearm, uint32_t len)
 {
 	memcpy((uint8_t *)m + VHOSTPCI_MBUF_REARM, &rearm, sizeof(rearm));
-	m->ol_flags = 0;
+	/* Of a pool of pinned buffers, all are external for ever. */
+	m->ol_flags &= RTE_MBUF_F_EXTERNAL;
 	m->packet_type = 0;
 	m->pkt_len = len;
 	m->data_len = len;
