@@ -49,7 +49,8 @@ static __rte_always_inline void
 mbuf_init(struct rte_mbuf *m, uint64_t rearm, uint32_t len)
 {
 	memcpy((uint8_t *)m + VHOSTPCI_MBUF_REARM, &rearm, sizeof(rearm));
-	m->ol_flags = 0;
+	/* Of a pool of pinned buffers, all are external for ever. */
+	m->ol_flags &= RTE_MBUF_F_EXTERNAL;
 	m->packet_type = 0;
 	m->pkt_len = len;
 	m->data_len = len;
@@ -148,6 +149,21 @@ put_back(struct rte_mempool *mp, struct rte_mbuf **pkts, uint16_t n)
 		rte_mempool_put_bulk(mp, (void **)pkts, n);
 }
 
+/* Raw mbufs, at most @n: where the pool has not that many, a part of them is
+ * better than none for ever. */
+static __rte_always_inline uint16_t
+get_mbufs(struct vhostpci_ring *ring, struct rte_mempool *mp,
+	  struct rte_mbuf **pkts, uint16_t n)
+{
+	if (likely(rte_mempool_get_bulk(mp, (void **)pkts, n) == 0))
+		return n;
+	ring->count.no_mbuf++;
+	do
+		n /= 2;
+	while (n > 0 && rte_mempool_get_bulk(mp, (void **)pkts, n) != 0);
+	return n;
+}
+
 static __rte_always_inline uint16_t
 burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
@@ -174,10 +190,13 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 				     flags & F_PACKED);
 		if (good == 0)
 			break;
-		if (unlikely(rte_mempool_get_bulk(mp, (void **)pkts + done,
-						  good) != 0)) {
-			ring->count.no_mbuf++;
-			break;
+		got = get_mbufs(ring, mp, pkts + done, good);
+		if (unlikely(got < good)) {
+			/* The rest was not looked at yet. */
+			good = got;
+			rule = 0;
+			if (good == 0)
+				break;
 		}
 		got = pull_batch(ring, &b, slots, pkts + done, good, room,
 				 &rule, flags);

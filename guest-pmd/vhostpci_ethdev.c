@@ -335,9 +335,15 @@ static void
 rx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	struct vhostpci_queue *queue = eth_dev->data->rx_queues[id];
 
-	queue_put(dev, &dev->rxq[id], NULL);
-	rte_free(eth_dev->data->rx_queues[id]);
+	pthread_mutex_lock(&dev->lock);
+	dev->rxq[id] = NULL;
+	/* The next queue counts from 0, and the sum goes on. */
+	if (queue != NULL)
+		dev->base.announced -= queue->announced;
+	pthread_mutex_unlock(&dev->lock);
+	rte_free(queue);
 	eth_dev->data->rx_queues[id] = NULL;
 }
 

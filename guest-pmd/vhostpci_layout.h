@@ -395,6 +395,15 @@ vhostpci_give(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t id,
 	b->given++;
 }
 
+/* Packed: how many descriptors that was given since the last commit takes. */
+static __rte_always_inline uint16_t
+packed_distance(const struct vhostpci_ring *ring, const struct vhostpci_burst *b)
+{
+	uint16_t n = b->at - b->first;
+
+	return b->wrap == b->first_wrap ? n : n + ring->size;
+}
+
 /* Hand over what was given since the last commit. The driver is told of it by
  * vhostpci_tell(). */
 static __rte_always_inline void
@@ -409,7 +418,7 @@ vhostpci_commit(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		split_commit(ring, b, flags);
 	ring->last = b->at;
 	ring->wrap = b->wrap;
-	ring->untold += b->given;
+	ring->untold += flags & F_PACKED ? packed_distance(ring, b) : b->given;
 	b->first = b->at;
 	b->first_wrap = b->wrap;
 	b->given = 0;

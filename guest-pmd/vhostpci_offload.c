@@ -325,7 +325,8 @@ vhostpci_offload_room(struct rte_mbuf *m, uint32_t len)
 	void *element;
 	uint8_t *buf;
 
-	if (len > BIG_LEN - RTE_PKTMBUF_HEADROOM)
+	/* A pinned buffer cannot be exchanged. */
+	if (len > BIG_LEN - RTE_PKTMBUF_HEADROOM || RTE_MBUF_HAS_EXTBUF(m))
 		return -EMSGSIZE;
 	if (pool == NULL || rte_mempool_get(pool, &element) != 0)
 		return -ENOBUFS;

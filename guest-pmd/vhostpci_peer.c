@@ -178,16 +178,19 @@ resume_queues(struct vhostpci_dev *dev, struct queue_set set)
 
 /* Bursts leave calls to later bursts, of which there may be none now. */
 static void
+make_call(struct vhostpci_ring *ring)
+{
+	if (usable(ring) && ring->call && ring->untold > 0)
+		vhostpci_ring_call(ring);
+}
+
+static void
 make_calls(struct vhostpci_dev *dev)
 {
 	unsigned int i;
 
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
-		struct vhostpci_ring *ring = &dev->rings[i];
-
-		if (usable(ring) && ring->call && ring->untold > 0)
-			vhostpci_ring_call(ring);
-	}
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
+		make_call(&dev->rings[i]);
 }
 
 int
@@ -340,6 +343,7 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 	} else {
 		/* Restarted before the report came: it counts all the same. */
 		note_broken(dev, i);
+		make_call(ring);
 		ring->running = now->run;
 		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
 						       peer->features,

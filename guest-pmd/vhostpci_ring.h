@@ -119,7 +119,7 @@ struct vhostpci_ring {
 	/* Layout; driver may use indirect tables; negotiated event indices;
 	 * several tx queues share the ring. */
 	bool packed, indirect, event_idx, shared;
-	uint16_t tell_after;	/* rx: most chains that may wait for a call */
+	uint16_t tell_after;	/* rx: most of untold that may wait for a call */
 	uint64_t features;
 	uint16_t offload;		/* VHOSTPCI_OL_* */
 	bool running;			/* set up; control: rw */
@@ -135,7 +135,9 @@ struct vhostpci_ring {
 	uint16_t end;		/* split: the avail index as last read */
 	uint16_t guess;		/* split: which head may come next */
 	/* Where we stood when the driver was last called or found not to want
-	 * it, and the chains handed over since. */
+	 * it, and what was handed over since: chains, packed: descriptors. Of
+	 * those no more than fit twice into the ring, or packed_wants_call()
+	 * takes one place for another. */
 	bool told_wrap;
 	uint16_t told;
 	uint32_t untold;

@@ -12,6 +12,7 @@ native_sanitize = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 
 native_tests = tests/native/test_rings tests/native/test_rings_asan \
+	tests/native/test_bursts tests/native/test_bursts_asan \
 	tests/native/test_offload_rx tests/native/test_offload_rx_asan \
 	tests/native/test_offload_tx tests/native/test_offload_tx_asan \
 	tests/native/test_port tests/native/test_port_asan \
@@ -54,6 +55,17 @@ tests_native_test_rings_asan_CPPFLAGS = $(native_cppflags)
 tests_native_test_rings_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_rings_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_rings_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_bursts_SOURCES = tests/native/test_bursts.c
+tests_native_test_bursts_CPPFLAGS = $(native_cppflags)
+tests_native_test_bursts_CFLAGS = $(native_cflags)
+tests_native_test_bursts_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_bursts_asan_SOURCES = tests/native/test_bursts.c
+tests_native_test_bursts_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_bursts_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_bursts_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_bursts_asan_LDADD = tests/native/libnative_asan.a \
 	$(native_libs)
 
 tests_native_test_port_SOURCES = tests/native/test_port.c
