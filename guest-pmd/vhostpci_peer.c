@@ -337,7 +337,12 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 	enum vhostpci_rule rule = VHOSTPCI_RULE_NONE;
 
 	if (same_ring(ring_of(&dev->peer, i), now)) {
-		__atomic_store_n(&ring->call, now->call, __ATOMIC_RELAXED);
+		/* A driver that listens again may have missed something. Not
+		 * vhostpci_ring_call(): the counter is a burst's. */
+		if (!__atomic_exchange_n(&ring->call, now->call,
+					 __ATOMIC_SEQ_CST) &&
+		    now->call && usable(ring))
+			dev->transport.ops->call(dev, i);
 		if (moved && usable(ring))
 			rule = vhostpci_ring_relocate(ring, now);
 	} else {

@@ -97,6 +97,26 @@ busy_peer_is_called_as_well(void **state)
 	fp_free(fp);
 }
 
+/* Whoever begins to listen is called once: it may have missed something. */
+static void
+peer_is_called_when_it_begins_to_listen(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	unsigned int before;
+
+	(void)state;
+	fp->peer.rings[FP_FROM_PEER].call = false;
+	fp_adopt(fp);
+	assert_int_equal(calls_of_one_packet(fp), 0);
+	before = fp->calls[FP_FROM_PEER];
+	fp->peer.rings[FP_FROM_PEER].call = true;
+	fp_adopt(fp);
+	assert_int_equal(fp->calls[FP_FROM_PEER], before + 1);
+	fp_adopt(fp);
+	assert_int_equal(fp->calls[FP_FROM_PEER], before + 1);
+	fp_free(fp);
+}
+
 /* Nor one whose port is stopped before it is polled again. */
 static void
 peer_is_called_when_the_port_stops(void **state)
@@ -438,6 +458,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(kicks_are_suppressed),
 		cmocka_unit_test(peer_is_called_when_it_wants_to_be),
 		cmocka_unit_test(busy_peer_is_called_as_well),
+		cmocka_unit_test(peer_is_called_when_it_begins_to_listen),
 		cmocka_unit_test(peer_is_called_when_the_port_stops),
 		cmocka_unit_test(event_index_decides_about_calls),
 		cmocka_unit_test(ring_goes_on_where_it_stood),
