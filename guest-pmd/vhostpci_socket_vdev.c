@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <bus_driver.h>
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
 #include <rte_kvargs.h>
@@ -247,6 +248,28 @@ static struct rte_vdev_driver vhostpci_vdev = {
 };
 
 RTE_PMD_REGISTER_VDEV(net_vhostpci, vhostpci_vdev);
+
+/*
+ * The bus gives a device to the first driver whose name the device's name begins
+ * with. DPDK's net_vhost is such a one for ours, and EAL loads the plugins of a
+ * directory in no order: move behind us whoever would be asked before us. No
+ * other device changes hands by that: who is moved goes on to take what begins
+ * with its own name, unless that is our name.
+ */
+RTE_INIT(vhostpci_vdev_be_first)
+{
+	struct rte_bus *bus = rte_bus_find_by_name("vdev");
+	struct rte_vdev_driver *first;
+
+	/* The constructor above has registered us. A driver that is moved comes
+	 * behind us and is not found again, so this ends. */
+	while (bus != NULL && bus->parse("net_vhostpci", &first) == 0 &&
+	       first != &vhostpci_vdev) {
+		rte_vdev_unregister(first);
+		rte_vdev_register(first);
+	}
+}
+
 RTE_PMD_REGISTER_PARAM_STRING(net_vhostpci,
 	ARG_PATH "=<path> "
 	ARG_CLIENT "=<0|1> "

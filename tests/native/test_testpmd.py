@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """net_vhostpci's socket transport against DPDK's own virtio-user."""
+from pathlib import Path
+
 import pytest
 from testpmd import (Testpmd, driver_eal, packet, read_pcap, wait_until,
                      write_pcap)
@@ -173,6 +175,32 @@ def test_peer_changes_its_number_of_queues(link):
     stats = switch.xstats()
     assert not any(value for name, value in stats.items()
                    if "violation" in name)
+
+
+def default_plugin(name):
+    """One of DPDK's own plugins, as the distribution installs them."""
+    for found in sorted(Path("/usr/lib").glob(f"*/dpdk/pmds-*/{name}")):
+        return found
+    pytest.skip(f"no {name} below /usr/lib/*/dpdk (Debian's packages of DPDK)")
+
+
+@pytest.mark.parametrize("net_vhost_first", [True, False])
+def test_devices_are_ours_whatever_is_loaded_first(net_vhost_first, tmp_path):
+    """The vdev bus goes by prefixes, and "net_vhost" is one of our name's."""
+    theirs = default_plugin("librte_net_vhost.so")
+    eal = driver_eal().replace("-d ", f"-d {theirs} -d " if net_vhost_first
+                               else "-d ")
+    if not net_vhost_first:
+        eal += f" -d {theirs}"
+    process = Testpmd("order", [f"net_vhostpci0,path={tmp_path}/ours",
+                                f"net_vhost0,iface={tmp_path}/theirs"],
+                      eal=eal)
+    try:
+        for port, name in enumerate(["net_vhostpci", "net_vhost"]):
+            assert process.ask(f"show port info {port}",
+                               r"Driver name: (\S+)").group(1) == name
+    finally:
+        process.close()
 
 
 @pytest.mark.parametrize("args, words", [
