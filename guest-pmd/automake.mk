@@ -10,6 +10,7 @@ pmd_file = guest-pmd/$(pmd_name).23.0
 guest_pmd_port_sources = \
 	guest-pmd/rte_pmd_vhostpci.h \
 	guest-pmd/vhostpci.h \
+	guest-pmd/vhostpci_capa.c \
 	guest-pmd/vhostpci_chain.c \
 	guest-pmd/vhostpci_chain.h \
 	guest-pmd/vhostpci_copy.c \
@@ -30,6 +31,7 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_offload.c \
 	guest-pmd/vhostpci_offload.h \
 	guest-pmd/vhostpci_peer.c \
+	guest-pmd/vhostpci_queue.c \
 	guest-pmd/vhostpci_ring.c \
 	guest-pmd/vhostpci_ring.h \
 	guest-pmd/vhostpci_rxtx.c \

@@ -121,6 +121,35 @@ void vhostpci_raise(struct vhostpci_dev *dev, enum rte_eth_event_type event);
 /* EAL interrupt thread: report rings that broke. */
 void vhostpci_handle_broken(void *arg);
 
+/* vhostpci_capa.c */
+
+/* Which unfinished packets the application takes: VHOSTPCI_OL_*. */
+uint16_t vhostpci_taken_offloads(const struct vhostpci_dev *dev,
+				 uint64_t rx_offloads);
+/* ethdev, lock held, no burst runs: let the rings go by @taken. */
+void vhostpci_set_taken(struct vhostpci_dev *dev, uint16_t taken);
+int vhostpci_infos_get(struct rte_eth_dev *eth_dev,
+		       struct rte_eth_dev_info *info);
+
+/* vhostpci_queue.c: as in struct eth_dev_ops. */
+int vhostpci_rx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
+			    uint16_t n_desc, unsigned int socket_id,
+			    const struct rte_eth_rxconf *conf,
+			    struct rte_mempool *mp);
+int vhostpci_tx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
+			    uint16_t n_desc, unsigned int socket_id,
+			    const struct rte_eth_txconf *conf);
+void vhostpci_rx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id);
+void vhostpci_tx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id);
+void vhostpci_rxq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
+			   struct rte_eth_rxq_info *info);
+void vhostpci_txq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
+			   struct rte_eth_txq_info *info);
+int vhostpci_rx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
+			       struct rte_eth_burst_mode *mode);
+int vhostpci_tx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
+			       struct rte_eth_burst_mode *mode);
+
 /* vhostpci_rxtx.c */
 uint16_t vhostpci_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
 uint16_t vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);

@@ -3,12 +3,8 @@
 /* The ethdev shell: what an application sees of a port. */
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
-#include <linux/virtio_config.h>
-#include <linux/virtio_net.h>
 #include <sys/eventfd.h>
 
 #include <rte_errno.h>
@@ -23,79 +19,9 @@
 
 RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vhostpci, NOTICE);
 
-/* Ethernet header, two VLAN tags, CRC: what an MTU does not count. */
-#define OVERHEAD	(RTE_ETHER_HDR_LEN + 8)
-
 /* Log lines that one peer can cause: hardly more than honest ones need. */
 #define LOG_PER_SECOND	1
 #define LOG_AT_ONCE	60
-
-#define RX_CSUM	(RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
-
-uint64_t
-vhostpci_supported_features(void)
-{
-	return 1ULL << VIRTIO_F_VERSION_1 |
-		1ULL << VIRTIO_F_ANY_LAYOUT |
-		1ULL << VIRTIO_RING_F_INDIRECT_DESC |
-		1ULL << VIRTIO_RING_F_EVENT_IDX |
-		1ULL << VIRTIO_F_RING_PACKED |
-		1ULL << VIRTIO_F_IN_ORDER |
-		1ULL << VIRTIO_NET_F_MRG_RXBUF |
-		VHOSTPCI_OFFLOAD_FEATURES |
-		/* Of no concern to the rings. */
-		1ULL << VIRTIO_NET_F_MQ |
-		1ULL << VIRTIO_NET_F_MTU |
-		1ULL << VIRTIO_NET_F_MAC |
-		1ULL << VIRTIO_NET_F_STATUS |
-		1ULL << VIRTIO_NET_F_GUEST_ANNOUNCE |
-		1ULL << VIRTIO_NET_F_CTRL_VQ |
-		1ULL << VIRTIO_NET_F_CTRL_RX |
-		1ULL << VIRTIO_NET_F_CTRL_VLAN |
-		1ULL << VIRTIO_NET_F_CTRL_RX_EXTRA |
-		1ULL << VIRTIO_NET_F_CTRL_MAC_ADDR |
-		/* VHOST_USER_F_PROTOCOL_FEATURES: the transport's own. */
-		1ULL << 30;
-}
-
-/* Which unfinished packets the application takes. */
-static uint16_t
-taken_offloads(const struct vhostpci_dev *dev, uint64_t rx_offloads)
-{
-	uint16_t taken = 0;
-
-	if (dev->transport.legacy_ol_flags)
-		return VHOSTPCI_OL_LEGACY | VHOSTPCI_OL_TAKE_CSUM |
-			VHOSTPCI_OL_TAKE_TSO;
-	/* Both or neither: packets are not told apart before they are looked
-	 * at. A large packet's checksum is unfinished too. */
-	if ((rx_offloads & RX_CSUM) == RX_CSUM)
-		taken |= VHOSTPCI_OL_TAKE_CSUM;
-	if (rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
-		taken |= VHOSTPCI_OL_TAKE_TSO;
-	return taken;
-}
-
-/* No burst runs. */
-static void
-set_taken(struct vhostpci_dev *dev, uint16_t taken)
-{
-	const uint64_t none = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	unsigned int i;
-
-	dev->taken = taken;
-	dev->tx_offloads =
-		dev->eth_dev->data->dev_conf.txmode.offloads & ~none;
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
-		struct vhostpci_ring *ring = &dev->rings[i];
-
-		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
-						       dev->peer.features,
-						       taken);
-		if (ring->running)
-			vhostpci_ring_select(ring, ring->features);
-	}
-}
 
 static int
 dev_configure(struct rte_eth_dev *eth_dev)
@@ -104,7 +30,8 @@ dev_configure(struct rte_eth_dev *eth_dev)
 	uint16_t taken;
 	int rc = 0;
 
-	taken = taken_offloads(dev, eth_dev->data->dev_conf.rxmode.offloads);
+	taken = vhostpci_taken_offloads(
+		dev, eth_dev->data->dev_conf.rxmode.offloads);
 	if (taken & VHOSTPCI_OL_TAKE_TSO &&
 	    dev->transport.offered_features & VHOSTPCI_OFFLOAD_TSO)
 		rc = vhostpci_offload_init();
@@ -116,7 +43,7 @@ dev_configure(struct rte_eth_dev *eth_dev)
 	pthread_mutex_lock(&dev->lock);
 	rc = vhostpci_pause_all(dev);
 	if (rc == 0) {
-		set_taken(dev, taken);
+		vhostpci_set_taken(dev, taken);
 		/* By the old number of queues first. */
 		rc = vhostpci_intr_configure(dev);
 		dev->n_rxq = eth_dev->data->nb_rx_queues;
@@ -210,181 +137,6 @@ is_removed(struct rte_eth_dev *eth_dev)
 	return dev->removed;
 }
 
-/*
- * Only what is offered to the peer. No IPV4_CKSUM on receive: nobody here looks
- * at that checksum; and Open vSwitch, which asks for all three or none, would
- * send unfinished packets on as they are.
- */
-static void
-offloads_get(const struct vhostpci_dev *dev, struct rte_eth_dev_info *info)
-{
-	uint64_t offered = dev->transport.offered_features;
-
-	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	if (offered & (1ULL << VIRTIO_NET_F_GUEST_CSUM)) {
-		info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM |
-			RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
-			RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
-		if (offered & (1ULL << VIRTIO_NET_F_GUEST_TSO4) &&
-		    offered & (1ULL << VIRTIO_NET_F_GUEST_TSO6))
-			info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
-	}
-	/* Told by other flags than these offloads go with. */
-	if (dev->transport.legacy_ol_flags ||
-	    !(offered & (1ULL << VIRTIO_NET_F_CSUM)))
-		return;
-	info->rx_offload_capa = RX_CSUM;
-	if (offered & (1ULL << VIRTIO_NET_F_HOST_TSO4 |
-		       1ULL << VIRTIO_NET_F_HOST_TSO6)) {
-		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
-		info->max_lro_pkt_size = VHOSTPCI_MAX_PKT_LEN;
-	}
-}
-
-static int
-dev_infos_get(struct rte_eth_dev *eth_dev, struct rte_eth_dev_info *info)
-{
-	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	const struct rte_eth_desc_lim any = {
-		/* No descriptors of our own: the peer sizes its rings. */
-		.nb_max = VHOSTPCI_MAX_RING_SIZE,
-		.nb_min = 1,
-		.nb_align = 1,
-	};
-
-	info->max_mac_addrs = 1;
-	info->max_rx_pktlen = VHOSTPCI_MAX_PKT_LEN;
-	info->min_mtu = RTE_ETHER_MIN_MTU;
-	info->max_mtu = VHOSTPCI_MAX_PKT_LEN - OVERHEAD;
-	info->min_rx_bufsize = RTE_ETHER_MIN_LEN;
-	/* Any number of rx queues up to the peer's can be filled; tx queues
-	 * may be more than that, they share. */
-	info->max_rx_queues = dev->transport.max_queue_pairs;
-	info->max_tx_queues = VHOSTPCI_MAX_QUEUES;
-	info->rx_desc_lim = any;
-	info->tx_desc_lim = any;
-	info->speed_capa = RTE_ETH_LINK_SPEED_10G | RTE_ETH_LINK_SPEED_FIXED;
-	offloads_get(dev, info);
-	info->default_rxportconf.burst_size = 32;
-	info->default_txportconf.burst_size = 32;
-	info->default_rxportconf.ring_size = 1024;
-	info->default_txportconf.ring_size = 1024;
-	info->default_rxportconf.nb_queues = 1;
-	info->default_txportconf.nb_queues = 1;
-	return 0;
-}
-
-static struct vhostpci_queue *
-queue_new(struct vhostpci_dev *dev, uint16_t id, unsigned int socket_id)
-{
-	struct vhostpci_queue *queue;
-
-	queue = rte_zmalloc_socket("vhostpci_queue", sizeof(*queue),
-				   RTE_CACHE_LINE_SIZE, socket_id);
-	if (queue == NULL)
-		return NULL;
-	queue->id = id;
-	queue->dev = dev;
-	queue->fence = dev->fence;
-	return queue;
-}
-
-/* ethdev calls queue_setup and queue_release on a stopped port only. */
-static void
-queue_put(struct vhostpci_dev *dev, struct vhostpci_queue **slot,
-	  struct vhostpci_queue *queue)
-{
-	pthread_mutex_lock(&dev->lock);
-	*slot = queue;
-	pthread_mutex_unlock(&dev->lock);
-}
-
-static int
-rx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
-	       uint16_t n_desc __rte_unused, unsigned int socket_id,
-	       const struct rte_eth_rxconf *conf __rte_unused,
-	       struct rte_mempool *mp)
-{
-	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	struct vhostpci_queue *queue = queue_new(dev, id, socket_id);
-
-	if (queue == NULL)
-		return -ENOMEM;
-	queue->mp = mp;
-	eth_dev->data->rx_queues[id] = queue;
-	queue_put(dev, &dev->rxq[id], queue);
-	return 0;
-}
-
-static int
-tx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
-	       uint16_t n_desc __rte_unused, unsigned int socket_id,
-	       const struct rte_eth_txconf *conf __rte_unused)
-{
-	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	struct vhostpci_queue *queue = queue_new(dev, id, socket_id);
-
-	if (queue == NULL)
-		return -ENOMEM;
-	eth_dev->data->tx_queues[id] = queue;
-	queue_put(dev, &dev->txq[id], queue);
-	return 0;
-}
-
-static void
-rx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id)
-{
-	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	struct vhostpci_queue *queue = eth_dev->data->rx_queues[id];
-
-	pthread_mutex_lock(&dev->lock);
-	dev->rxq[id] = NULL;
-	/* The next queue counts from 0, and the sum goes on. */
-	if (queue != NULL)
-		dev->base.announced -= queue->announced;
-	pthread_mutex_unlock(&dev->lock);
-	rte_free(queue);
-	eth_dev->data->rx_queues[id] = NULL;
-}
-
-static void
-tx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id)
-{
-	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-
-	queue_put(dev, &dev->txq[id], NULL);
-	rte_free(eth_dev->data->tx_queues[id]);
-	eth_dev->data->tx_queues[id] = NULL;
-}
-
-static void
-rxq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
-	     struct rte_eth_rxq_info *info)
-{
-	struct vhostpci_queue *queue = eth_dev->data->rx_queues[id];
-
-	info->mp = queue->mp;
-	info->scattered_rx = 0;
-	info->nb_desc = queue->n_rings > 0 ? queue->rings[0]->size : 0;
-}
-
-static void
-txq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
-	     struct rte_eth_txq_info *info)
-{
-	struct vhostpci_queue *queue = eth_dev->data->tx_queues[id];
-
-	info->nb_desc = queue->n_rings > 0 ? queue->rings[0]->size : 0;
-}
-
-static int
-burst_mode_get(struct rte_eth_dev *eth_dev __rte_unused,
-	       uint16_t id __rte_unused, struct rte_eth_burst_mode *mode)
-{
-	snprintf(mode->info, sizeof(mode->info), "Split ring");
-	return 0;
-}
-
 /* A link to one peer: everything that the peer sends is received anyway. */
 static int
 accept_all(struct rte_eth_dev *eth_dev __rte_unused)
@@ -433,9 +185,9 @@ release_queues(struct rte_eth_dev *eth_dev)
 	uint16_t i;
 
 	for (i = 0; i < eth_dev->data->nb_rx_queues; i++)
-		rx_queue_release(eth_dev, i);
+		vhostpci_rx_queue_release(eth_dev, i);
 	for (i = 0; i < eth_dev->data->nb_tx_queues; i++)
-		tx_queue_release(eth_dev, i);
+		vhostpci_tx_queue_release(eth_dev, i);
 	eth_dev->data->nb_rx_queues = 0;
 	eth_dev->data->nb_tx_queues = 0;
 }
@@ -519,17 +271,17 @@ const struct eth_dev_ops vhostpci_ops = {
 	.xstats_get = vhostpci_xstats_get,
 	.xstats_reset = vhostpci_stats_reset,
 	.xstats_get_names = vhostpci_xstats_get_names,
-	.dev_infos_get = dev_infos_get,
-	.rxq_info_get = rxq_info_get,
-	.txq_info_get = txq_info_get,
-	.rx_burst_mode_get = burst_mode_get,
-	.tx_burst_mode_get = burst_mode_get,
-	.rx_queue_setup = rx_queue_setup,
-	.rx_queue_release = rx_queue_release,
+	.dev_infos_get = vhostpci_infos_get,
+	.rxq_info_get = vhostpci_rxq_info_get,
+	.txq_info_get = vhostpci_txq_info_get,
+	.rx_burst_mode_get = vhostpci_rx_burst_mode_get,
+	.tx_burst_mode_get = vhostpci_tx_burst_mode_get,
+	.rx_queue_setup = vhostpci_rx_queue_setup,
+	.rx_queue_release = vhostpci_rx_queue_release,
 	.rx_queue_intr_enable = vhostpci_rx_intr_enable,
 	.rx_queue_intr_disable = vhostpci_rx_intr_disable,
-	.tx_queue_setup = tx_queue_setup,
-	.tx_queue_release = tx_queue_release,
+	.tx_queue_setup = vhostpci_tx_queue_setup,
+	.tx_queue_release = vhostpci_tx_queue_release,
 	.flow_ctrl_get = flow_ctrl_get,
 };
 

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What a port is able to do, for its peer and for its application. */
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+
+#include "vhostpci_dev.h"
+#include "vhostpci_offload.h"
+
+/* Ethernet header, two VLAN tags, CRC: what an MTU does not count. */
+#define OVERHEAD	(RTE_ETHER_HDR_LEN + 8)
+
+#define RX_CSUM	(RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+
+uint64_t
+vhostpci_supported_features(void)
+{
+	return 1ULL << VIRTIO_F_VERSION_1 |
+		1ULL << VIRTIO_F_ANY_LAYOUT |
+		1ULL << VIRTIO_RING_F_INDIRECT_DESC |
+		1ULL << VIRTIO_RING_F_EVENT_IDX |
+		1ULL << VIRTIO_F_RING_PACKED |
+		1ULL << VIRTIO_F_IN_ORDER |
+		1ULL << VIRTIO_NET_F_MRG_RXBUF |
+		VHOSTPCI_OFFLOAD_FEATURES |
+		/* Of no concern to the rings. */
+		1ULL << VIRTIO_NET_F_MQ |
+		1ULL << VIRTIO_NET_F_MTU |
+		1ULL << VIRTIO_NET_F_MAC |
+		1ULL << VIRTIO_NET_F_STATUS |
+		1ULL << VIRTIO_NET_F_GUEST_ANNOUNCE |
+		1ULL << VIRTIO_NET_F_CTRL_VQ |
+		1ULL << VIRTIO_NET_F_CTRL_RX |
+		1ULL << VIRTIO_NET_F_CTRL_VLAN |
+		1ULL << VIRTIO_NET_F_CTRL_RX_EXTRA |
+		1ULL << VIRTIO_NET_F_CTRL_MAC_ADDR |
+		/* VHOST_USER_F_PROTOCOL_FEATURES: the transport's own. */
+		1ULL << 30;
+}
+
+uint16_t
+vhostpci_taken_offloads(const struct vhostpci_dev *dev, uint64_t rx_offloads)
+{
+	uint16_t taken = 0;
+
+	if (dev->transport.legacy_ol_flags)
+		return VHOSTPCI_OL_LEGACY | VHOSTPCI_OL_TAKE_CSUM |
+			VHOSTPCI_OL_TAKE_TSO;
+	/* Both or neither: packets are not told apart before they are looked
+	 * at. A large packet's checksum is unfinished too. */
+	if ((rx_offloads & RX_CSUM) == RX_CSUM)
+		taken |= VHOSTPCI_OL_TAKE_CSUM;
+	if (rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
+		taken |= VHOSTPCI_OL_TAKE_TSO;
+	return taken;
+}
+
+void
+vhostpci_set_taken(struct vhostpci_dev *dev, uint16_t taken)
+{
+	const uint64_t none = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	unsigned int i;
+
+	dev->taken = taken;
+	dev->tx_offloads =
+		dev->eth_dev->data->dev_conf.txmode.offloads & ~none;
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		struct vhostpci_ring *ring = &dev->rings[i];
+
+		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
+						       dev->peer.features,
+						       taken);
+		if (ring->running)
+			vhostpci_ring_select(ring, ring->features);
+	}
+}
+
+/*
+ * Only what is offered to the peer. No IPV4_CKSUM on receive: nobody here looks
+ * at that checksum; and Open vSwitch, which asks for all three or none, would
+ * send unfinished packets on as they are.
+ */
+static void
+offloads_get(const struct vhostpci_dev *dev, struct rte_eth_dev_info *info)
+{
+	uint64_t offered = dev->transport.offered_features;
+
+	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if (offered & (1ULL << VIRTIO_NET_F_GUEST_CSUM)) {
+		info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM |
+			RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+			RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+		if (offered & (1ULL << VIRTIO_NET_F_GUEST_TSO4) &&
+		    offered & (1ULL << VIRTIO_NET_F_GUEST_TSO6))
+			info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+	}
+	/* Told by other flags than these offloads go with. */
+	if (dev->transport.legacy_ol_flags ||
+	    !(offered & (1ULL << VIRTIO_NET_F_CSUM)))
+		return;
+	info->rx_offload_capa = RX_CSUM;
+	if (offered & (1ULL << VIRTIO_NET_F_HOST_TSO4 |
+		       1ULL << VIRTIO_NET_F_HOST_TSO6)) {
+		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+		info->max_lro_pkt_size = VHOSTPCI_MAX_PKT_LEN;
+	}
+}
+
+int
+vhostpci_infos_get(struct rte_eth_dev *eth_dev, struct rte_eth_dev_info *info)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	const struct rte_eth_desc_lim any = {
+		/* No descriptors of our own: the peer sizes its rings. */
+		.nb_max = VHOSTPCI_MAX_RING_SIZE,
+		.nb_min = 1,
+		.nb_align = 1,
+	};
+
+	info->max_mac_addrs = 1;
+	info->max_rx_pktlen = VHOSTPCI_MAX_PKT_LEN;
+	info->min_mtu = RTE_ETHER_MIN_MTU;
+	info->max_mtu = VHOSTPCI_MAX_PKT_LEN - OVERHEAD;
+	info->min_rx_bufsize = RTE_ETHER_MIN_LEN;
+	/* Any number of rx queues up to the peer's can be filled; tx queues
+	 * may be more than that, they share. */
+	info->max_rx_queues = dev->transport.max_queue_pairs;
+	info->max_tx_queues = VHOSTPCI_MAX_QUEUES;
+	info->rx_desc_lim = any;
+	info->tx_desc_lim = any;
+	info->speed_capa = RTE_ETH_LINK_SPEED_10G | RTE_ETH_LINK_SPEED_FIXED;
+	offloads_get(dev, info);
+	info->default_rxportconf.burst_size = 32;
+	info->default_txportconf.burst_size = 32;
+	info->default_rxportconf.ring_size = 1024;
+	info->default_txportconf.ring_size = 1024;
+	info->default_rxportconf.nb_queues = 1;
+	info->default_txportconf.nb_queues = 1;
+	return 0;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The ethdev's queues. They have no rings of their own: which of the peer's
+ * rings a queue serves is decided in vhostpci_peer.c. */
+
+#include <errno.h>
+#include <stdio.h>
+
+#include <rte_malloc.h>
+
+#include "vhostpci_dev.h"
+
+static struct vhostpci_queue *
+queue_new(struct vhostpci_dev *dev, uint16_t id, unsigned int socket_id)
+{
+	struct vhostpci_queue *queue;
+
+	queue = rte_zmalloc_socket("vhostpci_queue", sizeof(*queue),
+				   RTE_CACHE_LINE_SIZE, socket_id);
+	if (queue == NULL)
+		return NULL;
+	queue->id = id;
+	queue->dev = dev;
+	queue->fence = dev->fence;
+	return queue;
+}
+
+/* ethdev calls queue_setup and queue_release on a stopped port only. */
+static void
+queue_put(struct vhostpci_dev *dev, struct vhostpci_queue **slot,
+	  struct vhostpci_queue *queue)
+{
+	pthread_mutex_lock(&dev->lock);
+	*slot = queue;
+	pthread_mutex_unlock(&dev->lock);
+}
+
+int
+vhostpci_rx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
+			uint16_t n_desc __rte_unused, unsigned int socket_id,
+			const struct rte_eth_rxconf *conf __rte_unused,
+			struct rte_mempool *mp)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	struct vhostpci_queue *queue = queue_new(dev, id, socket_id);
+
+	if (queue == NULL)
+		return -ENOMEM;
+	queue->mp = mp;
+	eth_dev->data->rx_queues[id] = queue;
+	queue_put(dev, &dev->rxq[id], queue);
+	return 0;
+}
+
+int
+vhostpci_tx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
+			uint16_t n_desc __rte_unused, unsigned int socket_id,
+			const struct rte_eth_txconf *conf __rte_unused)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	struct vhostpci_queue *queue = queue_new(dev, id, socket_id);
+
+	if (queue == NULL)
+		return -ENOMEM;
+	eth_dev->data->tx_queues[id] = queue;
+	queue_put(dev, &dev->txq[id], queue);
+	return 0;
+}
+
+void
+vhostpci_rx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	struct vhostpci_queue *queue = eth_dev->data->rx_queues[id];
+
+	pthread_mutex_lock(&dev->lock);
+	dev->rxq[id] = NULL;
+	/* The next queue counts from 0, and the sum goes on. */
+	if (queue != NULL)
+		dev->base.announced -= queue->announced;
+	pthread_mutex_unlock(&dev->lock);
+	rte_free(queue);
+	eth_dev->data->rx_queues[id] = NULL;
+}
+
+void
+vhostpci_tx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+
+	queue_put(dev, &dev->txq[id], NULL);
+	rte_free(eth_dev->data->tx_queues[id]);
+	eth_dev->data->tx_queues[id] = NULL;
+}
+
+void
+vhostpci_rxq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
+		      struct rte_eth_rxq_info *info)
+{
+	struct vhostpci_queue *queue = eth_dev->data->rx_queues[id];
+
+	info->mp = queue->mp;
+	info->scattered_rx = 0;
+	info->nb_desc = queue->n_rings > 0 ? queue->rings[0]->size : 0;
+}
+
+void
+vhostpci_txq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
+		      struct rte_eth_txq_info *info)
+{
+	struct vhostpci_queue *queue = eth_dev->data->tx_queues[id];
+
+	info->nb_desc = queue->n_rings > 0 ? queue->rings[0]->size : 0;
+}
+
+static int
+burst_mode(const struct vhostpci_queue *queue, struct rte_eth_burst_mode *mode)
+{
+	const char *layout = queue->n_rings == 0 ? "No ring" :
+		queue->rings[0]->packed ? "Packed ring" : "Split ring";
+
+	snprintf(mode->info, sizeof(mode->info), "%s", layout);
+	return 0;
+}
+
+int
+vhostpci_rx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
+			   struct rte_eth_burst_mode *mode)
+{
+	return burst_mode(eth_dev->data->rx_queues[id], mode);
+}
+
+int
+vhostpci_tx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
+			   struct rte_eth_burst_mode *mode)
+{
+	return burst_mode(eth_dev->data->tx_queues[id], mode);
+}
