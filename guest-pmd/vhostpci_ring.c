@@ -231,8 +231,8 @@ is_place(const struct vhostpci_ring *ring, uint16_t place)
 /*
  * Of a packed ring nothing in the peer's memory tells where we stand: the state
  * page does, if it is about this start of the ring (same epoch), and else the
- * front-end's base. Where the two halves of it differ, its writer was killed in
- * a commit.
+ * base that we are given, which the device has from the page of the start before.
+ * Where the two halves of it differ, its writer was killed in a commit.
  */
 static enum vhostpci_rule
 resume_packed(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
@@ -245,7 +245,7 @@ resume_packed(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
 		return VHOSTPCI_RULE_RING_SIZE;
 	ring->last = used & 0x7fff;
 	ring->wrap = used >> 15;
-	if (avail != used && progress >> 32 == vr->epoch)
+	if (avail != used)
 		finish_commit(ring, avail);
 	ring->last = avail & 0x7fff;
 	ring->wrap = avail >> 15;
