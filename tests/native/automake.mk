@@ -14,6 +14,7 @@ native_asan_cppflags = $(native_cppflags) \
 	-include $(srcdir)/tests/native/whole_memcpy.h
 
 native_tests = tests/native/test_rings tests/native/test_rings_asan \
+	tests/native/test_packed tests/native/test_packed_asan \
 	tests/native/test_offload_rx tests/native/test_offload_rx_asan \
 	tests/native/test_offload_tx tests/native/test_offload_tx_asan \
 	tests/native/test_port tests/native/test_port_asan \
@@ -57,6 +58,17 @@ tests_native_test_rings_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_rings_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_rings_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_rings_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_packed_SOURCES = tests/native/test_packed.c
+tests_native_test_packed_CPPFLAGS = $(native_cppflags)
+tests_native_test_packed_CFLAGS = $(native_cflags)
+tests_native_test_packed_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_packed_asan_SOURCES = tests/native/test_packed.c
+tests_native_test_packed_asan_CPPFLAGS = $(native_asan_cppflags)
+tests_native_test_packed_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_packed_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_packed_asan_LDADD = tests/native/libnative_asan.a \
 	$(native_libs)
 
 tests_native_test_port_SOURCES = tests/native/test_port.c
