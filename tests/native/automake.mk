@@ -15,6 +15,7 @@ native_asan_cppflags = $(native_cppflags) \
 
 native_tests = tests/native/test_rings tests/native/test_rings_asan \
 	tests/native/test_packed tests/native/test_packed_asan \
+	tests/native/test_packed_resume tests/native/test_packed_resume_asan \
 	tests/native/test_offload_rx tests/native/test_offload_rx_asan \
 	tests/native/test_offload_tx tests/native/test_offload_tx_asan \
 	tests/native/test_port tests/native/test_port_asan \
@@ -41,7 +42,8 @@ EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 
 tests_native_libnative_a_SOURCES = tests/native/fakepeer.c \
 	tests/native/fakepeer.h tests/native/fakepacked.c \
-	tests/native/fakepacked.h tests/native/whole_memcpy.h \
+	tests/native/fakepacked.h tests/native/packed_rounds.c \
+	tests/native/packed_rounds.h tests/native/whole_memcpy.h \
 	$(guest_pmd_port_sources)
 tests_native_libnative_a_CPPFLAGS = $(native_cppflags)
 tests_native_libnative_a_CFLAGS = $(native_cflags)
@@ -69,6 +71,18 @@ tests_native_test_packed_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_packed_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_packed_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_packed_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_packed_resume_SOURCES = tests/native/test_packed_resume.c
+tests_native_test_packed_resume_CPPFLAGS = $(native_cppflags)
+tests_native_test_packed_resume_CFLAGS = $(native_cflags)
+tests_native_test_packed_resume_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_packed_resume_asan_SOURCES = tests/native/test_packed_resume.c
+tests_native_test_packed_resume_asan_CPPFLAGS = $(native_asan_cppflags)
+tests_native_test_packed_resume_asan_CFLAGS = $(native_cflags) \
+	$(native_sanitize)
+tests_native_test_packed_resume_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_packed_resume_asan_LDADD = tests/native/libnative_asan.a \
 	$(native_libs)
 
 tests_native_test_port_SOURCES = tests/native/test_port.c
