@@ -63,13 +63,15 @@ vhostpci_set_taken(struct vhostpci_dev *dev, uint16_t taken)
 	unsigned int i;
 
 	dev->taken = taken;
-	dev->tx_offloads =
+	/* Applications that know net_vhost's flags ask for nothing, and expect
+	 * to have done whatever a packet's flags say. */
+	dev->tx_offloads = taken & VHOSTPCI_OL_LEGACY ||
 		dev->eth_dev->data->dev_conf.txmode.offloads & ~none;
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
 		struct vhostpci_ring *ring = &dev->rings[i];
 
 		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
-						       dev->peer.features,
+						       ring->features,
 						       taken);
 		if (ring->running)
 			vhostpci_ring_select(ring, ring->features);

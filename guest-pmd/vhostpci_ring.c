@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 
 #include <rte_interrupts.h>
 
@@ -184,13 +185,30 @@ is_used(const struct vhostpci_ring *ring, const struct vhostpci_burst *b)
 		!!(flags & 1 << VRING_PACKED_DESC_F_USED) == b->wrap;
 }
 
+/* The used descriptors from @b's place up to @avail, which the driver does not
+ * see yet, say nothing of what is in their buffers any more. */
+static void
+forget_lengths(struct vhostpci_ring *ring, struct vhostpci_burst b,
+	       uint16_t avail)
+{
+	while (vhostpci_packed_place(b.at, b.wrap) != avail) {
+		if (is_used(ring, &b))
+			packed_put(ring, b.at, packed_used(
+				vhostpci_desc_load(ring, b.at).packed.id, 0,
+				b.wrap));
+		packed_step(ring, &b.at, &b.wrap, 1);
+	}
+}
+
 /*
  * End the commit of a process that was killed in it. Used descriptors are
  * written from the last to the first, so those from @avail back to some place
  * are, and the chains before that are as the driver made them. How long the
  * packets in these were is lost: they go back with a length of 0, which
- * drivers drop. In order, the one descriptor that there is to write names the
- * last chain.
+ * drivers drop. Where a packet may take several buffers, the others do as well:
+ * the driver would take the rest of one whose beginning is lost for a packet
+ * and what is in it for a header. In order, the one descriptor that there is to
+ * write names the last chain.
  */
 static void
 finish_commit(struct vhostpci_ring *ring, uint16_t avail)
@@ -218,8 +236,15 @@ finish_commit(struct vhostpci_ring *ring, uint16_t avail)
 			break;
 		vhostpci_give(ring, &b, chain.id, chain.n_slots, 0, flags);
 	}
-	if (b.given > 0)
-		packed_commit(ring, &b, flags);
+	if (b.given == 0)
+		return;
+	if (!vhostpci_ring_is_rx(ring) &&
+	    ring->features & (1ULL << VIRTIO_NET_F_MRG_RXBUF))
+		forget_lengths(ring, b, avail);
+	/* What this commit publishes has to hold if we are killed in it. */
+	b.at = avail & 0x7fff;
+	b.wrap = avail >> 15;
+	packed_commit(ring, &b, flags);
 }
 
 static bool

@@ -53,7 +53,8 @@ tests_fuzz_fuzz_rings_SOURCES = \
 	tests/fuzz/rings_peer.c \
 	tests/fuzz/rings_port.c \
 	tests/fuzz/rings_watch.c
-tests_fuzz_fuzz_rings_CPPFLAGS = $(native_cppflags) -I$(srcdir)/tests/fuzz
+tests_fuzz_fuzz_rings_CPPFLAGS = $(native_asan_cppflags) \
+	-I$(srcdir)/tests/fuzz
 tests_fuzz_fuzz_rings_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_fuzz_fuzz_rings_LDFLAGS = $(native_sanitize)
 tests_fuzz_fuzz_rings_LDADD = tests/native/libnative_asan.a $(native_libs)

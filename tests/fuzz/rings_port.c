@@ -39,10 +39,12 @@ call(struct vhostpci_dev *dev, unsigned int i)
 }
 
 static void
-broken(struct vhostpci_dev *dev, unsigned int i, const char *rule)
+broken(struct vhostpci_dev *dev, unsigned int i, uint32_t epoch,
+       const char *rule)
 {
 	struct rf_port *p = vhostpci_dev_transport(dev)->priv;
 
+	(void)epoch;
 	rf_need(i < RF_RINGS && rule != NULL && rule[0] != '\0',
 		"ring %u is reported with no rule", i);
 	__atomic_fetch_add(&p->reports[i], 1, __ATOMIC_RELEASE);

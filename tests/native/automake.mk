@@ -10,9 +10,13 @@ native_libs = $(DPDK_LIBS) -lrte_bus_pci -lrte_bus_vdev $(CMOCKA_LIBS)
 # undefined, ends the program.
 native_sanitize = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
+native_asan_cppflags = $(native_cppflags) \
+	-include $(srcdir)/tests/native/whole_memcpy.h
 
 native_tests = tests/native/test_rings tests/native/test_rings_asan \
 	tests/native/test_bursts tests/native/test_bursts_asan \
+	tests/native/test_packed tests/native/test_packed_asan \
+	tests/native/test_packed_resume tests/native/test_packed_resume_asan \
 	tests/native/test_offload_rx tests/native/test_offload_rx_asan \
 	tests/native/test_offload_tx tests/native/test_offload_tx_asan \
 	tests/native/test_port tests/native/test_port_asan \
@@ -39,11 +43,13 @@ EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 
 tests_native_libnative_a_SOURCES = tests/native/fakepeer.c \
 	tests/native/fakepeer.h tests/native/fakepacked.c \
-	tests/native/fakepacked.h $(guest_pmd_port_sources)
+	tests/native/fakepacked.h tests/native/packed_rounds.c \
+	tests/native/packed_rounds.h tests/native/whole_memcpy.h \
+	$(guest_pmd_port_sources)
 tests_native_libnative_a_CPPFLAGS = $(native_cppflags)
 tests_native_libnative_a_CFLAGS = $(native_cflags)
 tests_native_libnative_asan_a_SOURCES = $(tests_native_libnative_a_SOURCES)
-tests_native_libnative_asan_a_CPPFLAGS = $(native_cppflags)
+tests_native_libnative_asan_a_CPPFLAGS = $(native_asan_cppflags)
 tests_native_libnative_asan_a_CFLAGS = $(native_cflags) $(native_sanitize)
 
 tests_native_test_rings_SOURCES = tests/native/test_rings.c
@@ -51,7 +57,7 @@ tests_native_test_rings_CPPFLAGS = $(native_cppflags)
 tests_native_test_rings_CFLAGS = $(native_cflags)
 tests_native_test_rings_LDADD = tests/native/libnative.a $(native_libs)
 tests_native_test_rings_asan_SOURCES = tests/native/test_rings.c
-tests_native_test_rings_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_rings_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_rings_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_rings_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_rings_asan_LDADD = tests/native/libnative_asan.a \
@@ -62,10 +68,33 @@ tests_native_test_bursts_CPPFLAGS = $(native_cppflags)
 tests_native_test_bursts_CFLAGS = $(native_cflags)
 tests_native_test_bursts_LDADD = tests/native/libnative.a $(native_libs)
 tests_native_test_bursts_asan_SOURCES = tests/native/test_bursts.c
-tests_native_test_bursts_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_bursts_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_bursts_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_bursts_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_bursts_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_packed_SOURCES = tests/native/test_packed.c
+tests_native_test_packed_CPPFLAGS = $(native_cppflags)
+tests_native_test_packed_CFLAGS = $(native_cflags)
+tests_native_test_packed_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_packed_asan_SOURCES = tests/native/test_packed.c
+tests_native_test_packed_asan_CPPFLAGS = $(native_asan_cppflags)
+tests_native_test_packed_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_packed_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_packed_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_packed_resume_SOURCES = tests/native/test_packed_resume.c
+tests_native_test_packed_resume_CPPFLAGS = $(native_cppflags)
+tests_native_test_packed_resume_CFLAGS = $(native_cflags)
+tests_native_test_packed_resume_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_packed_resume_asan_SOURCES = tests/native/test_packed_resume.c
+tests_native_test_packed_resume_asan_CPPFLAGS = $(native_asan_cppflags)
+tests_native_test_packed_resume_asan_CFLAGS = $(native_cflags) \
+	$(native_sanitize)
+tests_native_test_packed_resume_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_packed_resume_asan_LDADD = tests/native/libnative_asan.a \
 	$(native_libs)
 
 tests_native_test_port_SOURCES = tests/native/test_port.c
@@ -73,7 +102,7 @@ tests_native_test_port_CPPFLAGS = $(native_cppflags)
 tests_native_test_port_CFLAGS = $(native_cflags)
 tests_native_test_port_LDADD = tests/native/libnative.a $(native_libs)
 tests_native_test_port_asan_SOURCES = tests/native/test_port.c
-tests_native_test_port_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_port_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_port_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_port_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_port_asan_LDADD = tests/native/libnative_asan.a \
@@ -84,7 +113,7 @@ tests_native_test_hostile_CPPFLAGS = $(native_cppflags)
 tests_native_test_hostile_CFLAGS = $(native_cflags)
 tests_native_test_hostile_LDADD = tests/native/libnative.a $(native_libs)
 tests_native_test_hostile_asan_SOURCES = tests/native/test_hostile.c
-tests_native_test_hostile_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_hostile_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_hostile_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_hostile_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_hostile_asan_LDADD = tests/native/libnative_asan.a \
@@ -95,7 +124,7 @@ tests_native_test_race_CPPFLAGS = $(native_cppflags)
 tests_native_test_race_CFLAGS = $(native_cflags)
 tests_native_test_race_LDADD = tests/native/libnative.a $(native_libs)
 tests_native_test_race_asan_SOURCES = tests/native/test_race.c
-tests_native_test_race_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_race_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_race_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_race_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_race_asan_LDADD = tests/native/libnative_asan.a \
@@ -117,7 +146,7 @@ tests_native_test_socket_CPPFLAGS = $(native_cppflags)
 tests_native_test_socket_CFLAGS = $(native_cflags)
 tests_native_test_socket_LDADD = tests/native/libnative.a $(native_libs)
 tests_native_test_socket_asan_SOURCES = $(tests_native_test_socket_SOURCES)
-tests_native_test_socket_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_socket_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_socket_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_socket_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_socket_asan_LDADD = tests/native/libnative_asan.a \
@@ -129,7 +158,7 @@ tests_native_test_intr_CPPFLAGS = $(native_cppflags)
 tests_native_test_intr_CFLAGS = $(native_cflags)
 tests_native_test_intr_LDADD = tests/native/libnative.a $(native_libs)
 tests_native_test_intr_asan_SOURCES = $(tests_native_test_intr_SOURCES)
-tests_native_test_intr_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_intr_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_intr_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_intr_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_intr_asan_LDADD = tests/native/libnative_asan.a \
@@ -142,7 +171,7 @@ tests_native_test_offload_rx_CFLAGS = $(native_cflags)
 tests_native_test_offload_rx_LDADD = tests/native/libnative.a $(native_libs)
 tests_native_test_offload_rx_asan_SOURCES = \
 	$(tests_native_test_offload_rx_SOURCES)
-tests_native_test_offload_rx_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_offload_rx_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_offload_rx_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_offload_rx_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_offload_rx_asan_LDADD = tests/native/libnative_asan.a \
@@ -155,7 +184,7 @@ tests_native_test_offload_tx_CFLAGS = $(native_cflags)
 tests_native_test_offload_tx_LDADD = tests/native/libnative.a $(native_libs)
 tests_native_test_offload_tx_asan_SOURCES = \
 	$(tests_native_test_offload_tx_SOURCES)
-tests_native_test_offload_tx_asan_CPPFLAGS = $(native_cppflags)
+tests_native_test_offload_tx_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_offload_tx_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_offload_tx_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_offload_tx_asan_LDADD = tests/native/libnative_asan.a \

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
 from harness import config  # noqa: E402
 from harness.native import HostOvs  # noqa: E402
 from harness.procs import Child, wait_until  # noqa: E402
+from testpmd import log_dir  # noqa: E402
 
 MEMORY_MIB = 512
 
@@ -33,12 +34,12 @@ class NativeOvs(HostOvs):
     # What DPDK and the switch are told, for others to change.
     memory = f"--no-huge --legacy-mem -m {MEMORY_MIB}"
     other_config = {"per-port-memory": "true", "pmd-maxsleep": "100"}
-    all_logs = config.BUILD / "tests" / "native"
+    all_logs = None  # where the folder of its logs goes; None: log_dir()
 
     def __init__(self, flavour, pmd=True, name="ovs"):
         # Short: names of sockets have 107 characters.
         self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
-        self.logs = self.all_logs / name
+        self.logs = (self.all_logs or log_dir()) / name
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(parents=True)
         self.pci = self.dir / "pci"

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import pytest
 from native_ovs import native_ovs
-from testpmd import LOGS, Testpmd, driver_eal, wait_until
+from testpmd import Testpmd, driver_eal, log_dir, wait_until
 from harness import config
 from harness.procs import Child
 
@@ -281,8 +281,9 @@ def seqcheck(socket, devargs, *options, name="seqcheck", seconds=60):
     if not program.exists():
         pytest.skip(f"no {program} (make check builds it)")
     place = Path(tempfile.mkdtemp(prefix="vp-"))
-    LOGS.mkdir(parents=True, exist_ok=True)
-    log = LOGS / f"{name}.log"
+    logs = log_dir()
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"{name}.log"
     log.unlink(missing_ok=True)
     cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
     child = Child(

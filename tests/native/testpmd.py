@@ -25,7 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
 from harness import config  # noqa: E402
 from harness.procs import Child, wait_until  # noqa: E402
 
-LOGS = config.BUILD / "tests" / "native"
+
+def log_dir():
+    """A folder for each test file: make runs several at a time, and they give
+    their processes the same names."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "")
+    name = Path(test.split("::", maxsplit=1)[0]).stem or "tests"
+    return config.BUILD / "tests" / "native" / f"{name}.logs"
 
 
 def _lcores():
@@ -37,7 +43,7 @@ def _lcores():
 class Testpmd:
     """One testpmd in interactive mode."""
     __test__ = False
-    logs = LOGS
+    logs = None  # where its output goes; None: log_dir()
     interval = 0.1  # between looks at what it printed
     lcores = None  # where its threads run; None: anywhere
 
@@ -52,8 +58,9 @@ class Testpmd:
             f"--file-prefix={self.dir.name}", *shlex.split(eal),
             *[f"--vdev={vdev}" for vdev in vdevs],
             "--", "-i", "--total-num-mbufs=8192", *shlex.split(args)]
-        self.logs.mkdir(parents=True, exist_ok=True)
-        log = self.logs / f"{name}.log"
+        logs = self.logs or log_dir()
+        logs.mkdir(parents=True, exist_ok=True)
+        log = logs / f"{name}.log"
         log.unlink(missing_ok=True)
         # Held open both ways: neither end waits, and stdin never ends.
         keep = f"exec <>{shlex.quote(str(fifo))}; exec {shlex.join(command)}"
