@@ -47,6 +47,7 @@ struct frame {
 static struct {
 	unsigned received, lost, duplicated, reordered, corrupted;
 	uint32_t next; /* sequence number that is due */
+	uint32_t late, late_next; /* the first that came late; what was due then */
 	unsigned char *seen;
 	uint32_t limit;
 } counts;
@@ -129,7 +130,10 @@ judge(const struct frame *f, ssize_t len)
 		counts.duplicated++;
 		return 0;
 	}
-	counts.reordered += f->h.seq < counts.next;
+	if (f->h.seq < counts.next && counts.reordered++ == 0) {
+		counts.late = f->h.seq;
+		counts.late_next = counts.next;
+	}
 	if (f->h.seq >= counts.next)
 		counts.next = f->h.seq + 1;
 	counts.received++;
@@ -176,8 +180,10 @@ report(uint32_t total)
 {
 	for (uint32_t i = 0; i < total; i++)
 		counts.lost += !counts.seen[i];
-	printf("total=%u received=%u lost=%u duplicated=%u reordered=%u corrupted=%u\n", total,
-	       counts.received, counts.lost, counts.duplicated, counts.reordered, counts.corrupted);
+	printf("total=%u received=%u lost=%u duplicated=%u reordered=%u corrupted=%u late=%u "
+	       "late_next=%u\n",
+	       total, counts.received, counts.lost, counts.duplicated, counts.reordered,
+	       counts.corrupted, counts.late, counts.late_next);
 }
 
 static int
