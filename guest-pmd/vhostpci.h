@@ -76,8 +76,9 @@ enum vhostpci_window_type {
 struct vhostpci_transport_ops {
 	const char *name;	/* "pci", "socket" */
 	/*
-	 * datapath: signal the peer that ring @i has used buffers. Called at
-	 * most once a burst, only for a running ring with .call set.
+	 * datapath, or control or ethdev with dev->lock held, at the same time
+	 * perhaps: signal the peer that ring @i has used buffers. A burst calls
+	 * it once for each 32 packets at most, for a ring with .call set.
 	 */
 	void (*call)(struct vhostpci_dev *dev, unsigned int i);
 	/*

@@ -12,20 +12,21 @@
 
 #include "vhostpci_dev.h"
 #include "vhostpci_intr.h"
+#include "vhostpci_layout.h"
 
-/* As suppress_kicks(): with event indices an index just passed is reached again
- * after 65535 buffers; the next one, with the next. */
+/* With event indices an index just passed is reached again after 65535 buffers,
+ * so that the peer kicks that rarely; the next one, with the next. avail_event
+ * follows the used ring; flags are 0 then (virtio 1.x, 2.7.7). */
 static void
 split_kicks(struct vhostpci_ring *ring, bool on)
 {
-	uint16_t flags = on ? 0 : VRING_USED_F_NO_NOTIFY;
+	uint16_t flags = on || ring->event_idx ? 0 : VRING_USED_F_NO_NOTIFY;
 	uint16_t event = on ? ring->last : ring->last - 1;
 
+	__atomic_store_n(&ring->used->flags, flags, __ATOMIC_RELAXED);
 	if (ring->event_idx)
 		__atomic_store_n((uint16_t *)&ring->used->ring[ring->size],
 				 event, __ATOMIC_RELAXED);
-	else
-		__atomic_store_n(&ring->used->flags, flags, __ATOMIC_RELAXED);
 }
 
 static void
@@ -48,24 +49,6 @@ vhostpci_ring_kicks(struct vhostpci_ring *ring, bool on)
 	 * and its load of what we wrote: either it sees this and kicks, or we
 	 * see its buffers. */
 	rte_smp_mb();
-}
-
-bool
-vhostpci_ring_pending(const struct vhostpci_ring *ring)
-{
-	const struct vring_packed_desc *desc = (const void *)ring->desc;
-	uint16_t flags;
-
-	/* The driver waits for a call that the next burst makes. */
-	if (ring->untold > 0)
-		return true;
-	/* relaxed: the burst that follows looks properly. */
-	if (!ring->packed)
-		return __atomic_load_n(&ring->avail->idx, __ATOMIC_RELAXED) !=
-			ring->last;
-	flags = __atomic_load_n(&desc[ring->last].flags, __ATOMIC_RELAXED);
-	return (flags >> VRING_PACKED_DESC_F_AVAIL & 1) == ring->wrap &&
-		(flags >> VRING_PACKED_DESC_F_USED & 1) != ring->wrap;
 }
 
 static bool
@@ -108,7 +91,7 @@ set_kicks(struct vhostpci_dev *dev, unsigned int q, bool on)
 		if (!kickable(ring))
 			continue;
 		vhostpci_ring_kicks(ring, on);
-		pending |= on && vhostpci_ring_pending(ring);
+		pending |= on && !vhostpci_is_idle(ring);
 	}
 	if (pending)
 		vhostpci_intr_fire(dev, q);

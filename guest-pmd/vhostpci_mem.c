@@ -101,20 +101,3 @@ vhostpci_mem_read(const struct vhostpci_mem *mem, void *dst, uint64_t gpa,
 	}
 	return true;
 }
-
-bool
-vhostpci_mem_write(const struct vhostpci_mem *mem, uint64_t gpa,
-		   const void *src, uint64_t len)
-{
-	const uint8_t *from = src;
-	uint64_t piece;
-
-	for (; len > 0; gpa += piece, len -= piece, from += piece) {
-		uint8_t *to = vhostpci_mem_piece(mem, gpa, len, &piece);
-
-		if (to == NULL)
-			return false;
-		rte_memcpy(to, from, piece);
-	}
-	return true;
-}

@@ -78,13 +78,11 @@ uint8_t *vhostpci_mem_piece(const struct vhostpci_mem *mem, uint64_t gpa,
 			    uint64_t len, uint64_t *piece);
 
 /*
- * datapath: copy @len bytes from the peer to @dst, or from @src to the peer.
- * Returns false when part of the range is not mapped; a prefix may have been
- * copied then. @dst NULL: only check.
+ * datapath: copy @len bytes from the peer to @dst. Returns false when part of
+ * the range is not mapped; a prefix may have been copied then. @dst NULL: only
+ * check.
  */
 bool vhostpci_mem_read(const struct vhostpci_mem *mem, void *dst, uint64_t gpa,
 		       uint64_t len);
-bool vhostpci_mem_write(const struct vhostpci_mem *mem, uint64_t gpa,
-			const void *src, uint64_t len);
 
 #endif

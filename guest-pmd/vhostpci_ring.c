@@ -11,6 +11,7 @@
 
 #include "vhostpci_chain.h"
 #include "vhostpci_dev.h"
+#include "vhostpci_intr.h"
 #include "vhostpci_layout.h"
 
 static const struct {
@@ -281,26 +282,6 @@ resume_packed(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
  * nothing to receive, or after so many: see burst_rx(). */
 #define TELL_AFTER	256
 
-/* We poll: ask the peer not to kick. */
-static void
-suppress_kicks(struct vhostpci_ring *ring)
-{
-	uint16_t flags = ring->event_idx ? 0 : VRING_USED_F_NO_NOTIFY;
-
-	if (ring->packed) {
-		__atomic_store_n(&ring->device_event->flags,
-				 VRING_PACKED_EVENT_FLAG_DISABLE,
-				 __ATOMIC_RELAXED);
-		return;
-	}
-	__atomic_store_n(&ring->used->flags, flags, __ATOMIC_RELAXED);
-	/* An index just passed: reached again after 65535 buffers, so the peer
-	 * kicks that rarely. avail_event follows the used ring. */
-	if (ring->event_idx)
-		__atomic_store_n((uint16_t *)&ring->used->ring[ring->size],
-				 (uint16_t)(ring->last - 1), __ATOMIC_RELAXED);
-}
-
 static void
 publish_place(const struct vhostpci_ring *ring)
 {
@@ -345,7 +326,8 @@ vhostpci_ring_start(struct vhostpci_ring *ring,
 	ring->told_wrap = ring->wrap;
 	ring->untold = 0;
 	ring->tell_after = RTE_MIN(ring->size / 4, TELL_AFTER);
-	suppress_kicks(ring);
+	/* We poll; whoever sleeps asks for kicks then. */
+	vhostpci_ring_kicks(ring, false);
 	/* Whoever served the ring before us may have died between handing
 	 * buffers back and saying so. A call too many does no harm. */
 	if (ring->call)
