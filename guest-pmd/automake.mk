@@ -52,6 +52,7 @@ guest_pmd_sources = $(guest_pmd_port_sources) $(guest_pmd_socket_sources) \
 	guest-pmd/vhostpci_pci.h \
 	guest-pmd/vhostpci_pci_ctrlq.c \
 	guest-pmd/vhostpci_pci_ctrlq.h \
+	guest-pmd/vhostpci_pci_kicks.c \
 	guest-pmd/vhostpci_pci_state.c \
 	guest-pmd/vhostpci_pci_virtio.c \
 	guest-pmd/vhostpci_window.c \

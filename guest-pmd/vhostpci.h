@@ -91,8 +91,15 @@ struct vhostpci_transport_ops {
 		       uint32_t epoch, const char *rule);
 	/* control or ethdev, dev->lock held: watch, or no longer, for the
 	 * peer's kicks of ring @i, running or not, and report them with
-	 * vhostpci_intr_kicked(). NULL: the transport has none. */
+	 * vhostpci_intr_kicked(). NULL: there is nothing to watch. */
 	void (*kick_intr)(struct vhostpci_dev *dev, unsigned int i, bool on);
+	/* ethdev, dev->lock held: from now on a kick of ring @i signals the
+	 * eventfd fds[i], past the driver; -1, and rings from @n on: none.
+	 * NULL: kicks are watched, or there are none. 0; -ENOTSUP, having
+	 * logged why, and nothing is signalled; or another -errno, and the
+	 * port is of no use. */
+	int (*kick_fds)(struct vhostpci_dev *dev, const int *fds,
+			unsigned int n);
 	/* ethdev: stop control (no vhostpci_peer_adopt() runs or comes after
 	 * this), unmap everything, free the transport's part. No burst runs
 	 * any more, unless vhostpci_dev_is_stuck(): then everything that a

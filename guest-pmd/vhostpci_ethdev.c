@@ -422,6 +422,8 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 		return NULL; /* mac_addrs goes with the port */
 	}
 	eth_dev->dev_ops = &vhostpci_ops;
+	/* Only ever that of receive interrupts; a bus's is our own affair. */
+	eth_dev->intr_handle = NULL;
 	eth_dev->rx_pkt_burst = vhostpci_rx_burst;
 	eth_dev->tx_pkt_burst = vhostpci_tx_burst;
 	eth_dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC |

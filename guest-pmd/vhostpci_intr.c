@@ -87,7 +87,8 @@ set_kicks(struct vhostpci_dev *dev, unsigned int q, bool on)
 	for (pair = q; pair < VHOSTPCI_MAX_PAIRS; pair += dev->n_rxq) {
 		struct vhostpci_ring *ring = &dev->rings[2 * pair + 1];
 
-		dev->transport.ops->kick_intr(dev, ring->index, on);
+		if (dev->transport.ops->kick_intr != NULL)
+			dev->transport.ops->kick_intr(dev, ring->index, on);
 		if (!kickable(ring))
 			continue;
 		vhostpci_ring_kicks(ring, on);
@@ -127,7 +128,8 @@ set_interrupt(struct rte_eth_dev *eth_dev, unsigned int q, bool on)
 	int rc = 0;
 
 	pthread_mutex_lock(&dev->lock);
-	if (dev->rx_intr == NULL || q >= dev->n_rxq) {
+	if (dev->rx_intr == NULL || q >= dev->n_rxq ||
+	    !eth_dev->data->dev_conf.intr_conf.rxq) {
 		rc = -ENOTSUP;
 	} else if (on) {
 		dev->rx_intr_on |= 1ULL << q;
@@ -194,20 +196,12 @@ vhostpci_intr_free(struct vhostpci_dev *dev)
 	dev->eth_dev->intr_handle = NULL;
 }
 
-int
-vhostpci_intr_configure(struct vhostpci_dev *dev)
+static int
+create(struct vhostpci_dev *dev)
 {
-	unsigned int q;
 	int rc;
 
-	for (q = 0; q < dev->n_rxq; q++) {
-		if (wanted(dev, q))
-			set_kicks(dev, q, false);
-	}
-	dev->rx_intr_on = 0;
-	/* Where the transport has none, enabling one says so. */
-	if (!dev->eth_dev->data->dev_conf.intr_conf.rxq ||
-	    dev->rx_intr != NULL || dev->transport.ops->kick_intr == NULL)
+	if (dev->rx_intr != NULL)
 		return 0;
 	dev->rx_intr = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
 	if (dev->rx_intr == NULL)
@@ -219,4 +213,50 @@ vhostpci_intr_configure(struct vhostpci_dev *dev)
 	}
 	dev->eth_dev->intr_handle = dev->rx_intr;
 	return 0;
+}
+
+/* Where kicks go past us: each ring's to the queue, of @n_rxq, that receives
+ * from it. */
+static int
+direct_kicks(struct vhostpci_dev *dev, unsigned int n_rxq)
+{
+	unsigned int n = n_rxq > 0 ? dev->transport.max_queue_pairs : 0, pair;
+	int fds[VHOSTPCI_MAX_RINGS];
+	int rc;
+
+	if (dev->transport.ops->kick_fds == NULL)
+		return 0;
+	for (pair = 0; pair < n; pair++) {
+		fds[2 * pair] = -1;
+		fds[2 * pair + 1] = rte_intr_efds_index_get(dev->rx_intr,
+							    pair % n_rxq);
+	}
+	rc = dev->transport.ops->kick_fds(dev, fds, 2 * n);
+	if (rc != -ENOTSUP)
+		return rc;
+	/* Enabling one says so. */
+	vhostpci_intr_free(dev);
+	return 0;
+}
+
+int
+vhostpci_intr_configure(struct vhostpci_dev *dev)
+{
+	const struct rte_eth_dev_data *data = dev->eth_dev->data;
+	const struct vhostpci_transport_ops *ops = dev->transport.ops;
+	unsigned int q;
+	int rc;
+
+	for (q = 0; q < dev->n_rxq; q++) {
+		if (wanted(dev, q))
+			set_kicks(dev, q, false);
+	}
+	dev->rx_intr_on = 0;
+	if (!data->dev_conf.intr_conf.rxq)
+		return dev->rx_intr != NULL ? direct_kicks(dev, 0) : 0;
+	/* Where the transport has none, enabling one says so. */
+	if (ops->kick_intr == NULL && ops->kick_fds == NULL)
+		return 0;
+	rc = create(dev);
+	return rc == 0 ? direct_kicks(dev, data->nb_rx_queues) : rc;
 }

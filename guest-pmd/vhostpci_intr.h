@@ -5,9 +5,11 @@
  * until the peer kicks one of the rings of its queue.
  *
  * Each receive queue has an eventfd of our own, from the first configuration
- * with intr_conf.rxq to the port's close, in the ethdev's intr_handle. The
- * peer's kick fds come and go with the peer and are hostile; only the
- * transport watches them (ops->kick_intr) and says vhostpci_intr_kicked().
+ * with intr_conf.rxq to the port's close, in the ethdev's intr_handle. On the
+ * socket transport the peer's kick fds come and go with the peer and are
+ * hostile; only the transport watches them (ops->kick_intr) and says
+ * vhostpci_intr_kicked(). On the pci transport the kernel signals our eventfds
+ * when the device raises the vectors of kicks (ops->kick_fds).
  *
  * An application that was woken receives until nothing is left, and enables
  * the interrupt again before it sleeps: that is when the ring asks for the

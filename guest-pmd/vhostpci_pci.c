@@ -84,10 +84,17 @@ pci_close(struct vhostpci_dev *dev)
 		vhostpci_pci_reset(p);
 }
 
+static int
+pci_kick_fds(struct vhostpci_dev *dev, const int *fds, unsigned int n)
+{
+	return vhostpci_pci_kick_fds(to_pci(dev), fds, n);
+}
+
 static const struct vhostpci_transport_ops pci_ops = {
 	.name = "pci",
 	.call = pci_call,
 	.broken = pci_broken,
+	.kick_fds = pci_kick_fds,
 	.close = pci_close,
 };
 

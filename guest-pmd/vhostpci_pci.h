@@ -7,6 +7,7 @@
  *   vhostpci_pci_virtio.c PCI capabilities, registers, virtio initialisation
  *   vhostpci_pci_ctrlq.c  the driver side of a small virtqueue
  *   vhostpci_pci_state.c  interrupts, STATE to struct vhostpci_peer, ACK
+ *   vhostpci_pci_kicks.c  vectors of the peer's kicks to eventfds
  *   vhostpci_window.c     mapping the window
  *
  * Threads: as in vhostpci.h; control is the EAL interrupt thread, in which
@@ -112,5 +113,14 @@ int vhostpci_pci_control_stop(struct vhostpci_pci *p);
 /* control: queue a BROKEN message; @rule is static. */
 void vhostpci_pci_send_broken(struct vhostpci_pci *p, unsigned int ring,
 			      const char *rule);
+
+/* vhostpci_pci_kicks.c */
+
+/* ethdev: see struct vhostpci_transport_ops. */
+int vhostpci_pci_kick_fds(struct vhostpci_pci *p, const int *fds,
+			  unsigned int n);
+/* With the interrupt disabled: the next time it is enabled it has one vector,
+ * which is the device's own. */
+void vhostpci_pci_forget_kicks(struct vhostpci_pci *p);
 
 #endif

@@ -428,6 +428,7 @@ vhostpci_pci_control_stop(struct vhostpci_pci *p)
 		return 0;
 	if (!p->gone)
 		rte_intr_disable(p->pci->intr_handle);
+	vhostpci_pci_forget_kicks(p);
 	if (until_not_busy(undo_intr, p) != 0 ||
 	    until_not_busy(undo_dev_event, p) != 0)
 		ret = -EBUSY;

@@ -56,6 +56,18 @@ broken(struct vhostpci_dev *dev, unsigned int i, uint32_t epoch,
 	__atomic_fetch_add(&fp->broken[i], 1, __ATOMIC_RELEASE);
 }
 
+static int
+kick_fds(struct vhostpci_dev *dev, const int *fds, unsigned int n)
+{
+	struct fakepeer *fp = vhostpci_dev_transport(dev)->priv;
+
+	if (fp->no_kick_fds)
+		return -ENOTSUP;
+	memcpy(fp->kick_fds, fds, n * sizeof(*fds));
+	fp->n_kick_fds = n;
+	return 0;
+}
+
 static void
 transport_close(struct vhostpci_dev *dev)
 {
@@ -64,7 +76,7 @@ transport_close(struct vhostpci_dev *dev)
 
 static const struct vhostpci_transport_ops ops = {
 	.name = "fake", .call = call, .broken = broken,
-	.close = transport_close,
+	.kick_fds = kick_fds, .close = transport_close,
 };
 
 static int

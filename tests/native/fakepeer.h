@@ -57,6 +57,10 @@ struct fakepeer {
 	unsigned int calls[VHOSTPCI_MAX_RINGS];
 	unsigned int broken[VHOSTPCI_MAX_RINGS];
 	char rule[48];		/* the last one */
+	/* ethdev: w, by ops->kick_fds; test: r */
+	int kick_fds[VHOSTPCI_MAX_RINGS];
+	unsigned int n_kick_fds;
+	bool no_kick_fds;	/* test: w: there are none */
 	/* test: w, datapath: r: calls, and with them bursts, do not end */
 	bool hold;
 };

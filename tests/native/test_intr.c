@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Receive interrupts of the socket transport: a thread that sleeps in epoll is
- * woken by the peer's kick, and only then.
+ * Receive interrupts: a thread that sleeps in epoll is woken by the peer's kick,
+ * and only then. On the socket transport, and on one whose kicks signal our
+ * eventfds past the driver.
  */
 
 #define _GNU_SOURCE /* pthread_tryjoin_np */
@@ -342,6 +343,108 @@ without_the_option_there_are_none(void **state)
 	fe_free(fe);
 }
 
+static void
+configure(const struct fakepeer *fp, uint16_t n_rxq, bool rx_intr)
+{
+	struct rte_eth_conf conf = { .intr_conf.rxq = rx_intr };
+	uint16_t q;
+
+	assert_int_equal(rte_eth_dev_stop(fp->port), 0);
+	assert_int_equal(rte_eth_dev_configure(fp->port, n_rxq, 1, &conf), 0);
+	for (q = 0; q < n_rxq; q++)
+		assert_int_equal(rte_eth_rx_queue_setup(fp->port, q, 64, 0,
+							NULL, fp_pool()), 0);
+	assert_int_equal(rte_eth_dev_start(fp->port), 0);
+}
+
+/* What a device does with a kick of ring @i, if the ring asks for one. */
+static bool
+kick_past_driver(struct fakepeer *fp, unsigned int i)
+{
+	uint64_t one = 1;
+
+	fp_post(&fp->rings[i], fp_buffer(fp, 72), 72, 0);
+	if (__atomic_load_n(&fp->rings[i].used->flags, __ATOMIC_SEQ_CST) &
+	    VRING_USED_F_NO_NOTIFY)
+		return false;
+	assert_int_equal(write(fp->kick_fds[i], &one, sizeof(one)), 8);
+	return true;
+}
+
+static void
+check_past_driver(struct fakepeer *fp, uint16_t n_rxq)
+{
+	struct rte_mbuf *pkts[4];
+	unsigned int ring;
+
+	assert_int_equal(fp->n_kick_fds, FP_RINGS);
+	assert_int_equal(fp->kick_fds[0], -1);
+	for (ring = 1; ring < FP_RINGS; ring += 2) {
+		uint16_t q = ring / 2 % n_rxq;
+
+		assert_int_equal(rte_eth_dev_rx_intr_enable(fp->port, q), 0);
+		while (sleep_for(0) != 0)
+			;
+		assert_true(kick_past_driver(fp, ring));
+		assert_int_equal(sleep_for(LONG_MS), q + 1);
+		assert_int_equal(rte_eth_dev_rx_intr_disable(fp->port, q), 0);
+		assert_int_equal(rte_eth_rx_burst(fp->port, q, pkts, 4), 1);
+		rte_pktmbuf_free(pkts[0]);
+		/* Missed while the queue was looked at, told when enabled. */
+		assert_false(kick_past_driver(fp, ring));
+		assert_int_equal(rte_eth_dev_rx_intr_enable(fp->port, q), 0);
+		assert_int_equal(sleep_for(LONG_MS), q + 1);
+		assert_int_equal(rte_eth_rx_burst(fp->port, q, pkts, 4), 1);
+		rte_pktmbuf_free(pkts[0]);
+	}
+}
+
+/* A transport whose kicks signal our eventfds themselves, as the device's
+ * vectors do: the numbers of queues differ, the fds of a queue stay. */
+static void
+kicks_past_the_driver_wake_their_queue(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, 64);
+	uint16_t q;
+
+	(void)state;
+	fp->peer.n_rings = FP_RINGS;
+	fp_adopt(fp);
+	configure(fp, 2, true);
+	for (q = 0; q < 2; q++)
+		assert_int_equal(rte_eth_dev_rx_intr_ctl_q(fp->port, q,
+				RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD,
+				(void *)(uintptr_t)(q + 1)), 0);
+	check_past_driver(fp, 2);
+	configure(fp, 1, true);
+	check_past_driver(fp, 1);
+	configure(fp, 2, true);
+	check_past_driver(fp, 2);
+	configure(fp, 1, false);
+	assert_int_equal(fp->n_kick_fds, 0);
+	assert_int_equal(rte_eth_dev_rx_intr_enable(fp->port, 0), -ENOTSUP);
+	fp_free(fp);
+}
+
+static void
+without_vectors_a_port_polls_on(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, 64);
+	struct rte_mbuf *pkt;
+
+	(void)state;
+	fp->no_kick_fds = true;
+	configure(fp, 1, true);
+	assert_int_equal(rte_eth_dev_rx_intr_enable(fp->port, 0), -ENOTSUP);
+	assert_int_equal(rte_eth_dev_rx_intr_ctl_q(fp->port, 0,
+			RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, NULL),
+			-ENOTSUP);
+	assert_false(kick_past_driver(fp, 1));
+	assert_int_equal(fp_rx(fp, &pkt, 1), 1);
+	rte_pktmbuf_free(pkt);
+	fp_free(fp);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -357,6 +460,8 @@ main(int argc, char *argv[])
 		cmocka_unit_test(
 			virtio_user_with_packed_rings_wakes_a_sleeping_thread),
 		cmocka_unit_test(without_the_option_there_are_none),
+		cmocka_unit_test(kicks_past_the_driver_wake_their_queue),
+		cmocka_unit_test(without_vectors_a_port_polls_on),
 	};
 
 	(void)argc;
