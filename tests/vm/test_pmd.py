@@ -6,7 +6,7 @@ import pytest
 
 from harness import testpmd, traffic
 from harness.procs import wait_until
-from harness.testpmd import Testpmd
+from harness.testpmd import Sleeper, Testpmd
 
 CYCLES_FULL, CYCLES_SLICE = 500, 20
 DRIVERS = ("uio_pci_generic", "vfio-pci")
@@ -143,6 +143,15 @@ def test_only_the_named_peer_is_probed(topology):
     wrong = testpmd.plugcycle(sw, 4, "a", "pear=a")
     assert wrong.code == 1 and "error=-22" in wrong.stdout, wrong
     assert "only peer=NAME and legacy-ol-flags" in wrong.stderr
+
+
+def test_uio_has_no_receive_interrupts_and_says_so(shared, images):
+    # Beside Open vSwitch, which has the other ports.
+    run = Sleeper(shared.sw, images, "x", eal="--in-memory").command.wait(60)
+    assert run.code == 1, run
+    assert "error=-95 enable=-95" in run.stdout, run  # ENOTSUP
+    assert "no receive interrupts: they need vfio-pci with MSI-X" \
+        in run.stderr, run
 
 
 def test_without_dev_mem_sysfs_maps_the_window(topology):

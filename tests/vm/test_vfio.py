@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device behind an IOMMU: bound to vfio-pci, and Open vSwitch run by an
-unprivileged user."""
+unprivileged user; at the end, without it, receive interrupts."""
 import pytest
 
 from harness import traffic
+from harness.testpmd import Sleeper
 
 USER = "openvswitch"
+SINGLE_FRAMES = 200
 
 
 @pytest.fixture(scope="module")
 def vfio(module_topology):
     net = module_topology
-    net.sw = net.switch(["a", "b"], driver="vfio-pci")
-    net.a, net.b = net.peer("a"), net.peer("b", memory_mb=128)
+    net.sw = net.switch([("a", ",queues=2"), "b"], driver="vfio-pci")
+    net.a = net.peer("a", queues=2)
+    net.b = net.peer("b", memory_mb=128, device=",packed=on")
     net.up()
     net.sw.start_ovs(user=USER)
     net.sw.add_ports()
@@ -53,3 +56,35 @@ def test_vswitchd_killed_and_restarted_by_the_same_user(vfio):
     vfio.sw.ovs.start_switch(USER)
     vfio.sw.ovs.wait_link_up("a", "b")
     traffic.wait_reachable(vfio.a, vfio.b)
+
+
+@pytest.fixture(scope="module")
+def idle_devices(vfio):
+    vfio.sw.ovs.kill_switch()
+    return vfio
+
+
+@pytest.mark.parametrize("port, queues", [("a", 1), ("a", 2), ("b", 1)])
+def test_each_single_frame_wakes_a_sleeping_thread(idle_devices, images, port,
+                                                   queues):
+    """Peer a has two queue pairs, with split rings, b one with packed ones."""
+    net = idle_devices
+    peer = net.vms[port]
+    sleeper = Sleeper(net.sw, images, port, queues).ready()
+    for cpu in range(peer.queues):
+        traffic.single_frames(peer, SINGLE_FRAMES, cpu)
+    before = sleeper.report()
+    frames = SINGLE_FRAMES * peer.queues
+    assert before["frames"] == frames, before
+    # Each comes when the sleeper has answered the one before it, and so has
+    # to wake it; whoever looked all the time would look far more often.
+    assert frames <= before["wakeups"] < 3 * frames, before
+    assert before["sleeps"] < 3 * frames, before
+    for queue in range(queues):
+        assert before[f"queue{queue}"] >= SINGLE_FRAMES, before
+    # While nothing comes, nothing runs.
+    net.sw.sh("sleep 1")
+    after = sleeper.report()
+    assert after["wakeups"] - before["wakeups"] <= 2, (before, after)
+    assert after["cpu_us"] - before["cpu_us"] < 200_000, (before, after)
+    sleeper.end()

@@ -3,7 +3,8 @@
  * plugcycle COUNT DEVICE ARGS -- EAL OPTIONS
  *
  * Probes and removes a PCI device COUNT times in one process, each time
- * started as a port with two queues, and prints as name=value what the process
+ * started as a port with two queues, every other two times with receive
+ * interrupts where there are some, and prints as name=value what the process
  * had after the first cycles and at the end: open files, mappings, memory
  * zones and bytes of DPDK's heap. The first cycles fill caches, so they are
  * not compared.
@@ -55,9 +56,9 @@ report(const char *when)
 }
 
 static int
-start_port(uint16_t port)
+start_port(uint16_t port, int rx_intr)
 {
-	struct rte_eth_conf conf = { 0 };
+	struct rte_eth_conf conf = { .intr_conf.rxq = rx_intr };
 	int rc;
 
 	rc = rte_eth_dev_configure(port, 1, 1, &conf);
@@ -81,7 +82,7 @@ cycle(const char *device, const char *args, unsigned int n)
 		return rc;
 	rc = rte_eth_dev_get_port_by_name(device, &port);
 	if (rc == 0)
-		rc = start_port(port);
+		rc = start_port(port, n / 2 % 2);
 	if (rc == 0)
 		rc = rte_eth_dev_info_get(port, &info);
 	if (rc != 0)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * rawseq echo IFACE                          answers frames until SIGTERM
- * rawseq send IFACE MAC COUNT SMALLEST LARGEST
+ * rawseq send IFACE MAC COUNT SMALLEST LARGEST [WINDOW]
  *                                            sends that many, and counts
  *
  * Ethernet frames straight from and to the network device: no protocol of the
  * kernel repairs what the rings did to them.  Each carries a sequence number,
  * its length, and a checksum over a payload that differs from frame to frame.
- * The echo sends every good frame back; so no more than WINDOW are under way,
+ * The echo sends every good frame back; so no more than WINDOW (32) are under way,
  * which fit any ring, and none may be lost.  Both print one line of
  * name=value about what they received; the sender exits with 0 if all came
  * back, once, in order and unchanged.
@@ -208,7 +208,8 @@ echo(int sock)
 }
 
 static int
-send_all(int sock, const uint8_t *to, uint32_t count, uint32_t smallest, uint32_t largest)
+send_all(int sock, const uint8_t *to, uint32_t count, uint32_t smallest, uint32_t largest,
+	 uint32_t window)
 {
 	static struct frame f;
 	uint32_t sent = 0;
@@ -216,7 +217,7 @@ send_all(int sock, const uint8_t *to, uint32_t count, uint32_t smallest, uint32_
 
 	counts.limit = count;
 	while (!stop && counts.received < count) {
-		while (sent < count && sent - counts.received < WINDOW) {
+		while (sent < count && sent - counts.received < window) {
 			/* Sizes in no order, each of them once in so many. */
 			fill(&f, sent, smallest + sent * 7919ull % (largest - smallest + 1));
 			transmit(sock, &f, to, f.h.len);
@@ -246,16 +247,17 @@ main(int argc, char **argv)
 	counts.seen = calloc(1, counts.limit);
 	if (good && counts.seen)
 		return echo(open_socket(argv[2]));
-	if (argc == 7 && !strcmp(argv[1], "send") && counts.seen) {
+	if ((argc == 7 || argc == 8) && !strcmp(argv[1], "send") && counts.seen) {
 		struct ether_addr *to = ether_aton(argv[3]);
 		uint32_t count = atoi(argv[4]), smallest = atoi(argv[5]), largest = atoi(argv[6]);
+		uint32_t window = argc == 8 ? atoi(argv[7]) : WINDOW;
 
-		if (to && count > 0 && count <= counts.limit && smallest >= HEADERS &&
+		if (to && window > 0 && count > 0 && count <= counts.limit && smallest >= HEADERS &&
 		    largest >= smallest && largest <= MAX_FRAME)
 			return send_all(open_socket(argv[2]), to->ether_addr_octet, count, smallest,
-					largest);
+					largest, window);
 	}
 	fprintf(stderr, "usage: rawseq echo IFACE | "
-			"send IFACE MAC COUNT SMALLEST LARGEST\n");
+			"send IFACE MAC COUNT SMALLEST LARGEST [WINDOW]\n");
 	return 2;
 }

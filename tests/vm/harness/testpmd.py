@@ -12,7 +12,8 @@ from .topology import Port, Switch
 
 PROMPT = "testpmd> "
 
-def _dpdk_tool(images, name):
+
+def dpdk_tool(images, name):
     """Compile one of guest/*.c that uses DPDK."""
     out = images.workdir / name
     source = GUEST / (name + ".c")
@@ -31,7 +32,7 @@ def _image(images):
         archive.program(config.program("dpdk-testpmd"))
         # testpmd keeps what it prints to a pipe until it ends.
         archive.program(config.program("script"))
-        archive.program(_dpdk_tool(images, "plugcycle"))
+        archive.program(dpdk_tool(images, "plugcycle"))
         archive.library(config.libgcc())
         target = str(config.dpdk_plugin_dir()).lstrip("/")
         for stem in DPDK_PLUGINS:
@@ -60,6 +61,34 @@ def plugcycle(sw, count, port, args="-", seconds=600):
         f"ulimit -l unlimited; LD_LIBRARY_PATH={config.dpdk_plugin_dir()} "
         f"plugcycle {count} {sw.ports[port].address} {args} -l 0 "
         "--no-telemetry -a 0000:00:00.0", seconds)
+
+
+class Sleeper:
+    """guest/rxsleep.c on a port that nobody else has in the switch VM."""
+
+    def __init__(self, sw, images, port, queues=1, eal=""):
+        sw.put("/usr/bin/rxsleep", dpdk_tool(images, "rxsleep").read_bytes(),
+               0o755)
+        self.command = sw.start_command(
+            f"ulimit -l unlimited; exec rxsleep {queues} -l 0 --no-telemetry "
+            f"-a {sw.ports[port].address} {eal}")
+
+    def ready(self):
+        self.command.wait_output("ready\n")
+        return self
+
+    def report(self):
+        """What it counted, by name."""
+        lines = self.command.stdout.count("\n")
+        self.command.write(b"?")
+        wait_until(lambda: self.command.stdout.count("\n") > lines, 20,
+                   "rxsleep answers")
+        return {k: int(v) for k, v in re.findall(
+            r"(\w+)=(\d+)", self.command.stdout.splitlines()[-1])}
+
+    def end(self):
+        self.command.close_stdin()
+        self.command.wait(20).check()
 
 
 class Testpmd:

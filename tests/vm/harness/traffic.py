@@ -129,6 +129,16 @@ def raw_frames(a, b, count=5000, sizes=(60, 1514), seconds=240):
     return there, back
 
 
+def single_frames(vm, count, cpu=0, seconds=120):
+    """As raw_frames(), but to whatever echoes them at the other end of the
+    link, and the next is sent when the last is back."""
+    done = vm.run(f"taskset {1 << cpu} rawseq send {vm.interface} "
+                  f"02:00:00:00:00:fe {count} 60 1514 1", seconds)
+    counts = _values(done.stdout)
+    assert counts.get("received") == count, done
+    done.check()
+
+
 @contextlib.contextmanager
 def numbered_stream(a, b, rate=200, port=9000):
     """Numbered packets from a to b while the body runs; afterwards the
