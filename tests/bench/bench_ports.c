@@ -7,7 +7,7 @@
  * nothing between commands.
  *
  *   add QUEUES DEVARGS		attach a device, start its port: "port NUMBER"
- *   up				wait until all links are up: "up"
+ *   up [FIRST COUNT]		wait until all links are up, or those of COUNT ports: "up"
  *   memory			"heap BYTES anonymous BYTES"
  *   idle FIRST COUNT QUEUES POLLS
  *				poll the queues of COUNT ports, which are to be idle, in
@@ -97,12 +97,14 @@ add(char *args)
 }
 
 static bool
-all_up(void)
+all_up(uint16_t first, uint16_t count)
 {
 	struct rte_eth_link link;
 	uint16_t port;
 
 	RTE_ETH_FOREACH_DEV (port) {
+		if (port < first || port >= first + count)
+			continue;
 		if (rte_eth_link_get_nowait(port, &link) != 0 || !link.link_status)
 			return false;
 	}
@@ -110,11 +112,11 @@ all_up(void)
 }
 
 static void
-wait_up(void)
+wait_up(uint16_t first, uint16_t count)
 {
 	uint64_t end = rte_rdtsc() + ms_to_cycles(LINK_MS);
 
-	while (!all_up()) {
+	while (!all_up(first, count)) {
 		if (rte_rdtsc() > end) {
 			printf("error: a link stays down\n");
 			return;
@@ -398,7 +400,9 @@ obey(char *line)
 	if (strncmp(line, "add ", 4) == 0)
 		add(line + 4);
 	else if (strcmp(line, "up") == 0)
-		wait_up();
+		wait_up(0, RTE_MAX_ETHPORTS);
+	else if (sscanf(line, "up %u %u", &a, &b) == 2)
+		wait_up(a, b);
 	else if (strcmp(line, "memory") == 0)
 		memory();
 	else if (sscanf(line, "idle %u %u %u %u", &a, &b, &c, &d) == 4)

@@ -53,6 +53,42 @@ def _used(ports):
     return (told["heap"] + told["anonymous"]) / 1024
 
 
+class _Growth:
+    """What a process takes for each port, by kind, from the second port on:
+    what it takes only once comes with whichever port is the first."""
+
+    def __init__(self, process):
+        self.process, self.kib = process, dict.fromkeys(DRIVERS, 0)
+
+    def add(self, kind, add):
+        """add(COUNT) adds ports and says the number of the first of them."""
+        first = add(1)
+        before = _used(self.process)
+        add(PORTS - 1)
+        self.kib[kind] += (_used(self.process) - before) / (PORTS - 1)
+        return first
+
+
+def _fill(switch, peers, place):
+    """PORTS of each kind with their peers: the number of the first and KiB per
+    port, by kind."""
+    growth, first = _Growth(switch), {}
+    for kind, pattern in DRIVERS.items():
+        paths = (place / f"{kind}{i}" for i in range(PORTS))
+        first[kind] = growth.add(kind, lambda n, what=pattern, where=paths: _add(
+            [switch], what, n, QUEUES, where))
+    for kind in DRIVERS:
+        paths = (place / f"{kind}{i}" for i in range(PORTS))
+        ready = itertools.count(first[kind])
+
+        def connect(count, where=paths, at=ready):
+            _add([peers], PEER, count, QUEUES, where)
+            for _ in range(count):
+                switch.do("up", next(at), 1)
+        growth.add(kind, connect)
+    return first, growth.kib
+
+
 def _poll_and_memory(wanted, results, options):
     with contextlib.ExitStack() as stack:
         place = Path(stack.enter_context(
@@ -61,22 +97,10 @@ def _poll_and_memory(wanted, results, options):
             "idle-peers", PEER_CPU, options.huge)
         stack.callback(switch.close)
         stack.callback(peers.close)
-        first, kib = {}, {}
-        for what in ("switch", "peers"):
-            for kind, pattern in DRIVERS.items():
-                before = _used(switch)
-                paths = (place / f"{kind}{i}" for i in range(PORTS))
-                if what == "switch":
-                    first[kind] = _add([switch], pattern, PORTS, QUEUES, paths)
-                else:
-                    _add([peers], PEER, PORTS, QUEUES, paths)
-                if what == "peers" and kind == "vhostuser":
-                    switch.do("up")
-                kib[kind] = kib.get(kind, 0) + _used(switch) - before
+        first, kib = _fill(switch, peers, place)
         if "memory-port-pmd" in wanted:
-            results.add("memory-port-pmd", "KiB",
-                        [kib["vhostpci"] / PORTS], [kib["vhostuser"] / PORTS],
-                        queue_pairs=QUEUES)
+            results.add("memory-port-pmd", "KiB", [kib["vhostpci"]],
+                        [kib["vhostuser"]], queue_pairs=QUEUES)
         for n, (count, queues) in POLLED.items():
             name = f"idle-poll-{n}-pmd"
             if name not in wanted:
