@@ -15,6 +15,7 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_chain.h \
 	guest-pmd/vhostpci_copy.c \
 	guest-pmd/vhostpci_copy.h \
+	guest-pmd/vhostpci_broken.c \
 	guest-pmd/vhostpci_burst.h \
 	guest-pmd/vhostpci_layout.h \
 	guest-pmd/vhostpci_dev.h \
@@ -30,6 +31,8 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_mem.h \
 	guest-pmd/vhostpci_offload.c \
 	guest-pmd/vhostpci_offload.h \
+	guest-pmd/vhostpci_pause.c \
+	guest-pmd/vhostpci_pause.h \
 	guest-pmd/vhostpci_peer.c \
 	guest-pmd/vhostpci_queue.c \
 	guest-pmd/vhostpci_ring.c \

@@ -62,7 +62,7 @@ struct vhostpci_peer {
 	uint16_t n_regions;
 	uint16_t n_rings;
 	struct vhostpci_region regions[VHOSTPCI_MAX_REGIONS];
-	struct vhostpci_vring_desc rings[VHOSTPCI_MAX_RINGS];
+	struct vhostpci_vring_desc *rings;	/* whoever filled this owns them */
 };
 
 /* How the memory window is mapped, for status and logs. */

@@ -67,7 +67,7 @@ vhostpci_set_taken(struct vhostpci_dev *dev, uint16_t taken)
 	 * to have done whatever a packet's flags say. */
 	dev->tx_offloads = taken & VHOSTPCI_OL_LEGACY ||
 		dev->eth_dev->data->dev_conf.txmode.offloads & ~none;
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+	for (i = 0; i < dev->n_rings; i++) {
 		struct vhostpci_ring *ring = &dev->rings[i];
 
 		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),

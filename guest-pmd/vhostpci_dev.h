@@ -28,6 +28,8 @@
 
 #include <pthread.h>
 
+#include <sys/queue.h>
+
 #include <ethdev_driver.h>
 
 #include "vhostpci_intr.h"
@@ -52,12 +54,11 @@ struct vhostpci_queue {
 	 * nonzero, datapath: w 0 once done. */
 	uint64_t announce;
 	uint64_t announced;	/* datapath: w */
-	struct vhostpci_ring *rings[VHOSTPCI_MAX_PAIRS];
+	struct vhostpci_ring *rings[];	/* rx: room for one of each pair */
 } __rte_cache_aligned;
 
 /* Since creation; reset by baseline. */
-struct vhostpci_stats_base {
-	struct vhostpci_counters rings[VHOSTPCI_MAX_RINGS];
+struct vhostpci_totals {
 	uint64_t rules[VHOSTPCI_N_RULES];
 	uint64_t adoptions, timeouts, announced;
 };
@@ -66,6 +67,7 @@ struct vhostpci_dev {
 	/* control and ethdev exclude each other; never held in a burst. */
 	pthread_mutex_t lock;
 	struct rte_eth_dev *eth_dev;
+	struct rte_ether_addr mac;
 	bool fence;		/* constant: see above */
 	struct vhostpci_transport transport;
 
@@ -86,10 +88,12 @@ struct vhostpci_dev {
 	struct vhostpci_peer peer;	/* as last adopted */
 	/* rings: rw by datapath as vhostpci_ring.h says. */
 	struct vhostpci_mem mem;
-	struct vhostpci_ring rings[VHOSTPCI_MAX_RINGS];
+	struct vhostpci_ring *rings;
+	uint16_t n_rings;	/* constant: as many as the transport allows */
 
-	/* datapath signals control that a ring broke. */
-	struct rte_intr_handle *broken_intr;
+	/* vhostpci_broken.c: datapath: w true, EAL interrupt thread: rw. */
+	bool has_broken;
+	TAILQ_ENTRY(vhostpci_dev) next;
 	/* Receive interrupts: an eventfd per rx queue, NULL without; and the
 	 * queues that want them, by bit. */
 	struct rte_intr_handle *rx_intr;
@@ -97,13 +101,13 @@ struct vhostpci_dev {
 
 	struct vhostpci_limit log_limit; /* own lock */
 	enum vhostpci_rule last_rule;
-	struct vhostpci_stats_base total; /* .rings unused: the rings count */
-	struct vhostpci_stats_base base;
+	struct vhostpci_totals total, base;
+	struct vhostpci_counters *ring_base;	/* of each ring */
 };
 
 extern const struct eth_dev_ops vhostpci_ops;
 
-/* vhostpci_peer.c */
+/* vhostpci_pause.c */
 
 /* Whether bursts need a fence. Registers the process for membarrier: at probe.
  */
@@ -114,12 +118,28 @@ int vhostpci_pause_all(struct vhostpci_dev *dev);
 /* ethdev, lock held, after vhostpci_pause_all(): give each queue its rings, and
  * let bursts go on if the device is started. */
 void vhostpci_resume_all(struct vhostpci_dev *dev);
+
+/* vhostpci_peer.c */
+
 /* Set the ethdev's link from what is known; returns whether it changed, and
  * then the caller raises LSC with vhostpci_raise() after it unlocked. */
 bool vhostpci_update_link(struct vhostpci_dev *dev);
 void vhostpci_raise(struct vhostpci_dev *dev, enum rte_eth_event_type event);
 /* EAL interrupt thread: report rings that broke. */
-void vhostpci_handle_broken(void *arg);
+void vhostpci_handle_broken(struct vhostpci_dev *dev);
+
+/* vhostpci_broken.c */
+
+/* ethdev: from now on vhostpci_broken_signal() leads to
+ * vhostpci_handle_broken(). 0 or -errno. */
+int vhostpci_broken_attach(struct vhostpci_dev *dev);
+/* ethdev: vhostpci_handle_broken() does not run for @dev and is not called any
+ * more. Not from within it. */
+void vhostpci_broken_detach(struct vhostpci_dev *dev);
+/* ethdev: after a detach, when nobody signals any more. */
+void vhostpci_broken_release(void);
+/* datapath or control: a ring of @dev has broken. */
+void vhostpci_broken_signal(struct vhostpci_dev *dev);
 
 /* vhostpci_capa.c */
 

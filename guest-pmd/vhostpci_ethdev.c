@@ -3,9 +3,6 @@
 /* The ethdev shell: what an application sees of a port. */
 
 #include <errno.h>
-#include <unistd.h>
-
-#include <sys/eventfd.h>
 
 #include <rte_errno.h>
 #include <rte_interrupts.h>
@@ -168,15 +165,15 @@ flow_ctrl_get(struct rte_eth_dev *eth_dev __rte_unused,
 	return -ENOTSUP;
 }
 
+/* What is the device's besides the memory that goes with the port. */
 static void
-free_broken_intr(struct vhostpci_dev *dev)
+free_parts(struct vhostpci_dev *dev)
 {
-	int fd = rte_intr_fd_get(dev->broken_intr);
-
-	if (fd >= 0)
-		close(fd);
-	rte_intr_instance_free(dev->broken_intr);
-	dev->broken_intr = NULL;
+	/* Not ethdev's to free. */
+	dev->eth_dev->data->mac_addrs = NULL;
+	dev->n_rings = 0;
+	rte_free(dev->rings);
+	dev->rings = NULL;
 }
 
 static void
@@ -225,18 +222,19 @@ dev_close(struct rte_eth_dev *eth_dev)
 		leave_stuck(dev);
 	dev->closed = true;
 	/* Before the transport: no ops->broken() comes after its close. */
-	rte_intr_callback_unregister_sync(dev->broken_intr,
-					  vhostpci_handle_broken, dev);
+	vhostpci_broken_detach(dev);
 	dev->transport.ops->close(dev);
 	vhostpci_intr_free(dev);
 	if (dev->stuck) {
 		/* ethdev would free it, with the rings. */
 		eth_dev->data->dev_private = NULL;
+		eth_dev->data->mac_addrs = NULL;
 		return 0;
 	}
 	/* After it: until then adopting may signal a broken ring. */
-	free_broken_intr(dev);
+	vhostpci_broken_release();
 	release_queues(eth_dev);
+	free_parts(dev);
 	pthread_mutex_destroy(&dev->lock);
 	return 0;
 }
@@ -325,16 +323,13 @@ vhostpci_dev_may_log(struct vhostpci_dev *dev)
 
 /* Stable for a named peer: the same port has the same address after a restart.
  */
-static int
+static void
 set_mac(struct vhostpci_dev *dev)
 {
 	const char *name = dev->transport.peer_name;
-	struct rte_ether_addr *addr;
+	struct rte_ether_addr *addr = &dev->mac;
 	uint32_t hash[2];
 
-	addr = rte_zmalloc("vhostpci_mac", sizeof(*addr), 0);
-	if (addr == NULL)
-		return -ENOMEM;
 	rte_eth_random_addr(addr->addr_bytes);
 	if (name[0] != '\0') {
 		hash[0] = rte_jhash(name, strlen(name), 0x76706369);
@@ -344,35 +339,28 @@ set_mac(struct vhostpci_dev *dev)
 		addr->addr_bytes[0] |= RTE_ETHER_LOCAL_ADMIN_ADDR;
 	}
 	dev->eth_dev->data->mac_addrs = addr;
-	return 0;
 }
 
+/* As many as the transport allows: the most that there can be would take most
+ * of a port's memory. */
 static int
-set_broken_intr(struct vhostpci_dev *dev)
-{
-	struct rte_intr_handle *handle;
-
-	handle = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
-	if (handle == NULL)
-		return -ENOMEM;
-	dev->broken_intr = handle;
-	if (rte_intr_fd_set(handle, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) ||
-	    rte_intr_type_set(handle, RTE_INTR_HANDLE_EXT) ||
-	    rte_intr_fd_get(handle) < 0 ||
-	    rte_intr_callback_register(handle, vhostpci_handle_broken, dev)) {
-		free_broken_intr(dev);
-		return -EIO;
-	}
-	return 0;
-}
-
-static void
-init_rings(struct vhostpci_dev *dev)
+make_rings(struct vhostpci_dev *dev)
 {
 	const struct vhostpci_transport *t = &dev->transport;
-	unsigned int i;
+	unsigned int n = t->max_queue_pairs * 2u, i;
 
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+	dev->rings = rte_zmalloc_socket("vhostpci_rings",
+					n * (sizeof(*dev->rings) +
+					     sizeof(*dev->ring_base) +
+					     sizeof(*dev->peer.rings)),
+					RTE_CACHE_LINE_SIZE,
+					dev->eth_dev->data->numa_node);
+	if (dev->rings == NULL)
+		return -ENOMEM;
+	dev->ring_base = (struct vhostpci_counters *)&dev->rings[n];
+	dev->peer.rings = (struct vhostpci_vring_desc *)&dev->ring_base[n];
+	dev->n_rings = n;
+	for (i = 0; i < n; i++) {
 		struct vhostpci_ring *ring = &dev->rings[i];
 
 		ring->index = i;
@@ -382,6 +370,7 @@ init_rings(struct vhostpci_dev *dev)
 		ring->progress = &t->progress[i * t->progress_stride];
 		rte_spinlock_init(&ring->lock);
 	}
+	return 0;
 }
 
 /* An ethdev driver is bound to the layout of one DPDK release's structures. */
@@ -413,14 +402,15 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 	dev->fence = vhostpci_needs_fence();
 	pthread_mutex_init(&dev->lock, NULL);
 	vhostpci_limit_init(&dev->log_limit, LOG_PER_SECOND, LOG_AT_ONCE);
-	init_rings(dev);
-	rc = set_mac(dev);
+	rc = make_rings(dev);
 	if (rc == 0)
-		rc = set_broken_intr(dev);
+		rc = vhostpci_broken_attach(dev);
 	if (rc != 0) {
+		free_parts(dev);
 		rte_errno = -rc;
-		return NULL; /* mac_addrs goes with the port */
+		return NULL;
 	}
+	set_mac(dev);
 	eth_dev->dev_ops = &vhostpci_ops;
 	/* Only ever that of receive interrupts; a bus's is our own affair. */
 	eth_dev->intr_handle = NULL;
@@ -435,9 +425,9 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 void
 vhostpci_ethdev_abandon(struct vhostpci_dev *dev)
 {
-	rte_intr_callback_unregister_sync(dev->broken_intr,
-					  vhostpci_handle_broken, dev);
-	free_broken_intr(dev);
+	vhostpci_broken_detach(dev);
+	vhostpci_broken_release();
+	free_parts(dev);
 	pthread_mutex_destroy(&dev->lock);
 }
 

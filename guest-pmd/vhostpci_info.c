@@ -30,7 +30,7 @@ fill_rings(const struct vhostpci_dev *dev, struct rte_pmd_vhostpci_info *info)
 {
 	unsigned int i;
 
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+	for (i = 0; i < dev->n_rings; i++) {
 		const struct vhostpci_ring *ring = &dev->rings[i];
 
 		info->violations += ring->count.violations;

@@ -13,6 +13,7 @@
 #include "vhostpci_dev.h"
 #include "vhostpci_intr.h"
 #include "vhostpci_layout.h"
+#include "vhostpci_pause.h"
 
 /* With event indices an index just passed is reached again after 65535 buffers,
  * so that the peer kicks that rarely; the next one, with the next. avail_event
@@ -70,12 +71,6 @@ vhostpci_intr_fire(struct vhostpci_dev *dev, unsigned int q)
 		return;
 }
 
-static bool
-kickable(const struct vhostpci_ring *ring)
-{
-	return ring->running && ring->broken == VHOSTPCI_RULE_NONE;
-}
-
 /* Every ring that queue @q receives from; the others of its rings get theirs
  * when they start. */
 static void
@@ -84,12 +79,12 @@ set_kicks(struct vhostpci_dev *dev, unsigned int q, bool on)
 	bool pending = false;
 	unsigned int pair;
 
-	for (pair = q; pair < VHOSTPCI_MAX_PAIRS; pair += dev->n_rxq) {
+	for (pair = q; pair < dev->n_rings / 2u; pair += dev->n_rxq) {
 		struct vhostpci_ring *ring = &dev->rings[2 * pair + 1];
 
 		if (dev->transport.ops->kick_intr != NULL)
 			dev->transport.ops->kick_intr(dev, ring->index, on);
-		if (!kickable(ring))
+		if (!vhostpci_ring_usable(ring))
 			continue;
 		vhostpci_ring_kicks(ring, on);
 		pending |= on && !vhostpci_is_idle(ring);

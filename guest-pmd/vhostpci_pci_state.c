@@ -186,7 +186,7 @@ convert_state(struct vhostpci_pci *p, struct vhostpci_peer *peer)
 	peer->n_regions = rte_le_to_cpu_16(s->n_regions);
 	peer->n_rings = rte_le_to_cpu_16(s->n_rings);
 	if (peer->n_regions > VHOSTPCI_MAX_REGIONS ||
-	    peer->n_rings > VHOSTPCI_MAX_RINGS) {
+	    peer->n_rings > p->config.max_queue_pairs * 2) {
 		VHOSTPCI_LOG(ERR, "%s: STATE has %u regions and %u rings",
 			     p->pci->name, peer->n_regions, peer->n_rings);
 		return -EINVAL;
@@ -218,7 +218,8 @@ begin_mappings(struct vhostpci_pci *p)
 static void
 adopt_pending(struct vhostpci_pci *p)
 {
-	static const struct vhostpci_peer absent;
+	struct vhostpci_vring_desc rings[VHOSTPCI_MAX_RINGS];
+	const struct vhostpci_peer absent = { .rings = rings };
 	struct vhostpci_peer peer = absent;
 	int ret;
 

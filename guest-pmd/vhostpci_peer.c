@@ -2,226 +2,14 @@
 
 /*
  * Adopting what the transport says about the peer: stop the bursts that it
- * concerns, change, let them go on. See "Quiescence" in vhostpci_dev.h.
+ * concerns, change, let them go on. And what the peer is told of its rings.
  */
 
 #include <errno.h>
-#include <unistd.h>
-
-#include <linux/membarrier.h>
-#include <sys/syscall.h>
-
-#include <rte_cycles.h>
-#include <rte_interrupts.h>
-#include <rte_pause.h>
 
 #include "vhostpci_dev.h"
 #include "vhostpci_offload.h"
-
-/* Sets of queues, by bit. */
-struct queue_set {
-	uint64_t rx, tx;
-};
-static const struct queue_set all_queues = { UINT64_MAX, UINT64_MAX };
-
-static int
-membarrier(int cmd)
-{
-	return syscall(__NR_membarrier, cmd, 0, 0);
-}
-
-bool
-vhostpci_needs_fence(void)
-{
-	return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
-}
-
-static bool
-wait_idle(const struct vhostpci_queue *queue, uint64_t deadline)
-{
-	unsigned int spins = 0;
-
-	/* acquire: pairs with the release at the end of a burst. */
-	while (__atomic_load_n(&queue->in_burst, __ATOMIC_ACQUIRE)) {
-		if (rte_get_timer_cycles() > deadline)
-			return false;
-		/* A burst takes microseconds, unless its thread is preempted:
-		 * then leave it the processor. */
-		if (++spins < 1000)
-			rte_pause();
-		else
-			rte_delay_us_sleep(20);
-	}
-	return true;
-}
-
-static void
-ask_to_stop(struct vhostpci_queue *const *queues, uint64_t set)
-{
-	unsigned int q;
-
-	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
-		if (set >> q & 1 && queues[q] != NULL)
-			__atomic_store_n(&queues[q]->run, 0, __ATOMIC_RELAXED);
-	}
-}
-
-static bool
-wait_stopped(struct vhostpci_queue *const *queues, uint64_t set,
-	     uint64_t deadline)
-{
-	unsigned int q;
-
-	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
-		if (set >> q & 1 && queues[q] != NULL &&
-		    !wait_idle(queues[q], deadline))
-			return false;
-	}
-	return true;
-}
-
-/* After -ETIMEDOUT the queues of @set stay stopped. */
-static int
-pause_queues(struct vhostpci_dev *dev, struct queue_set set)
-{
-	uint64_t deadline = rte_get_timer_cycles() +
-		rte_get_timer_hz() * VHOSTPCI_QUIESCE_MS / 1000;
-
-	if (set.rx == 0 && set.tx == 0)
-		return 0;
-	ask_to_stop(dev->rxq, set.rx);
-	ask_to_stop(dev->txq, set.tx);
-	/* Pairs with the order of stores and loads at the start of a burst. */
-	if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (wait_stopped(dev->rxq, set.rx, deadline) &&
-	    wait_stopped(dev->txq, set.tx, deadline))
-		return 0;
-	dev->unsettled = true;
-	dev->total.timeouts++;
-	return -ETIMEDOUT;
-}
-
-static bool
-usable(const struct vhostpci_ring *ring)
-{
-	return ring->running && ring->broken == VHOSTPCI_RULE_NONE;
-}
-
-static void
-let_run(const struct vhostpci_dev *dev, struct vhostpci_queue *queue)
-{
-	uint32_t run = dev->started && !dev->admin_down && !dev->removed &&
-		queue->n_rings > 0;
-
-	/* release: pairs with the acquire at the start of a burst. */
-	__atomic_store_n(&queue->run, run, __ATOMIC_RELEASE);
-}
-
-/* Rx queue q serves the peer's transmit rings of pairs p with p % n_rxq == q. */
-static void
-assign_rx(struct vhostpci_dev *dev, uint64_t set)
-{
-	unsigned int pair, q;
-
-	for (q = 0; q < dev->n_rxq; q++) {
-		struct vhostpci_queue *queue = dev->rxq[q];
-
-		if (!(set >> q & 1) || queue == NULL)
-			continue;
-		queue->n_rings = 0;
-		queue->next = 0;
-		for (pair = q; pair < VHOSTPCI_MAX_PAIRS; pair += dev->n_rxq) {
-			struct vhostpci_ring *ring = &dev->rings[2 * pair + 1];
-
-			if (usable(ring))
-				queue->rings[queue->n_rings++] = ring;
-		}
-		let_run(dev, queue);
-		vhostpci_intr_rearm(dev, q);
-	}
-}
-
-/* Tx queue q sends to the q % n-th of the n running receive rings. */
-static void
-assign_tx(struct vhostpci_dev *dev, uint64_t set)
-{
-	struct vhostpci_ring *rings[VHOSTPCI_MAX_PAIRS];
-	unsigned int n = 0, pair, q;
-
-	/* Either all tx queues are paused or none is. */
-	if (set == 0)
-		return;
-	for (pair = 0; pair < VHOSTPCI_MAX_PAIRS; pair++) {
-		if (usable(&dev->rings[2 * pair]))
-			rings[n++] = &dev->rings[2 * pair];
-	}
-	for (q = 0; q < n; q++)
-		rings[q]->shared = q + n < dev->n_txq;
-	for (q = 0; q < dev->n_txq; q++) {
-		struct vhostpci_queue *queue = dev->txq[q];
-
-		if (queue == NULL)
-			continue;
-		queue->n_rings = n > 0;
-		queue->rings[0] = n > 0 ? rings[q % n] : NULL;
-		let_run(dev, queue);
-	}
-}
-
-static void
-resume_queues(struct vhostpci_dev *dev, struct queue_set set)
-{
-	assign_rx(dev, set.rx);
-	assign_tx(dev, set.tx);
-}
-
-/* Bursts leave calls to later bursts, of which there may be none now. */
-static void
-make_call(struct vhostpci_ring *ring)
-{
-	if (usable(ring) && ring->call && ring->untold > 0)
-		vhostpci_ring_call(ring);
-}
-
-static void
-make_calls(struct vhostpci_dev *dev)
-{
-	unsigned int i;
-
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
-		make_call(&dev->rings[i]);
-}
-
-int
-vhostpci_pause_all(struct vhostpci_dev *dev)
-{
-	bool settled = !dev->unsettled;
-	int rc = pause_queues(dev, all_queues);
-	unsigned int q;
-
-	if (rc == 0)
-		make_calls(dev);
-	if (rc == 0 || !settled)
-		return rc;
-	/* Nobody comes again, unlike for an adoption: what the bursts use is
-	 * as it was, let them go on. */
-	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
-		if (dev->rxq[q] != NULL)
-			let_run(dev, dev->rxq[q]);
-		if (dev->txq[q] != NULL)
-			let_run(dev, dev->txq[q]);
-	}
-	dev->unsettled = false;
-	return rc;
-}
-
-void
-vhostpci_resume_all(struct vhostpci_dev *dev)
-{
-	resume_queues(dev, all_queues);
-	dev->unsettled = false;
-}
+#include "vhostpci_pause.h"
 
 bool
 vhostpci_update_link(struct vhostpci_dev *dev)
@@ -234,8 +22,8 @@ vhostpci_update_link(struct vhostpci_dev *dev)
 		.link_autoneg = RTE_ETH_LINK_FIXED,
 	};
 
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
-		up |= usable(&dev->rings[i]);
+	for (i = 0; i < dev->n_rings; i++) {
+		up |= vhostpci_ring_usable(&dev->rings[i]);
 		/* Also one that the transport has stopped for it since. */
 		broken |= dev->rings[i].broken != VHOSTPCI_RULE_NONE;
 	}
@@ -289,15 +77,15 @@ same_ring(const struct vhostpci_vring_desc *a,
 }
 
 /* The queues that may not run while the device goes on to @peer. */
-static struct queue_set
+static struct vhostpci_queue_set
 concerned(const struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 {
-	struct queue_set set = { 0, 0 };
+	struct vhostpci_queue_set set = { 0, 0 };
 	unsigned int i;
 
 	if (dev->unsettled || !same_regions(&dev->peer, peer))
-		return all_queues;
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		return (struct vhostpci_queue_set) { UINT64_MAX, UINT64_MAX };
+	for (i = 0; i < dev->n_rings; i++) {
 		if (same_ring(ring_of(&dev->peer, i), ring_of(peer, i)))
 			continue;
 		if ((i & 1) == 0)
@@ -341,14 +129,14 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 		 * vhostpci_ring_call(): the counter is a burst's. */
 		if (!__atomic_exchange_n(&ring->call, now->call,
 					 __ATOMIC_SEQ_CST) &&
-		    now->call && usable(ring))
+		    now->call && vhostpci_ring_usable(ring))
 			dev->transport.ops->call(dev, i);
-		if (moved && usable(ring))
+		if (moved && vhostpci_ring_usable(ring))
 			rule = vhostpci_ring_relocate(ring, now);
 	} else {
 		/* Restarted before the report came: it counts all the same. */
 		note_broken(dev, i);
-		make_call(ring);
+		vhostpci_ring_make_call(ring);
 		ring->running = now->run;
 		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
 						       peer->features,
@@ -373,12 +161,12 @@ forgive(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	bool anew = !peer->connected;
 	unsigned int i;
 
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+	for (i = 0; i < dev->n_rings; i++) {
 		const struct vhostpci_vring_desc *now = ring_of(peer, i);
 
 		anew |= now->run && !same_ring(ring_of(&dev->peer, i), now);
 	}
-	for (i = 0; anew && i < VHOSTPCI_MAX_RINGS; i++) {
+	for (i = 0; anew && i < dev->n_rings; i++) {
 		if (!ring_of(peer, i)->run)
 			dev->rings[i].broken = VHOSTPCI_RULE_NONE;
 	}
@@ -400,9 +188,20 @@ apply(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	/* VHOST_USER_F_PROTOCOL_FEATURES is the transport's own. */
 	if (peer->features & ~dev->transport.offered_features & ~(1ULL << 30))
 		rule = VHOSTPCI_RULE_FEATURES;
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
+	for (i = 0; i < dev->n_rings; i++)
 		adopt_ring(dev, peer, i, rule, moved);
 	forgive(dev, peer);
+}
+
+/* Keep it for the next comparison. */
+static void
+remember(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
+{
+	struct vhostpci_vring_desc *rings = dev->peer.rings;
+
+	dev->peer = *peer;
+	dev->peer.rings = rings;
+	memcpy(rings, peer->rings, peer->n_rings * sizeof(*rings));
 }
 
 /* The peer asked to be announced: its new address, on the first rx queue. */
@@ -425,26 +224,26 @@ announce(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 int
 vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 {
-	struct queue_set set;
+	struct vhostpci_queue_set set;
 	bool link_changed;
 	int rc;
 
 	if (peer->n_regions > VHOSTPCI_MAX_REGIONS ||
-	    peer->n_rings > VHOSTPCI_MAX_RINGS)
+	    peer->n_rings > dev->n_rings)
 		return -EINVAL;
 	pthread_mutex_lock(&dev->lock);
 	set = concerned(dev, peer);
-	rc = pause_queues(dev, set);
+	rc = vhostpci_pause_queues(dev, set);
 	if (rc != 0) {
 		pthread_mutex_unlock(&dev->lock);
 		return rc;
 	}
 	apply(dev, peer);
 	announce(dev, peer);
-	dev->peer = *peer;
+	remember(dev, peer);
 	dev->unsettled = false;
 	dev->total.adoptions++;
-	resume_queues(dev, set);
+	vhostpci_resume_queues(dev, set);
 	/* A port being closed has nobody left to tell. */
 	link_changed = vhostpci_update_link(dev) && !dev->closed;
 	pthread_mutex_unlock(&dev->lock);
@@ -474,26 +273,22 @@ vhostpci_dev_removed(struct vhostpci_dev *dev)
 }
 
 void
-vhostpci_handle_broken(void *arg)
+vhostpci_handle_broken(struct vhostpci_dev *dev)
 {
-	struct vhostpci_dev *dev = arg;
 	uint8_t rule[VHOSTPCI_MAX_RINGS];
 	uint32_t epoch[VHOSTPCI_MAX_RINGS];
 	bool link_changed;
-	uint64_t count;
 	unsigned int i;
 
-	if (read(rte_intr_fd_get(dev->broken_intr), &count, sizeof(count)) < 0)
-		return;
 	pthread_mutex_lock(&dev->lock);
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+	for (i = 0; i < dev->n_rings; i++) {
 		rule[i] = note_broken(dev, i);
 		epoch[i] = dev->rings[i].epoch;
 	}
 	link_changed = vhostpci_update_link(dev);
 	pthread_mutex_unlock(&dev->lock);
 
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+	for (i = 0; i < dev->n_rings; i++) {
 		if (rule[i] != VHOSTPCI_RULE_NONE)
 			dev->transport.ops->broken(dev, i, epoch[i],
 					vhostpci_rule_text(rule[i]));

@@ -11,11 +11,15 @@
 #include "vhostpci_dev.h"
 
 static struct vhostpci_queue *
-queue_new(struct vhostpci_dev *dev, uint16_t id, unsigned int socket_id)
+queue_new(struct vhostpci_dev *dev, uint16_t id, unsigned int n_rings,
+	  unsigned int socket_id)
 {
+	size_t size = offsetof(struct vhostpci_queue, rings) +
+		n_rings * sizeof(struct vhostpci_ring *);
 	struct vhostpci_queue *queue;
 
-	queue = rte_zmalloc_socket("vhostpci_queue", sizeof(*queue),
+	queue = rte_zmalloc_socket("vhostpci_queue",
+				   RTE_MAX(size, sizeof(*queue)),
 				   RTE_CACHE_LINE_SIZE, socket_id);
 	if (queue == NULL)
 		return NULL;
@@ -42,7 +46,8 @@ vhostpci_rx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
 			struct rte_mempool *mp)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	struct vhostpci_queue *queue = queue_new(dev, id, socket_id);
+	struct vhostpci_queue *queue = queue_new(dev, id, dev->n_rings / 2u,
+						 socket_id);
 
 	if (queue == NULL)
 		return -ENOMEM;
@@ -58,7 +63,7 @@ vhostpci_tx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
 			const struct rte_eth_txconf *conf __rte_unused)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	struct vhostpci_queue *queue = queue_new(dev, id, socket_id);
+	struct vhostpci_queue *queue = queue_new(dev, id, 1, socket_id);
 
 	if (queue == NULL)
 		return -ENOMEM;

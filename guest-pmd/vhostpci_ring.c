@@ -2,12 +2,8 @@
 
 /* Setting vrings up, and the rules that a peer may break. */
 
-#include <unistd.h>
-
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
-
-#include <rte_interrupts.h>
 
 #include "vhostpci_chain.h"
 #include "vhostpci_dev.h"
@@ -75,14 +71,9 @@ vhostpci_rule_name(enum vhostpci_rule rule)
 void
 vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule)
 {
-	uint64_t one = 1;
-	int fd = rte_intr_fd_get(ring->dev->broken_intr);
-
 	__atomic_store_n(&ring->broken, rule, __ATOMIC_RELEASE);
-	/* Once per start of a ring. Cannot block: our own eventfd, made
-	 * non-blocking; a full counter wakes the reader as well. */
-	if (write(fd, &one, sizeof(one)) < 0)
-		return;
+	/* Once per start of a ring. */
+	vhostpci_broken_signal(ring->dev);
 }
 
 void

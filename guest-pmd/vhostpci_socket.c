@@ -103,9 +103,8 @@ drop_call_fds(struct vhostpci_socket *s)
 }
 
 static void
-fill_rings(struct vhostpci_socket *s)
+fill_rings(struct vhostpci_socket *s, struct vhostpci_peer *peer)
 {
-	struct vhostpci_peer *peer = &s->peer;
 	unsigned int i;
 
 	peer->n_rings = s->core.n_rings;
@@ -125,26 +124,29 @@ fill_rings(struct vhostpci_socket *s)
 int
 vhostpci_socket_adopt(struct vhostpci_socket *s)
 {
-	struct vhostpci_peer *peer = &s->peer;
 	const struct vu_core *core = &s->core;
+	struct vhostpci_vring_desc rings[VHOSTPCI_MAX_RINGS];
+	struct vhostpci_peer peer = {
+		.features = core->features,
+		.connected = core->connected,
+		.mtu = core->mtu,
+		.rarp_count = core->rarp_count,
+		.n_regions = core->n_regions,
+		.rings = rings,
+	};
 	unsigned int i;
 	int rc;
 
-	peer->connected = core->connected;
-	peer->features = core->features;
-	peer->mtu = core->mtu;
-	peer->rarp_count = core->rarp_count;
-	memcpy(peer->rarp_mac.addr_bytes, core->rarp_mac, RTE_ETHER_ADDR_LEN);
-	peer->n_regions = core->n_regions;
+	memcpy(peer.rarp_mac.addr_bytes, core->rarp_mac, RTE_ETHER_ADDR_LEN);
 	for (i = 0; i < core->n_regions; i++) {
-		peer->regions[i] = (struct vhostpci_region) {
+		peer.regions[i] = (struct vhostpci_region) {
 			.gpa = core->regions[i].gpa,
 			.size = core->regions[i].size,
 			.addr = core->regions[i].addr,
 		};
 	}
-	fill_rings(s);
-	rc = vhostpci_peer_adopt(s->dev, peer);
+	fill_rings(s, &peer);
+	rc = vhostpci_peer_adopt(s->dev, &peer);
 	s->waiting = rc == -ETIMEDOUT;
 	if (s->waiting)
 		return VU_WAIT;

@@ -42,7 +42,6 @@ struct vhostpci_socket {
 
 	/* thread: rw */
 	struct vu_core core;
-	struct vhostpci_peer peer;
 	int listen_fd, conn_fd;	/* -1: none */
 	bool waiting;		/* vhostpci_peer_adopt() is to be repeated */
 	bool complained;	/* about the same connect error */

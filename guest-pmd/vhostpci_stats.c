@@ -42,7 +42,7 @@ static uint64_t
 ring_stat(const struct vhostpci_dev *dev, unsigned int ring, size_t offset)
 {
 	return counter(&dev->rings[ring].count, offset) -
-		counter(&dev->base.rings[ring], offset);
+		counter(&dev->ring_base[ring], offset);
 }
 
 #define RING_STAT(dev, ring, f) \
@@ -55,13 +55,13 @@ vhostpci_stats_get(struct rte_eth_dev *eth_dev, struct rte_eth_stats *s)
 	unsigned int i;
 
 	pthread_mutex_lock(&dev->lock);
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i += 2) {
+	for (i = 0; i < dev->n_rings; i += 2) {
 		s->opackets += RING_STAT(dev, i, packets);
 		s->obytes += RING_STAT(dev, i, bytes);
 		s->oerrors += RING_STAT(dev, i, oversized) +
 			RING_STAT(dev, i, unsupported);
 	}
-	for (i = 1; i < VHOSTPCI_MAX_RINGS; i += 2) {
+	for (i = 1; i < dev->n_rings; i += 2) {
 		s->ipackets += RING_STAT(dev, i, packets);
 		s->ibytes += RING_STAT(dev, i, bytes);
 		s->ierrors += RING_STAT(dev, i, oversized) +
@@ -90,11 +90,11 @@ vhostpci_stats_reset(struct rte_eth_dev *eth_dev)
 	pthread_mutex_lock(&dev->lock);
 	dev->base = dev->total;
 	dev->base.announced = announced(dev);
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+	for (i = 0; i < dev->n_rings; i++) {
 		for (f = 0; f < RTE_DIM(ring_stats); f++) {
 			size_t offset = ring_stats[f].offset;
 
-			*(uint64_t *)((char *)&dev->base.rings[i] + offset) =
+			*(uint64_t *)((char *)&dev->ring_base[i] + offset) =
 				counter(&dev->rings[i].count, offset);
 		}
 	}
@@ -149,7 +149,7 @@ collect(struct vhostpci_dev *dev, struct collector *c)
 	unsigned int i;
 
 	pthread_mutex_lock(&dev->lock);
-	for (i = 0; i < dev->transport.max_queue_pairs * 2u; i++)
+	for (i = 0; i < dev->n_rings; i++)
 		collect_ring(dev, c, i);
 	for (i = VHOSTPCI_RULE_NONE + 1; i < VHOSTPCI_N_RULES; i++)
 		add(c, dev->total.rules[i] - dev->base.rules[i], "violation_%s",

@@ -77,16 +77,16 @@ struct vu_ring {
 	uint32_t num;			/* entries */
 	uint32_t base;			/* as in SET/GET_VRING_BASE */
 	uint32_t epoch;			/* counts starts, never 0 once started */
+	int kick_fd, call_fd, err_fd;	/* -1: none */
 	/* Configured, its memory mapped in full, started and enabled: only
 	 * then may the user touch it, and only then are the addresses
 	 * meaningful. */
 	bool run;
-	int kick_fd, call_fd, err_fd;	/* -1: none */
 	/* Internal to the core. */
-	uint64_t desc_uva, avail_uva, used_uva;
 	bool have_num, have_addr, started, enabled;
 	bool ran;			/* since it was started */
 	int kick_id;			/* kernel's id of kick_fd, -1: unknown */
+	uint64_t desc_uva, avail_uva, used_uva;
 };
 
 /* What vu_ops.update() is told has changed. */

@@ -133,6 +133,7 @@ struct rf_port {
 	uint16_t port;
 	struct vhostpci_dev *dev;
 	struct vhostpci_peer peer;
+	struct vhostpci_vring_desc vrings[RF_RINGS];	/* the peer's */
 	uint64_t progress[VHOSTPCI_MAX_RINGS];
 	struct rf_memory mem;		/* as the driver sees it now */
 	struct rf_memory maps[2];	/* one of them is accessible */

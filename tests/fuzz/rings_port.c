@@ -156,6 +156,7 @@ set_regions(struct rf_port *p)
 
 	p->mem = p->maps[p->map];
 	p->peer.n_regions = RF_REGIONS;
+	p->peer.rings = p->vrings;
 	for (i = 0; i < RF_REGIONS; i++)
 		p->peer.regions[i] = (struct vhostpci_region) {
 			.gpa = rf_regions[i].gpa, .size = rf_regions[i].size,

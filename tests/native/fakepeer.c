@@ -241,6 +241,7 @@ fp_new(uint64_t features, uint16_t num)
 	configure(fp);
 	fp->peer.connected = true;
 	fp->peer.features = features;
+	fp->peer.rings = fp->vrings;
 	fp->peer.n_rings = 2;
 	fp->peer.n_regions = FP_REGIONS;
 	for (i = 0; i < FP_REGIONS; i++)

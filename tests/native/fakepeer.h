@@ -50,6 +50,7 @@ struct fakepeer {
 	uint16_t port;
 	struct vhostpci_dev *dev;
 	struct vhostpci_peer peer;
+	struct vhostpci_vring_desc vrings[FP_RINGS];	/* the peer's */
 	struct fp_ring rings[FP_RINGS];
 	uint64_t progress[VHOSTPCI_MAX_RINGS];
 	uint64_t next_buffer;	/* gpa; see fp_buffer() */

@@ -15,6 +15,7 @@
 
 #define W VRING_DESC_F_WRITE
 #define N_CHAINS 5 /* in a commit that is interrupted */
+#define COMMIT_NUM 64
 
 static uint32_t
 published(const struct fakepeer *fp, unsigned int i)
@@ -294,6 +295,66 @@ commit_over_a_ring_of_nonsense_comes_to_an_end(void **state)
 	fp_free(fp);
 }
 
+/*
+ * A driver published that it was about to return 4 packets of a packed ring, and
+ * was killed when it had written the last two. @epoch is the page's; where that
+ * is another start's, the device gives what it found there as the base.
+ */
+static void
+resume_in_commit(uint32_t epoch, uint64_t features)
+{
+	const struct fp_packed_buf buf = { .gpa = FP_LOW + 0x40000, .len = PR_HDR + 60 };
+	const uint32_t halves = 0x80000000u | 0x8000u | 4;
+	const uint16_t used = 1 << VRING_PACKED_DESC_F_AVAIL |
+		1 << VRING_PACKED_DESC_F_USED;
+	struct fakepeer *fp = fp_new(FP_MODERN | FP_PACKED | features, COMMIT_NUM);
+	struct vhostpci_vring_desc *vr = &fp->peer.rings[FP_FROM_PEER];
+	struct fp_packed p;
+	struct rte_mbuf *m;
+	unsigned int i, n = 0;
+	uint32_t len;
+	uint16_t id;
+
+	fp_packed_of(&p, fp, FP_FROM_PEER);
+	for (i = 0; i < 4; i++)
+		assert_true(fp_packed_post(&p, &buf, 1) >= 0);
+	vr->run = false;
+	fp_adopt(fp);
+	fp->progress[FP_FROM_PEER] = (uint64_t)epoch << 32 | halves;
+	if (epoch != vr->epoch)
+		vr->base = halves;
+	/* In order there is but one to be written, and it is not. */
+	for (i = 2; i < 4 && !p.in_order; i++)
+		p.desc[i].flags |= used;
+	vr->run = true;
+	fp_adopt(fp);
+
+	while (fp_packed_used(&p, &id, &len)) {
+		assert_int_equal(id, p.in_order ? n : COMMIT_NUM - 1 - n);
+		assert_true(len == 0 || len == FP_PACKED_UNTOLD || n >= 2);
+		n++;
+	}
+	assert_int_equal(n, 4);
+	assert_int_equal((uint32_t)fp->progress[FP_FROM_PEER],
+			 0x80048004u);
+	/* And on it goes behind them. */
+	assert_int_equal(fp_rx(fp, &m, 1), 0);
+	assert_true(fp_packed_post(&p, &buf, 1) >= 0);
+	assert_int_equal(fp_rx(fp, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	fp_free(fp);
+}
+
+static void
+interrupted_commit_is_ended(void **state)
+{
+	(void)state;
+	resume_in_commit(1, 0);
+	resume_in_commit(7, 0);
+	resume_in_commit(1, FP_IN_ORDER);
+	resume_in_commit(7, FP_IN_ORDER);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -307,6 +368,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(burst_of_a_killed_process_is_done_again),
 		cmocka_unit_test(
 			commit_over_a_ring_of_nonsense_comes_to_an_end),
+		cmocka_unit_test(interrupted_commit_is_ended),
 	};
 
 	(void)argc;

@@ -20,7 +20,7 @@
 #include <rte_bus_vdev.h>
 #include <rte_cycles.h>
 
-#include "fakepacked.h"
+#include "fakepeer.h"
 #include "vhostpci_dev.h"
 
 #define NUM	64
@@ -187,66 +187,6 @@ ring_goes_on_where_it_stood(void **state)
 	/* A used index ahead of what was made available means nothing. */
 	assert_int_equal(resumed_at(1, 4, 11, 10), 6);
 	assert_int_equal(resumed_at(7, 4, 11, 10), 10);
-}
-
-/*
- * A driver published that it was about to return 4 packets of a packed ring, and
- * was killed when it had written the last two. @epoch is the page's; where that
- * is another start's, the device gives what it found there as the base.
- */
-static void
-resume_in_commit(uint32_t epoch, uint64_t features)
-{
-	const struct fp_packed_buf buf = { .gpa = GOOD, .len = HDR + 60 };
-	const uint32_t halves = 0x80000000u | 0x8000u | 4;
-	const uint16_t used = 1 << VRING_PACKED_DESC_F_AVAIL |
-		1 << VRING_PACKED_DESC_F_USED;
-	struct fakepeer *fp = fp_new(FP_MODERN | FP_PACKED | features, NUM);
-	struct vhostpci_vring_desc *vr = &fp->peer.rings[FP_FROM_PEER];
-	struct fp_packed p;
-	struct rte_mbuf *m;
-	unsigned int i, n = 0;
-	uint32_t len;
-	uint16_t id;
-
-	fp_packed_of(&p, fp, FP_FROM_PEER);
-	for (i = 0; i < 4; i++)
-		assert_true(fp_packed_post(&p, &buf, 1) >= 0);
-	vr->run = false;
-	fp_adopt(fp);
-	fp->progress[FP_FROM_PEER] = (uint64_t)epoch << 32 | halves;
-	if (epoch != vr->epoch)
-		vr->base = halves;
-	/* In order there is but one to be written, and it is not. */
-	for (i = 2; i < 4 && !p.in_order; i++)
-		p.desc[i].flags |= used;
-	vr->run = true;
-	fp_adopt(fp);
-
-	while (fp_packed_used(&p, &id, &len)) {
-		assert_int_equal(id, p.in_order ? n : NUM - 1 - n);
-		assert_true(len == 0 || len == FP_PACKED_UNTOLD || n >= 2);
-		n++;
-	}
-	assert_int_equal(n, 4);
-	assert_int_equal((uint32_t)fp->progress[FP_FROM_PEER],
-			 0x80048004u);
-	/* And on it goes behind them. */
-	assert_int_equal(fp_rx(fp, &m, 1), 0);
-	assert_true(fp_packed_post(&p, &buf, 1) >= 0);
-	assert_int_equal(fp_rx(fp, &m, 1), 1);
-	rte_pktmbuf_free(m);
-	fp_free(fp);
-}
-
-static void
-interrupted_commit_is_ended(void **state)
-{
-	(void)state;
-	resume_in_commit(1, 0);
-	resume_in_commit(7, 0);
-	resume_in_commit(1, FP_IN_ORDER);
-	resume_in_commit(7, FP_IN_ORDER);
 }
 
 static void
@@ -490,15 +430,12 @@ adoption_that_a_burst_prevents_stops_the_port(void **state)
 static void
 close_leaves_a_burst_that_does_not_end_what_it_uses(void **state)
 {
-	/* What stays is not lost: for the leak checker. */
-	static struct rte_intr_handle *stays;
 	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
 	pthread_t thread = hold_burst(fp);
 	uint16_t port = fp->port;
 	struct rte_eth_dev_info info;
 
 	(void)state;
-	stays = fp->dev->broken_intr;
 	assert_int_equal(rte_eth_dev_stop(port), -ETIMEDOUT);
 	assert_int_equal(rte_eth_dev_close(port), 0);
 	assert_int_equal(rte_eth_dev_info_get(port, &info), -ENODEV);
@@ -507,7 +444,6 @@ close_leaves_a_burst_that_does_not_end_what_it_uses(void **state)
 	assert_int_equal(fp_mbufs_in_use(), 0);
 	/* The name and the number can be used again. */
 	fp_free(fp_new(FP_MODERN, NUM));
-	assert_non_null(stays);
 	free(fp);
 }
 
@@ -522,7 +458,6 @@ main(int argc, char *argv[])
 		cmocka_unit_test(peer_is_called_when_the_port_stops),
 		cmocka_unit_test(event_index_decides_about_calls),
 		cmocka_unit_test(ring_goes_on_where_it_stood),
-		cmocka_unit_test(interrupted_commit_is_ended),
 		cmocka_unit_test(progress_is_published),
 		cmocka_unit_test(link_follows_the_peer),
 		cmocka_unit_test(peer_is_announced_once),
