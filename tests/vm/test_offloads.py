@@ -39,14 +39,7 @@ def offloads(module_topology):
 def sound(offloads):
     """After the test, no rule was broken and no ring stopped."""
     yield offloads
-    for port in offloads.sw.ports:
-        status = offloads.sw.ovs.get(port, "status")
-        assert (status["violations"], status["broken-rings"]) == ("0", "0"), \
-            (port, status)
-
-
-def pair(net, names):
-    return [net.vms[name] for name in names]
+    offloads.sw.check_rings()
 
 
 def features(peer):
@@ -86,7 +79,7 @@ def large_packets(sender, receiver):
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 def test_file_arrives_unchanged_in_large_packets(sound, full, way):
     mib = FILE_MIB if full else FILE_MIB_SLICE
-    sender, receiver = pair(sound, way)
+    sender, receiver = sound.named(way)
     with large_packets(sender, receiver) as measured:
         digest, measured["bytes"] = traffic.send_file(sender, receiver, mib)
     assert measured["bytes"] == mib << 20
@@ -95,7 +88,7 @@ def test_file_arrives_unchanged_in_large_packets(sound, full, way):
 
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 def test_iperf3_tcp_moves_large_packets(sound, way):
-    sender, receiver = pair(sound, way)
+    sender, receiver = sound.named(way)
     with large_packets(sender, receiver) as measured:
         measured.update(traffic.iperf3(sender, receiver, seconds=2))
     print(f"{measured['bits_per_second'] / 1e6:.0f} Mbit/s")
@@ -104,7 +97,7 @@ def test_iperf3_tcp_moves_large_packets(sound, way):
 @pytest.mark.parametrize("way", WAYS + [("a", "c"), ("c", "a")], ids="-".join)
 def test_udp_checksums_are_right_whoever_computes_them(sound, way):
     """The kernel drops what has a wrong one."""
-    sender, receiver = pair(sound, way)
+    sender, receiver = sound.named(way)
     with traffic.numbered_stream(sender, receiver) as counts:
         traffic.ping(receiver, sender)
     assert counts["received"] == counts["sent"] > 50, counts
@@ -113,12 +106,12 @@ def test_udp_checksums_are_right_whoever_computes_them(sound, way):
 
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 def test_every_size_up_to_the_mtu_arrives_unfragmented(sound, way):
-    traffic.every_size(*pair(sound, way), 1500)
+    traffic.every_size(*sound.named(way), 1500)
 
 
 @pytest.mark.parametrize("way", WAYS + [("c", "a")], ids="-".join)
 def test_frames_come_back_once_in_order_and_unchanged(sound, way):
-    traffic.raw_frames(*pair(sound, way))
+    traffic.raw_frames(*sound.named(way))
 
 
 def test_a_peer_without_offloads_sends_to_one_with_them(sound):

@@ -38,14 +38,7 @@ def rings(module_topology):
 def sound(rings):
     """After the test, no rule was broken and no ring stopped."""
     yield rings
-    for port in rings.sw.ports:
-        status = rings.sw.ovs.get(port, "status")
-        assert (status["violations"], status["broken-rings"]) == ("0", "0"), \
-            (port, status)
-
-
-def pair(net, names):
-    return [net.vms[name] for name in names]
+    rings.sw.check_rings()
 
 
 @pytest.mark.parametrize("name, packed", [("a", True), ("b", True),
@@ -63,7 +56,7 @@ def test_rings_are_as_the_front_end_negotiated(sound, name, packed):
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 def test_file_arrives_unchanged(sound, full, way):
     mib = FILE_MIB if full else FILE_MIB_SLICE
-    sender, receiver = pair(sound, way)
+    sender, receiver = sound.named(way)
     digest, sent = traffic.send_file(sender, receiver, mib)
     assert sent == mib << 20
     assert digest[0] == digest[1]
@@ -71,13 +64,13 @@ def test_file_arrives_unchanged(sound, full, way):
 
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 def test_every_size_up_to_the_mtu_arrives_unfragmented(sound, way):
-    traffic.every_size(*pair(sound, way), 1500)
+    traffic.every_size(*sound.named(way), 1500)
 
 
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 def test_frames_come_back_once_in_order_and_unchanged(sound, way):
     """More than the rings wrap around many times."""
-    traffic.raw_frames(*pair(sound, way))
+    traffic.raw_frames(*sound.named(way))
 
 
 def test_pairs_change_at_run_time_under_traffic(sound):
@@ -138,7 +131,7 @@ def test_vswitchd_ends_under_traffic_and_rings_resume(sound, kill):
         # Killed between the packet and its place, it takes that packet again.
         assert counts["duplicated"] <= (32 if kill else 0), counts
     for way in WAYS:
-        traffic.raw_frames(*pair(sound, way), 1000)
+        traffic.raw_frames(*sound.named(way), 1000)
     assert boots == [p.sh("cat /proc/sys/kernel/random/boot_id")
                      for p in (a, b)]
 

@@ -153,6 +153,13 @@ class Switch(Vm):
             if "rror" in said:
                 raise AssertionError(f"add-port {name}: {said}")
 
+    def check_rings(self):
+        """No port's peer broke a rule, and no ring stopped for it."""
+        for port in self.ports:
+            status = self.ovs.get(port, "status")
+            if (status["violations"], status["broken-rings"]) != ("0", "0"):
+                raise AssertionError(f"{port}: {status}")
+
     def qemu_lines(self, text):
         """Lines that the device's QEMU logged, with `text` in them."""
         return [l for l in self.child.output().splitlines() if text in l]
@@ -194,6 +201,9 @@ class Topology:
             name, self.peer_count, link or self.link(name),
             rundir=self.rundir, logdir=self.logdir,
             qemu=config.stock_qemu(), image=self.images.peer(), **options))
+
+    def named(self, names):
+        return [self.vms[name] for name in names]
 
     def _add(self, vm):
         self.vms[vm.name] = vm
