@@ -8,8 +8,8 @@ from pathlib import Path
 
 from peers import Layout, NotNegotiated, check_front_end, vdevs_for
 from ports import Ports
-from switch import (PEER_CPU, SWITCH_CPU, OvsSwitch, PmdSwitch, Reading, config,
-                    devargs)
+from switch import (PEER_CPU, SWITCH_CPU, Alone, OvsSwitch, PmdSwitch, Reading,
+                    config, devargs)
 
 __all__ = ["Contender", "Layout", "NotNegotiated", "active", "contenders",
            "switches", "PortPeers", "PortSwitch"]
@@ -20,7 +20,7 @@ KINDS = ("vhostuser", "vhostpci")
 Contender = namedtuple("Contender", "switch peers kind")
 
 
-class PortSwitch:
+class PortSwitch(Alone):
     """bench_ports in the switch's place; as OvsSwitch otherwise."""
 
     def __init__(self, kinds, huge, name):
@@ -31,17 +31,6 @@ class PortSwitch:
             self.numbers[kind] = [
                 self.ports.add(devargs(kind, side, self.socket(kind, side)))
                 for side in (0, 1)]
-
-    def start(self):
-        return self
-
-    def socket(self, kind, side):
-        return self.sockets / f"{kind}{side}"
-
-    def freeze(self):
-        pass
-
-    thaw = freeze
 
     def select(self, kind):
         self.ports.send("forward", *self.numbers[kind])

@@ -105,7 +105,22 @@ class OvsSwitch(NativeOvs):
                    for side in (0, 1))
 
 
-class PmdSwitch(Testpmd):
+class Alone:
+    """A switch that needs no start, and no other one is measured beside."""
+
+    def start(self):
+        return self
+
+    def socket(self, kind, side):
+        return self.sockets / f"{kind}{side}"
+
+    def freeze(self):
+        pass
+
+    thaw = freeze
+
+
+class PmdSwitch(Alone, Testpmd):
     """testpmd with the drivers under test, one lcore forwarding."""
 
     logs = LOGS
@@ -124,17 +139,6 @@ class PmdSwitch(Testpmd):
             "--total-num-mbufs=32768",
             driver_eal().replace("--legacy-mem", ""),
             "-m 256 --single-file-segments" if huge else "--no-huge -m 256")
-
-    def start(self):
-        return self
-
-    def socket(self, kind, side):
-        return self.sockets / f"{kind}{side}"
-
-    def freeze(self):
-        pass
-
-    thaw = freeze
 
     def select(self, kind):
         self.command(f"set portlist {','.join(map(str, self.ports[kind]))}")
