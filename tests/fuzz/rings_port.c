@@ -19,6 +19,7 @@
 #include <rte_cycles.h>
 #include <rte_errno.h>
 
+#include "fakepeer.h"
 #include "rings.h"
 #include "rte_pmd_vhostpci.h"
 
@@ -86,32 +87,12 @@ probe(struct rte_vdev_device *vdev)
 		.progress = opening->progress,
 		.progress_stride = 1,
 	};
-	struct rte_eth_dev *eth_dev;
 
-	eth_dev = rte_eth_vdev_allocate(vdev, vhostpci_dev_size());
-	if (eth_dev == NULL)
-		return -ENOMEM;
-	opening->port = eth_dev->data->port_id;
-	opening->dev = vhostpci_ethdev_create(eth_dev, &t);
-	if (opening->dev == NULL) {
-		rte_eth_dev_release_port(eth_dev);
-		return -rte_errno;
-	}
-	rte_eth_dev_probing_finish(eth_dev);
-	return 0;
-}
-
-static int
-remove_vdev(struct rte_vdev_device *vdev)
-{
-	struct rte_eth_dev *eth_dev;
-
-	eth_dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
-	return eth_dev == NULL ? 0 : vhostpci_ethdev_destroy(eth_dev);
+	return fp_probe(vdev, &t, &opening->port, &opening->dev);
 }
 
 static struct rte_vdev_driver fuzz_vdev = {
-	.probe = probe, .remove = remove_vdev,
+	.probe = probe, .remove = fp_remove,
 };
 RTE_PMD_REGISTER_VDEV(net_fuzzrings, fuzz_vdev);
 
@@ -358,11 +339,9 @@ rf_port_broken(const struct rf_port *p)
 static uint64_t
 xstat(const struct rf_port *p, const char *name)
 {
-	uint64_t id, value;
+	uint64_t value = 0;
 
-	rf_need(rte_eth_xstats_get_id_by_name(p->port, name, &id) == 0 &&
-		rte_eth_xstats_get_by_id(p->port, &id, &value, 1) == 1,
-		"no statistic %s", name);
+	rf_need(fp_port_xstat(p->port, name, &value), "no statistic %s", name);
 	return value;
 }
 

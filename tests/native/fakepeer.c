@@ -79,6 +79,34 @@ static const struct vhostpci_transport_ops ops = {
 	.kick_fds = kick_fds, .close = transport_close,
 };
 
+int
+fp_probe(struct rte_vdev_device *vdev, const struct vhostpci_transport *t,
+	 uint16_t *port, struct vhostpci_dev **dev)
+{
+	struct rte_eth_dev *eth_dev;
+
+	eth_dev = rte_eth_vdev_allocate(vdev, vhostpci_dev_size());
+	if (eth_dev == NULL)
+		return -ENOMEM;
+	*port = eth_dev->data->port_id;
+	*dev = vhostpci_ethdev_create(eth_dev, t);
+	if (*dev == NULL) {
+		rte_eth_dev_release_port(eth_dev);
+		return -rte_errno;
+	}
+	rte_eth_dev_probing_finish(eth_dev);
+	return 0;
+}
+
+int
+fp_remove(struct rte_vdev_device *vdev)
+{
+	struct rte_eth_dev *eth_dev;
+
+	eth_dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
+	return eth_dev == NULL ? 0 : vhostpci_ethdev_destroy(eth_dev);
+}
+
 static int
 probe(struct rte_vdev_device *vdev)
 {
@@ -91,32 +119,12 @@ probe(struct rte_vdev_device *vdev)
 		.progress = creating->progress,
 		.progress_stride = 1,
 	};
-	struct rte_eth_dev *eth_dev;
 
-	eth_dev = rte_eth_vdev_allocate(vdev, vhostpci_dev_size());
-	if (eth_dev == NULL)
-		return -ENOMEM;
-	creating->port = eth_dev->data->port_id;
-	creating->dev = vhostpci_ethdev_create(eth_dev, &t);
-	if (creating->dev == NULL) {
-		rte_eth_dev_release_port(eth_dev);
-		return -rte_errno;
-	}
-	rte_eth_dev_probing_finish(eth_dev);
-	return 0;
-}
-
-static int
-remove_vdev(struct rte_vdev_device *vdev)
-{
-	struct rte_eth_dev *eth_dev;
-
-	eth_dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
-	return eth_dev == NULL ? 0 : vhostpci_ethdev_destroy(eth_dev);
+	return fp_probe(vdev, &t, &creating->port, &creating->dev);
 }
 
 static struct rte_vdev_driver fake_vdev = {
-	.probe = probe, .remove = remove_vdev,
+	.probe = probe, .remove = fp_remove,
 };
 RTE_PMD_REGISTER_VDEV(net_fakepeer, fake_vdev);
 
@@ -367,14 +375,54 @@ fp_mbufs_in_use(void)
 	return rte_mempool_in_use_count(pool);
 }
 
+void
+fp_check_mbuf(const struct rte_mbuf *m, uint32_t len, uint8_t seed)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint32_t i;
+
+	assert_int_equal(m->nb_segs, 1);
+	assert_int_equal(m->pkt_len, len);
+	assert_int_equal(m->data_len, len);
+	for (i = 0; i < len; i++) {
+		if (data[i] != fp_pattern(i, seed))
+			fail_msg("byte %u of %u is wrong", i, len);
+	}
+}
+
+void
+fp_check_byte(uint32_t at, uint8_t byte, uint32_t *buffers, uint8_t seed)
+{
+	const uint32_t num_buffers = offsetof(
+			struct virtio_net_hdr_mrg_rxbuf, num_buffers);
+	const uint32_t hdr = sizeof(struct virtio_net_hdr_mrg_rxbuf);
+
+	if (at < num_buffers)
+		assert_int_equal(byte, 0);
+	else if (at == num_buffers)
+		*buffers = byte;
+	else if (at < hdr)
+		*buffers |= byte << 8;
+	else if (byte != fp_pattern(at - hdr, seed))
+		fail_msg("byte %u is wrong", at - hdr);
+}
+
+bool
+fp_port_xstat(uint16_t port, const char *name, uint64_t *value)
+{
+	uint64_t id;
+
+	return rte_eth_xstats_get_id_by_name(port, name, &id) == 0 &&
+		rte_eth_xstats_get_by_id(port, &id, value, 1) == 1;
+}
+
 uint64_t
 fp_xstat(const struct fakepeer *fp, const char *name)
 {
-	uint64_t id, value;
+	uint64_t value = 0;
 
-	if (rte_eth_xstats_get_id_by_name(fp->port, name, &id) != 0)
+	if (!fp_port_xstat(fp->port, name, &value))
 		fail_msg("no xstat %s", name);
-	assert_int_equal(rte_eth_xstats_get_by_id(fp->port, &id, &value, 1), 1);
 	return value;
 }
 

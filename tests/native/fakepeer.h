@@ -105,7 +105,21 @@ uint16_t fp_tx(struct fakepeer *fp, struct rte_mbuf **pkts, uint16_t n);
 struct rte_mbuf *fp_packet(uint32_t len, uint8_t seed);
 uint8_t fp_pattern(uint32_t at, uint8_t seed);
 unsigned int fp_mbufs_in_use(void);
+/* @m is, in one piece, what fp_packet(@len, @seed) makes. */
+void fp_check_mbuf(const struct rte_mbuf *m, uint32_t len, uint8_t seed);
+/* @byte stands at @at in what the peer was sent as such a packet, with its
+ * 12-byte header, which says into how many *@buffers it went. Call it for the
+ * bytes in turn. */
+void fp_check_byte(uint32_t at, uint8_t byte, uint32_t *buffers, uint8_t seed);
 
+/* For the probe and remove of a vdev driver: a port over transport @t. */
+struct rte_vdev_device;
+int fp_probe(struct rte_vdev_device *vdev, const struct vhostpci_transport *t,
+	     uint16_t *port, struct vhostpci_dev **dev);
+int fp_remove(struct rte_vdev_device *vdev);
+
+/* False: there is no xstat of this name. */
+bool fp_port_xstat(uint16_t port, const char *name, uint64_t *value);
 /* Value of an xstat; fails the test if there is none of this name. */
 uint64_t fp_xstat(const struct fakepeer *fp, const char *name);
 bool fp_link(const struct fakepeer *fp);

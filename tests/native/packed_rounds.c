@@ -132,20 +132,6 @@ pr_nothing_more(struct fp_packed *p)
 	assert_false(fp_packed_used(p, &id, &len));
 }
 
-void
-pr_check_mbuf(const struct rte_mbuf *m, uint32_t len, uint8_t kind)
-{
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint32_t i;
-
-	assert_int_equal(m->nb_segs, 1);
-	assert_int_equal(m->pkt_len, len);
-	for (i = 0; i < len; i++) {
-		if (data[i] != fp_pattern(i, kind))
-			fail_msg("byte %u of %u is wrong", i, len);
-	}
-}
-
 /* As many packets as the ring has room for, up to @most. */
 void
 pr_receive_round(struct fakepeer *fp, struct fp_packed *p, unsigned int most,
@@ -167,7 +153,7 @@ pr_receive_round(struct fakepeer *fp, struct fp_packed *p, unsigned int most,
 		assert_int_equal(pr_take(p, &b[i]), p->in_order && i < n - 1
 							    ? FP_PACKED_UNTOLD
 							    : 0);
-		pr_check_mbuf(pkts[i], len[i], i);
+		fp_check_mbuf(pkts[i], len[i], i);
 	}
 	pr_nothing_more(p);
 	rte_pktmbuf_free_bulk(pkts, n);
@@ -183,18 +169,8 @@ pr_check_sent(struct fp_packed *p, const struct pr_buf *b, uint32_t len,
 
 	do {
 		used = pr_take(p, &b[n]);
-		for (i = 0; i < used; i++, at++) {
-			uint8_t byte = *byte_of(&b[n], i);
-
-			if (at < 10)
-				assert_int_equal(byte, 0);
-			else if (at == 10)
-				expect = byte;
-			else if (at == 11)
-				expect |= byte << 8;
-			else if (byte != fp_pattern(at - PR_HDR, kind))
-				fail_msg("byte %u of %u is wrong", at, len);
-		}
+		for (i = 0; i < used; i++, at++)
+			fp_check_byte(at, *byte_of(&b[n], i), &expect, kind);
 	} while (++n < expect);
 	assert_int_equal(at, PR_HDR + len);
 	return n;

@@ -39,8 +39,6 @@ uint32_t pr_take(struct fp_packed *p, const struct pr_buf *b);
 /* Driver: no buffer is used. */
 void pr_nothing_more(struct fp_packed *p);
 
-/* @m has to be packet @kind, of @len bytes. */
-void pr_check_mbuf(const struct rte_mbuf *m, uint32_t len, uint8_t kind);
 /* Driver: take one packet, which begins in @b, and compare it. Returns how many
  * buffers it took. */
 unsigned int pr_check_sent(struct fp_packed *p, const struct pr_buf *b,

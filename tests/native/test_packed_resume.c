@@ -252,7 +252,7 @@ burst_of_a_killed_process_is_done_again(void **state)
 		assert_int_equal(fp_rx(fp, pkts, 32), N_CHAINS);
 		for (j = 0; j < N_CHAINS; j++) {
 			assert_int_equal(pr_take(&p, &b[j]), 0);
-			pr_check_mbuf(pkts[j], 100, j);
+			fp_check_mbuf(pkts[j], 100, j);
 		}
 		rte_pktmbuf_free_bulk(pkts, N_CHAINS);
 	}

@@ -97,21 +97,6 @@ post_chain(struct fakepeer *fp, struct fp_ring *r, uint32_t total,
 }
 
 static void
-check_mbuf(const struct rte_mbuf *m, uint32_t len, uint8_t kind)
-{
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint32_t i;
-
-	assert_int_equal(m->nb_segs, 1);
-	assert_int_equal(m->pkt_len, len);
-	assert_int_equal(m->data_len, len);
-	for (i = 0; i < len; i++) {
-		if (data[i] != fp_pattern(i, kind))
-			fail_msg("byte %u of %u is wrong", i, len);
-	}
-}
-
-static void
 receive_round(struct fakepeer *fp, unsigned int n, bool indirect)
 {
 	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
@@ -132,7 +117,7 @@ receive_round(struct fakepeer *fp, unsigned int n, bool indirect)
 
 		assert_non_null(used);
 		assert_int_equal(used->len, 0);
-		check_mbuf(pkts[i], len[i], i);
+		fp_check_mbuf(pkts[i], len[i], i);
 		assert_int_equal(pkts[i]->port, fp->port);
 	}
 	assert_null(fp_used(r));
@@ -183,18 +168,9 @@ check_sent(struct fp_ring *r, uint32_t len, uint8_t kind)
 		const struct vring_used_elem *used = fp_used(r);
 
 		assert_non_null(used);
-		for (i = 0; i < used->len; i++, at++) {
-			uint8_t byte = *chain_byte(r, used->id, i);
-
-			if (at < 10)
-				assert_int_equal(byte, 0);
-			else if (at == 10)
-				expect = byte;
-			else if (at == 11)
-				expect |= byte << 8;
-			else if (byte != fp_pattern(at - HDR, kind))
-				fail_msg("byte %u of %u is wrong", at, len);
-		}
+		for (i = 0; i < used->len; i++, at++)
+			fp_check_byte(at, *chain_byte(r, used->id, i), &expect,
+				      kind);
 		buffers++;
 	} while (buffers < expect);
 	assert_int_equal(at, HDR + len);
@@ -433,7 +409,7 @@ receiving_long_chains_does_not_make_bursts_long(void **state)
 	post_long_chains(r, 32, 990, HDR + 60, 0);
 	for (bursts = 0; bursts < 32; bursts++) {
 		assert_int_equal(fp_rx(fp, pkts, 32), 1);
-		check_mbuf(pkts[0], 60, 7);
+		fp_check_mbuf(pkts[0], 60, 7);
 		rte_pktmbuf_free(pkts[0]);
 		assert_int_equal(r->used->idx, bursts + 1);
 	}
