@@ -26,7 +26,6 @@
 
 #include "frontend.h"
 
-#define NAME		"net_vhostpci0"
 #define RING_ROOM	0x4000u
 
 static void
@@ -47,15 +46,17 @@ struct frontend *
 fe_new(const char *args, uint16_t n_rxq, bool rx_intr)
 {
 	struct frontend *fe = calloc(1, sizeof(*fe));
+	static unsigned int number;
 	char devargs[128];
 
 	assert_non_null(fe);
+	snprintf(fe->name, sizeof(fe->name), "net_vhostpci%u", number++);
 	snprintf(fe->dir, sizeof(fe->dir), "/tmp/vp-XXXXXX");
 	assert_non_null(mkdtemp(fe->dir));
 	snprintf(fe->path, sizeof(fe->path), "%s/s", fe->dir);
 	snprintf(devargs, sizeof(devargs), "path=%s%s", fe->path, args);
-	assert_int_equal(rte_vdev_init(NAME, devargs), 0);
-	assert_int_equal(rte_eth_dev_get_port_by_name(NAME, &fe->port), 0);
+	assert_int_equal(rte_vdev_init(fe->name, devargs), 0);
+	assert_int_equal(rte_eth_dev_get_port_by_name(fe->name, &fe->port), 0);
 	fe->socket = vhostpci_dev_transport(
 		rte_eth_devices[fe->port].data->dev_private)->priv;
 	configure(fe, n_rxq, rx_intr);
@@ -93,7 +94,7 @@ fe_free(struct frontend *fe)
 	fe_disconnect(fe);
 	assert_int_equal(rte_eth_dev_stop(fe->port), 0);
 	assert_int_equal(rte_eth_dev_close(fe->port), 0);
-	assert_int_equal(rte_vdev_uninit(NAME), 0);
+	assert_int_equal(rte_vdev_uninit(fe->name), 0);
 	assert_int_equal(fp_mbufs_in_use(), 0);
 	munmap(fe->mem, FE_SIZE);
 	close(fe->mem_fd);

@@ -25,7 +25,8 @@
 #define FE_FEATURES	(FP_MODERN | FP_MRG | 1ULL << VU_F_PROTOCOL_FEATURES)
 
 struct frontend {
-	char dir[32], path[64];	/* of the socket */
+	char name[32];			/* of the port */
+	char dir[32], path[64];		/* of the socket */
 	uint16_t port;
 	struct vhostpci_socket *socket;	/* the port's transport */
 	int fd;				/* the connection, -1: none */

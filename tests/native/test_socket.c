@@ -341,6 +341,49 @@ control_queue_is_refused(void **state)
 	fe_free(fe);
 }
 
+/* The driver says that there are more buffers than fit. */
+static void
+jump_ahead(struct frontend *fe)
+{
+	struct fp_ring *r = &fe->rings[1];
+
+	__atomic_store_n(&r->avail->idx, r->avail_idx + FE_NUM + 1,
+			 __ATOMIC_RELEASE);
+	assert_int_equal(fe_receive(fe, 0), 0);
+}
+
+/* All ports report by one interrupt, which outlives each of them. */
+static void
+broken_rings_of_several_ports_are_told_apart(void **state)
+{
+	struct frontend *fe[3];
+	unsigned int i, round;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		fe[i] = fe_new("", 1, false);
+		fe_start(fe[i], FE_FEATURES, 1);
+	}
+	for (round = 1; round <= 10; round++) {
+		jump_ahead(fe[0]);
+		jump_ahead(fe[2]);
+		for (i = 0; i < 3; i += 2) {
+			assert_true(fe_wait_link(fe[i], false));
+			assert_int_equal(fe_xstat(fe[i], "rx_ring0_violations"),
+					 round);
+			fe_disconnect(fe[i]);
+			fe_start(fe[i], FE_FEATURES, 1);
+		}
+	}
+	assert_int_equal(fe_xstat(fe[1], "rx_ring0_violations"), 0);
+	for (i = 1; i < 3; i++) {
+		fe_free(fe[i - 1]);
+		jump_ahead(fe[i]);
+		assert_true(fe_wait_link(fe[i], false));
+	}
+	fe_free(fe[2]);
+}
+
 static void
 peer_comes_and_goes_while_bursts_run(void **state)
 {
@@ -378,6 +421,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(mtu_and_announcement_arrive),
 		cmocka_unit_test(pairs_come_and_go_while_bursts_run),
 		cmocka_unit_test(control_queue_is_refused),
+		cmocka_unit_test(broken_rings_of_several_ports_are_told_apart),
 		cmocka_unit_test(peer_comes_and_goes_while_bursts_run),
 	};
 
