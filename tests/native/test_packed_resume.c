@@ -45,46 +45,58 @@ some_round(struct fakepeer *fp, struct fp_packed *p, unsigned int i)
 		pr_send_round(fp, p, pr_pick(1, 4), false, false);
 }
 
+/* @next makes ring @i stand where the driver does. */
 static void
-ring_goes_on_where_the_state_page_says(void **state)
+after_each_of_many_rounds(void (*next)(struct fakepeer *fp,
+				       const struct fp_packed *p,
+				       unsigned int i))
 {
 	struct fakepeer *fp = fp_new(FP_MODERN | FP_PACKED, 11);
 	unsigned int i, round;
 	struct fp_packed p;
 
-	(void)state;
 	for (i = 0; i < 2; i++) {
 		fp_packed_of(&p, fp, i);
 		for (round = 0; round < 50; round++) {
 			some_round(fp, &p, i);
-			assert_int_equal(published(fp, i), fp_packed_base(&p));
-			take_over(fp, i, published(fp, i));
+			next(fp, &p, i);
 		}
 	}
 	fp_free(fp);
 }
 
+static void
+go_on_by_the_page(struct fakepeer *fp, const struct fp_packed *p,
+		  unsigned int i)
+{
+	assert_int_equal(published(fp, i), fp_packed_base(p));
+	take_over(fp, i, published(fp, i));
+}
+
+static void
+ring_goes_on_where_the_state_page_says(void **state)
+{
+	(void)state;
+	after_each_of_many_rounds(go_on_by_the_page);
+}
+
 /* A page about another start of the ring: the front-end's base holds. */
+static void
+go_on_by_the_base(struct fakepeer *fp, const struct fp_packed *p,
+		  unsigned int i)
+{
+	uint64_t other = fp->peer.rings[i].epoch++;
+
+	fp->peer.rings[i].base = fp_packed_base(p);
+	fp->progress[i] = other << 32 | 0x80038003u;
+	fp_adopt(fp);
+}
+
 static void
 ring_begins_where_the_front_end_says(void **state)
 {
-	struct fakepeer *fp = fp_new(FP_MODERN | FP_PACKED, 11);
-	unsigned int i, round;
-	struct fp_packed p;
-
 	(void)state;
-	for (i = 0; i < 2; i++) {
-		fp_packed_of(&p, fp, i);
-		for (round = 0; round < 50; round++) {
-			some_round(fp, &p, i);
-			fp->peer.rings[i].base = fp_packed_base(&p);
-			fp->progress[i] = (uint64_t)fp->peer.rings[i].epoch++
-						  << 32 |
-					  0x80038003u;
-			fp_adopt(fp);
-		}
-	}
-	fp_free(fp);
+	after_each_of_many_rounds(go_on_by_the_base);
 }
 
 static void

@@ -34,6 +34,12 @@ def link(tmp_path_factory):
         process.close()
 
 
+def wait_returned(peer):
+    """Until many packets more than now have come back to the peer."""
+    enough = peer.received() + 1000
+    wait_until(lambda: peer.received() > enough, 20, "packets come back")
+
+
 JUMBO = "--mbuf-size=10240 --max-pkt-len=9018"
 SMALL = [60, 61, 64, 65, 127, 128, 129, 255, 256, 512, 1024, 1513, 1514]
 
@@ -107,8 +113,7 @@ def test_peer_killed_and_restarted(link):
         peer = link.peer(name=f"peer{attempt}")
         switch.wait_link(True)
         peer.start("io", "start tx_first")
-        wait_until(lambda peer=peer: peer.received() > 1000, 20,
-                   "packets come back")
+        wait_returned(peer)
         peer.kill()
         switch.wait_link(False)
 
@@ -120,7 +125,7 @@ def test_switch_killed_and_restarted(link):
     switch.start()
     switch.wait_link(True)
     peer.start("io", "start tx_first")
-    wait_until(lambda: peer.received() > 1000, 20, "packets come back")
+    wait_returned(peer)
     switch.kill()
     peer.wait_link(False)
 
@@ -128,11 +133,9 @@ def test_switch_killed_and_restarted(link):
     switch.start()
     switch.wait_link(True)
     peer.wait_link(True)
-    before = peer.received()
     peer.command("stop")
     peer.start("io", "start tx_first")
-    wait_until(lambda: peer.received() > before + 1000, 20,
-               "packets come back again")
+    wait_returned(peer)
 
 
 def test_front_end_killed_and_restarted_while_it_listens(link):
@@ -142,8 +145,7 @@ def test_front_end_killed_and_restarted_while_it_listens(link):
         peer = link.peer(options=",server=1", name=f"listener{attempt}")
         switch.wait_link(True)
         peer.start("io", "start tx_first")
-        wait_until(lambda peer=peer: peer.received() > 1000, 20,
-                   "packets come back")
+        wait_returned(peer)
         peer.kill()
         switch.wait_link(False)
         link.socket.unlink()
