@@ -18,6 +18,9 @@
 #include "vhostpci_dev.h"
 #include "vhostpci_offload.h"
 
+/* How long a ring's lock may wait for bursts to end, to be needed no more. */
+#define VHOSTPCI_UNSHARE_MS	2
+
 /* Sets of queues, by bit. */
 struct queue_set {
 	uint64_t rx, tx;
@@ -34,6 +37,14 @@ bool
 vhostpci_needs_fence(void)
 {
 	return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+}
+
+/* Pairs with the order of stores and loads at the start of a burst. */
+static void
+full_barrier(void)
+{
+	if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 static bool
@@ -91,9 +102,7 @@ pause_queues(struct vhostpci_dev *dev, struct queue_set set)
 		return 0;
 	ask_to_stop(dev->rxq, set.rx);
 	ask_to_stop(dev->txq, set.tx);
-	/* Pairs with the order of stores and loads at the start of a burst. */
-	if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	full_barrier();
 	if (wait_stopped(dev->rxq, set.rx, deadline) &&
 	    wait_stopped(dev->txq, set.tx, deadline))
 		return 0;
@@ -142,30 +151,22 @@ assign_rx(struct vhostpci_dev *dev, uint64_t set)
 	}
 }
 
-/* Tx queue q sends to the q % n-th of the n running receive rings. */
 static void
 assign_tx(struct vhostpci_dev *dev, uint64_t set)
 {
-	struct vhostpci_ring *rings[VHOSTPCI_MAX_PAIRS];
-	unsigned int n = 0, pair, q;
+	uint64_t deadline = rte_get_timer_cycles() +
+		rte_get_timer_hz() * VHOSTPCI_UNSHARE_MS / 1000;
+	unsigned int q;
 
-	/* Either all tx queues are paused or none is. */
-	if (set == 0)
-		return;
-	for (pair = 0; pair < VHOSTPCI_MAX_PAIRS; pair++) {
-		if (usable(&dev->rings[2 * pair]))
-			rings[n++] = &dev->rings[2 * pair];
+	/* Too long a burst: the ring stays locked until the next time. */
+	if (vhostpci_txmap_assign(dev)) {
+		full_barrier();
+		if (wait_stopped(dev->txq, UINT64_MAX, deadline))
+			vhostpci_txmap_unshare(dev);
 	}
-	for (q = 0; q < n; q++)
-		rings[q]->shared = q + n < dev->n_txq;
 	for (q = 0; q < dev->n_txq; q++) {
-		struct vhostpci_queue *queue = dev->txq[q];
-
-		if (queue == NULL)
-			continue;
-		queue->n_rings = n > 0;
-		queue->rings[0] = n > 0 ? rings[q % n] : NULL;
-		let_run(dev, queue);
+		if (set >> q & 1 && dev->txq[q] != NULL)
+			let_run(dev, dev->txq[q]);
 	}
 }
 
@@ -266,15 +267,6 @@ same_regions(const struct vhostpci_peer *a, const struct vhostpci_peer *b)
 	return true;
 }
 
-/* Ring @i of @peer; one that is not there does not run. */
-static const struct vhostpci_vring_desc *
-ring_of(const struct vhostpci_peer *peer, unsigned int i)
-{
-	static const struct vhostpci_vring_desc none;
-
-	return peer->connected && i < peer->n_rings ? &peer->rings[i] : &none;
-}
-
 /* Of the call flag and a base that does not come with a new epoch, the one
  * needs no stop and the other is the past. */
 static bool
@@ -293,18 +285,21 @@ static struct queue_set
 concerned(const struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 {
 	struct queue_set set = { 0, 0 };
+	uint32_t changed = 0;
 	unsigned int i;
 
 	if (dev->unsettled || !same_regions(&dev->peer, peer))
 		return all_queues;
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
-		if (same_ring(ring_of(&dev->peer, i), ring_of(peer, i)))
+		if (same_ring(vhostpci_peer_ring(&dev->peer, i),
+			      vhostpci_peer_ring(peer, i)))
 			continue;
 		if ((i & 1) == 0)
-			set.tx = UINT64_MAX;
+			changed |= 1u << i / 2;
 		else if (dev->n_rxq > 0)
 			set.rx |= 1ULL << (i / 2 % dev->n_rxq);
 	}
+	set.tx = vhostpci_txmap_concerned(dev, peer, changed);
 	return set;
 }
 
@@ -332,11 +327,11 @@ static void
 adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 	   unsigned int i, enum vhostpci_rule mem_rule, bool moved)
 {
-	const struct vhostpci_vring_desc *now = ring_of(peer, i);
+	const struct vhostpci_vring_desc *now = vhostpci_peer_ring(peer, i);
 	struct vhostpci_ring *ring = &dev->rings[i];
 	enum vhostpci_rule rule = VHOSTPCI_RULE_NONE;
 
-	if (same_ring(ring_of(&dev->peer, i), now)) {
+	if (same_ring(vhostpci_peer_ring(&dev->peer, i), now)) {
 		/* A driver that listens again may have missed something. Not
 		 * vhostpci_ring_call(): the counter is a burst's. */
 		if (!__atomic_exchange_n(&ring->call, now->call,
@@ -374,12 +369,12 @@ forgive(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	unsigned int i;
 
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
-		const struct vhostpci_vring_desc *now = ring_of(peer, i);
+		const struct vhostpci_vring_desc *now = vhostpci_peer_ring(peer, i);
 
-		anew |= now->run && !same_ring(ring_of(&dev->peer, i), now);
+		anew |= now->run && !same_ring(vhostpci_peer_ring(&dev->peer, i), now);
 	}
 	for (i = 0; anew && i < VHOSTPCI_MAX_RINGS; i++) {
-		if (!ring_of(peer, i)->run)
+		if (!vhostpci_peer_ring(peer, i)->run)
 			dev->rings[i].broken = VHOSTPCI_RULE_NONE;
 	}
 }

@@ -22,6 +22,7 @@ native_tests = tests/native/test_rings tests/native/test_rings_asan \
 	tests/native/test_port tests/native/test_port_asan \
 	tests/native/test_hostile tests/native/test_hostile_asan \
 	tests/native/test_race tests/native/test_race_asan \
+	tests/native/test_txmap tests/native/test_txmap_asan \
 	tests/native/test_socket tests/native/test_socket_asan \
 	tests/native/test_intr tests/native/test_intr_asan
 
@@ -128,6 +129,17 @@ tests_native_test_race_asan_CPPFLAGS = $(native_asan_cppflags)
 tests_native_test_race_asan_CFLAGS = $(native_cflags) $(native_sanitize)
 tests_native_test_race_asan_LDFLAGS = $(native_sanitize)
 tests_native_test_race_asan_LDADD = tests/native/libnative_asan.a \
+	$(native_libs)
+
+tests_native_test_txmap_SOURCES = tests/native/test_txmap.c
+tests_native_test_txmap_CPPFLAGS = $(native_cppflags)
+tests_native_test_txmap_CFLAGS = $(native_cflags)
+tests_native_test_txmap_LDADD = tests/native/libnative.a $(native_libs)
+tests_native_test_txmap_asan_SOURCES = tests/native/test_txmap.c
+tests_native_test_txmap_asan_CPPFLAGS = $(native_asan_cppflags)
+tests_native_test_txmap_asan_CFLAGS = $(native_cflags) $(native_sanitize)
+tests_native_test_txmap_asan_LDFLAGS = $(native_sanitize)
+tests_native_test_txmap_asan_LDADD = tests/native/libnative_asan.a \
 	$(native_libs)
 
 tests_native_seqcheck_SOURCES = tests/native/seqcheck.c \
