@@ -44,7 +44,8 @@ struct vhostpci_queue {
 	uint32_t run;		/* control: w, datapath: r */
 	bool fence;		/* constant */
 	/* control: w while in_burst is 0; datapath: r. rx: every running ring
-	 * of ours; tx: the one ring we send to, if any. */
+	 * of ours; tx: the one ring we send to, if any, which may become
+	 * another one during a burst (vhostpci_txmap.c). */
 	uint16_t n_rings;
 	uint16_t next;		/* datapath: rw: the ring to begin with */
 	uint16_t id;
@@ -140,6 +141,28 @@ void vhostpci_broken_detach(struct vhostpci_dev *dev);
 void vhostpci_broken_release(void);
 /* datapath or control: a ring of @dev has broken. */
 void vhostpci_broken_signal(struct vhostpci_dev *dev);
+
+/* Ring @i of @peer; one that is not there does not run. */
+static inline const struct vhostpci_vring_desc *
+vhostpci_peer_ring(const struct vhostpci_peer *peer, unsigned int i)
+{
+	static const struct vhostpci_vring_desc none;
+
+	return peer->connected && i < peer->n_rings ? &peer->rings[i] : &none;
+}
+
+/* vhostpci_txmap.c; lock held. */
+
+/* The tx queues that may not run while dev->peer becomes @peer, which has
+ * another receive ring in each pair of @changed, by bit. */
+uint64_t vhostpci_txmap_concerned(const struct vhostpci_dev *dev,
+				  const struct vhostpci_peer *peer,
+				  uint32_t changed);
+/* With those stopped: give all tx queues their rings. Returns whether rings are
+ * left to vhostpci_txmap_unshare(), once no burst is under way that began
+ * before. */
+bool vhostpci_txmap_assign(struct vhostpci_dev *dev);
+void vhostpci_txmap_unshare(struct vhostpci_dev *dev);
 
 /* vhostpci_capa.c */
 

@@ -15,6 +15,9 @@
 #include "vhostpci_dev.h"
 #include "vhostpci_pause.h"
 
+/* How long a ring's lock may wait for bursts to end, to be needed no more. */
+#define VHOSTPCI_UNSHARE_MS	2
+
 static const struct vhostpci_queue_set all_queues = { UINT64_MAX, UINT64_MAX };
 
 static int
@@ -27,6 +30,14 @@ bool
 vhostpci_needs_fence(void)
 {
 	return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+}
+
+/* Pairs with the order of stores and loads at the start of a burst. */
+static void
+full_barrier(void)
+{
+	if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 static bool
@@ -84,9 +95,7 @@ vhostpci_pause_queues(struct vhostpci_dev *dev, struct vhostpci_queue_set set)
 		return 0;
 	ask_to_stop(dev->rxq, set.rx);
 	ask_to_stop(dev->txq, set.tx);
-	/* Pairs with the order of stores and loads at the start of a burst. */
-	if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	full_barrier();
 	if (wait_stopped(dev->rxq, set.rx, deadline) &&
 	    wait_stopped(dev->txq, set.tx, deadline))
 		return 0;
@@ -129,30 +138,22 @@ assign_rx(struct vhostpci_dev *dev, uint64_t set)
 	}
 }
 
-/* Tx queue q sends to the q % n-th of the n running receive rings. */
 static void
 assign_tx(struct vhostpci_dev *dev, uint64_t set)
 {
-	struct vhostpci_ring *rings[VHOSTPCI_MAX_PAIRS];
-	unsigned int n = 0, pair, q;
+	uint64_t deadline = rte_get_timer_cycles() +
+		rte_get_timer_hz() * VHOSTPCI_UNSHARE_MS / 1000;
+	unsigned int q;
 
-	/* Either all tx queues are paused or none is. */
-	if (set == 0)
-		return;
-	for (pair = 0; pair < dev->n_rings / 2u; pair++) {
-		if (vhostpci_ring_usable(&dev->rings[2 * pair]))
-			rings[n++] = &dev->rings[2 * pair];
+	/* Too long a burst: the ring stays locked until the next time. */
+	if (vhostpci_txmap_assign(dev)) {
+		full_barrier();
+		if (wait_stopped(dev->txq, UINT64_MAX, deadline))
+			vhostpci_txmap_unshare(dev);
 	}
-	for (q = 0; q < n; q++)
-		rings[q]->shared = q + n < dev->n_txq;
 	for (q = 0; q < dev->n_txq; q++) {
-		struct vhostpci_queue *queue = dev->txq[q];
-
-		if (queue == NULL)
-			continue;
-		queue->n_rings = n > 0;
-		queue->rings[0] = n > 0 ? rings[q % n] : NULL;
-		let_run(dev, queue);
+		if (set >> q & 1 && dev->txq[q] != NULL)
+			let_run(dev, dev->txq[q]);
 	}
 }
 

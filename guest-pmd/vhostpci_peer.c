@@ -54,15 +54,6 @@ same_regions(const struct vhostpci_peer *a, const struct vhostpci_peer *b)
 	return true;
 }
 
-/* Ring @i of @peer; one that is not there does not run. */
-static const struct vhostpci_vring_desc *
-ring_of(const struct vhostpci_peer *peer, unsigned int i)
-{
-	static const struct vhostpci_vring_desc none;
-
-	return peer->connected && i < peer->n_rings ? &peer->rings[i] : &none;
-}
-
 /* Of the call flag and a base that does not come with a new epoch, the one
  * needs no stop and the other is the past. */
 static bool
@@ -81,18 +72,21 @@ static struct vhostpci_queue_set
 concerned(const struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 {
 	struct vhostpci_queue_set set = { 0, 0 };
+	uint32_t changed = 0;
 	unsigned int i;
 
 	if (dev->unsettled || !same_regions(&dev->peer, peer))
 		return (struct vhostpci_queue_set) { UINT64_MAX, UINT64_MAX };
 	for (i = 0; i < dev->n_rings; i++) {
-		if (same_ring(ring_of(&dev->peer, i), ring_of(peer, i)))
+		if (same_ring(vhostpci_peer_ring(&dev->peer, i),
+			      vhostpci_peer_ring(peer, i)))
 			continue;
 		if ((i & 1) == 0)
-			set.tx = UINT64_MAX;
+			changed |= 1u << i / 2;
 		else if (dev->n_rxq > 0)
 			set.rx |= 1ULL << (i / 2 % dev->n_rxq);
 	}
+	set.tx = vhostpci_txmap_concerned(dev, peer, changed);
 	return set;
 }
 
@@ -120,11 +114,11 @@ static void
 adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 	   unsigned int i, enum vhostpci_rule mem_rule, bool moved)
 {
-	const struct vhostpci_vring_desc *now = ring_of(peer, i);
+	const struct vhostpci_vring_desc *now = vhostpci_peer_ring(peer, i);
 	struct vhostpci_ring *ring = &dev->rings[i];
 	enum vhostpci_rule rule = VHOSTPCI_RULE_NONE;
 
-	if (same_ring(ring_of(&dev->peer, i), now)) {
+	if (same_ring(vhostpci_peer_ring(&dev->peer, i), now)) {
 		/* A driver that listens again may have missed something. Not
 		 * vhostpci_ring_call(): the counter is a burst's. */
 		if (!__atomic_exchange_n(&ring->call, now->call,
@@ -162,12 +156,14 @@ forgive(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	unsigned int i;
 
 	for (i = 0; i < dev->n_rings; i++) {
-		const struct vhostpci_vring_desc *now = ring_of(peer, i);
+		const struct vhostpci_vring_desc *now =
+			vhostpci_peer_ring(peer, i);
 
-		anew |= now->run && !same_ring(ring_of(&dev->peer, i), now);
+		anew |= now->run &&
+			!same_ring(vhostpci_peer_ring(&dev->peer, i), now);
 	}
 	for (i = 0; anew && i < dev->n_rings; i++) {
-		if (!ring_of(peer, i)->run)
+		if (!vhostpci_peer_ring(peer, i)->run)
 			dev->rings[i].broken = VHOSTPCI_RULE_NONE;
 	}
 }

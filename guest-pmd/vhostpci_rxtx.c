@@ -117,18 +117,22 @@ vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 	struct vhostpci_queue *queue = txq;
 	struct vhostpci_ring *ring;
 	uint16_t done = 0;
+	bool shared;
 
 	if (unlikely(n == 0) || !enter(queue))
 		return 0;
-	ring = queue->rings[0];
+	/* acquire: pairs with the release in vhostpci_txmap_assign(). */
+	ring = __atomic_load_n(&queue->rings[0], __ATOMIC_ACQUIRE);
 	if (unlikely(ring->broken)) {
 		leave(queue);
 		return 0;
 	}
-	if (ring->shared)
+	/* relaxed: the acquire orders. It may change before the end. */
+	shared = __atomic_load_n(&ring->shared, __ATOMIC_RELAXED);
+	if (shared)
 		rte_spinlock_lock(&ring->lock);
 	done = ring->tx(ring, pkts, n);
-	if (ring->shared)
+	if (shared)
 		rte_spinlock_unlock(&ring->lock);
 	leave(queue);
 	return done;

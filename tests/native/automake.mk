@@ -19,14 +19,14 @@ native_tests = \
 	tests/native/test_offload_rx tests/native/test_offload_tx \
 	tests/native/test_port tests/native/test_hostile \
 	tests/native/test_race tests/native/test_socket \
-	tests/native/test_intr
+	tests/native/test_intr tests/native/test_txmap
 native_asan_tests = \
 	tests/native/test_rings_asan tests/native/test_bursts_asan \
 	tests/native/test_packed_asan tests/native/test_packed_resume_asan \
 	tests/native/test_offload_rx_asan tests/native/test_offload_tx_asan \
 	tests/native/test_port_asan tests/native/test_hostile_asan \
 	tests/native/test_race_asan tests/native/test_socket_asan \
-	tests/native/test_intr_asan
+	tests/native/test_intr_asan tests/native/test_txmap_asan
 
 if HAVE_PMD
 if HAVE_CMOCKA
@@ -91,6 +91,11 @@ tests_native_test_race_SOURCES = tests/native/test_race.c
 tests_native_test_race_CPPFLAGS = $(native_cppflags)
 tests_native_test_race_CFLAGS = $(native_cflags)
 tests_native_test_race_LDADD = tests/native/libnative.a $(native_libs)
+
+tests_native_test_txmap_SOURCES = tests/native/test_txmap.c
+tests_native_test_txmap_CPPFLAGS = $(native_cppflags)
+tests_native_test_txmap_CFLAGS = $(native_cflags)
+tests_native_test_txmap_LDADD = tests/native/libnative.a $(native_libs)
 
 tests_native_seqcheck_SOURCES = tests/native/seqcheck.c \
 	tests/native/seqcheck.h tests/native/seqcheck_packet.c \

@@ -31,7 +31,7 @@
 #define FP_HOLE		0x300000ull	/* not mapped */
 #define FP_REGIONS	3
 
-#define FP_RINGS	4	/* two pairs */
+#define FP_RINGS	6	/* three pairs */
 #define FP_TO_PEER	0	/* ring 0: we transmit */
 #define FP_FROM_PEER	1	/* ring 1: we receive */
 

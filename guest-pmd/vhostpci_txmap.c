@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Which of the peer's receive rings each tx queue sends to: queue q to the
+ * q % n-th of the n that run. A peer starts its rings one after the other and
+ * uses the first ones meanwhile, and what a burst cannot send its caller drops:
+ * so a queue stops only for its own ring, and moves to another one running.
+ *
+ * A ring has a lock, and those that several queues may send to take it:
+ *
+ *	control				burst
+ *	  stop the queue of a ring to	  ring = queue->rings[0] (acquire)
+ *	  which another one comes	  if (ring->shared) lock
+ *	  unless it is shared already	  ... send ...
+ *	  shared = true where needed	  unlock, if it locked
+ *	  queue->rings[0] = ring
+ *	  (release)
+ *	  wait for all bursts to end
+ *	  shared = false, where only
+ *	  one queue is left
+ *
+ * The release pairs with the acquire: who comes to a ring sees that it is
+ * shared. Bursts that still use the ring that their queue left end before that
+ * one goes unlocked.
+ */
+
+#include "vhostpci_dev.h"
+
+/* The pairs whose receive rings run, in order. */
+struct pairs {
+	unsigned int n;
+	uint8_t at[VHOSTPCI_MAX_PAIRS];
+};
+
+/* As the transport has it: a broken ring is there until it is stopped, and
+ * bursts leave it alone. */
+static struct pairs
+running(const struct vhostpci_peer *peer)
+{
+	struct pairs p = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < VHOSTPCI_MAX_PAIRS; i++) {
+		if (vhostpci_peer_ring(peer, 2 * i)->run)
+			p.at[p.n++] = i;
+	}
+	return p;
+}
+
+/* Do several queues send to the @k-th of @n rings? */
+static bool
+is_shared(const struct vhostpci_dev *dev, unsigned int k, unsigned int n)
+{
+	return k + n < dev->n_txq;
+}
+
+/* Rings without a lock to which another queue comes, by pair: the one that is
+ * there has to stop, even if it leaves. */
+static uint32_t
+get_another(const struct vhostpci_dev *dev, const struct pairs *was,
+	    const struct pairs *is)
+{
+	uint32_t set = 0;
+	unsigned int q;
+
+	for (q = 0; is->n > 0 && q < dev->n_txq; q++) {
+		uint8_t to = is->at[q % is->n];
+
+		if (was->at[q % was->n] != to && !dev->rings[2 * to].shared)
+			set |= 1u << to;
+	}
+	return set;
+}
+
+uint64_t
+vhostpci_txmap_concerned(const struct vhostpci_dev *dev,
+			 const struct vhostpci_peer *peer, uint32_t changed)
+{
+	struct pairs was = running(&dev->peer), is = running(peer);
+	uint64_t set = 0;
+	unsigned int q;
+
+	RTE_BUILD_BUG_ON(VHOSTPCI_MAX_PAIRS > 32);
+	/* None runs. */
+	if (was.n == 0)
+		return is.n > 0 ? UINT64_MAX : 0;
+	changed |= get_another(dev, &was, &is);
+	for (q = 0; q < dev->n_txq; q++) {
+		if (changed >> was.at[q % was.n] & 1)
+			set |= 1ULL << q;
+	}
+	return set;
+}
+
+bool
+vhostpci_txmap_assign(struct vhostpci_dev *dev)
+{
+	struct pairs p = running(&dev->peer);
+	bool left = false;
+	unsigned int i;
+
+	for (i = 0; i < p.n; i++) {
+		struct vhostpci_ring *ring = &dev->rings[2 * p.at[i]];
+
+		if (is_shared(dev, i, p.n))
+			__atomic_store_n(&ring->shared, true, __ATOMIC_RELAXED);
+		else
+			left |= ring->shared;
+	}
+	for (i = 0; i < dev->n_txq; i++) {
+		struct vhostpci_queue *queue = dev->txq[i];
+
+		if (queue == NULL)
+			continue;
+		queue->n_rings = p.n > 0;
+		/* release: pairs with the acquire in a burst; see above. */
+		__atomic_store_n(&queue->rings[0], p.n == 0 ? NULL :
+				 &dev->rings[2 * p.at[i % p.n]],
+				 __ATOMIC_RELEASE);
+	}
+	return left;
+}
+
+void
+vhostpci_txmap_unshare(struct vhostpci_dev *dev)
+{
+	struct pairs p = running(&dev->peer);
+	unsigned int k;
+
+	for (k = 0; k < p.n; k++) {
+		if (!is_shared(dev, k, p.n))
+			__atomic_store_n(&dev->rings[2 * p.at[k]].shared,
+					 false, __ATOMIC_RELAXED);
+	}
+}
