@@ -50,6 +50,7 @@ struct vhostpci_socket {
 	 * moment. */
 	struct vhostpci_limit messages, kicks;
 	bool no_input, no_kicks;	/* until the end of that moment */
+	uint64_t quiet_at;	/* timer cycles: see vu_core_quiet() */
 	struct vhostpci_signal signal;	/* any thread */
 
 	/* Duplicates of the peer's call eventfds, -1: none. thread: w;

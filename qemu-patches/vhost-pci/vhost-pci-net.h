@@ -116,6 +116,7 @@ struct VhostPciNet {
     unsigned int in_core;       /* depth of calls into the core */
     VhostPciRation changes;     /* that the driver may still be told of */
     QEMUTimer *ration_timer;    /* there is none left, but something to read */
+    QEMUTimer *quiet_timer;     /* nothing was read, and the core holds a ring */
     bool open;                  /* the chardev has a connection */
     uint64_t violations;        /* connections ended for a broken rule */
     char *last_violation;

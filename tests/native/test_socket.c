@@ -413,6 +413,31 @@ control_queue_is_refused(void **state)
 	fe_free(fe);
 }
 
+/* With fewer pairs than may be its place is a pair's: it is known by its kick. */
+static void
+control_queue_of_fewer_pairs_is_refused(void **state)
+{
+	const uint64_t features = FE_FEATURES | 1ULL << VIRTIO_NET_F_CTRL_VQ |
+				  1ULL << VIRTIO_NET_F_MQ;
+	struct frontend *fe = fe_new("", 1, false);
+	uint64_t one = 1;
+
+	(void)state;
+	fe_start(fe, features, 1);
+	fe_start_ring(fe, 2);
+	assert_int_equal(write(fe->kick[2], &one, 8), 8);
+	assert_true(fe_is_closed(fe));
+	fe_disconnect(fe);
+	assert_true(fe_wait_link(fe, false));
+	/* Ring 2 is complete before there is a word of ring 3. */
+	fe_start(fe, features, 2);
+	assert_int_equal(write(fe->kick[2], &one, 8), 8);
+	assert_true(served(fe, 3));
+	fe_enable(fe, 0, false);
+	assert_true(served(fe, 2));
+	fe_free(fe);
+}
+
 static void
 peer_comes_and_goes_while_bursts_run(void **state)
 {
@@ -452,6 +477,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(mtu_and_announcement_arrive),
 		cmocka_unit_test(pairs_come_and_go_while_bursts_run),
 		cmocka_unit_test(control_queue_is_refused),
+		cmocka_unit_test(control_queue_of_fewer_pairs_is_refused),
 		cmocka_unit_test(peer_comes_and_goes_while_bursts_run),
 	};
 
