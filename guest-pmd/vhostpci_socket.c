@@ -68,36 +68,47 @@ unmap(void *opaque, struct vu_region *r)
 }
 
 /*
- * Give ring @i's slot the eventfd @fd, or keep the old one if there is none:
- * the ring's call flag is off then, and a burst that began before may still
- * write to it.
+ * Give ring @i's slot the eventfd @fd. Returns whether the ring may be called:
+ * it may not if there is no @fd, or none can be had. A slot keeps what it held
+ * then, for a burst that began before and may still write to it; who looks at
+ * the ring's call flag from now on does not, and the next eventfd replaces it.
  */
-static void
+static bool
 set_call_fd(struct vhostpci_socket *s, unsigned int i, int fd)
 {
-	int slot = s->call_fds[i];
+	int slot = s->call_fds[i], rc;
 
 	/* The core has checked that it is an eventfd. */
 	if (fd < 0)
-		return;
-	if (slot >= 0) {
-		dup3(fd, slot, O_CLOEXEC);
-		return;
+		return false;
+	if (slot >= 0)
+		rc = dup3(fd, slot, O_CLOEXEC);
+	else
+		rc = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (rc < 0) {
+		VHOSTPCI_PEER_LOG(s->dev, ERR, "peer %s: ring %u cannot be "
+				  "called: %s", vhostpci_dev_label(s->dev), i,
+				  strerror(errno));
+		return false;
 	}
-	slot = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	/* release: pairs with the acquire in call(). */
-	__atomic_store_n(&s->call_fds[i], slot, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->call_fds[i], rc, __ATOMIC_RELEASE);
+	return true;
 }
 
-/* No ring runs any more. */
+/* What was adopted has no burst at a ring that does not run: close what those
+ * held that are not to be called either. */
 static void
-drop_call_fds(struct vhostpci_socket *s)
+drop_call_fds(struct vhostpci_socket *s, const struct vhostpci_peer *peer)
 {
 	unsigned int i;
 
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
-		if (s->call_fds[i] >= 0)
-			close(s->call_fds[i]);
+		if (s->call_fds[i] < 0 ||
+		    (i < peer->n_rings &&
+		     (peer->rings[i].run || peer->rings[i].call)))
+			continue;
+		close(s->call_fds[i]);
 		s->call_fds[i] = -1;
 	}
 }
@@ -111,12 +122,11 @@ fill_rings(struct vhostpci_socket *s, struct vhostpci_peer *peer)
 	for (i = 0; i < peer->n_rings; i++) {
 		const struct vu_ring *r = &s->core.rings[i];
 
-		set_call_fd(s, i, r->call_fd);
 		peer->rings[i] = (struct vhostpci_vring_desc) {
 			.desc = r->desc, .avail = r->avail, .used = r->used,
 			.base = r->base, .epoch = r->epoch, .num = r->num,
 			.run = r->run,
-			.call = r->call_fd >= 0 && s->call_fds[i] >= 0,
+			.call = set_call_fd(s, i, r->call_fd),
 		};
 	}
 }
@@ -150,8 +160,8 @@ vhostpci_socket_adopt(struct vhostpci_socket *s)
 	s->waiting = rc == -ETIMEDOUT;
 	if (s->waiting)
 		return VU_WAIT;
-	if (rc == 0 && !core->connected)
-		drop_call_fds(s);
+	if (rc == 0)
+		drop_call_fds(s, &peer);
 	return rc;
 }
 
@@ -245,13 +255,14 @@ vhostpci_socket_kicked(struct vhostpci_socket *s, unsigned int i)
 static void
 transport_close(struct vhostpci_dev *dev)
 {
+	static const struct vhostpci_peer nobody;
 	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
 
 	vhostpci_socket_stop(s);
 	/* A burst that does not end may still call. */
 	if (vhostpci_dev_is_stuck(dev))
 		return;
-	drop_call_fds(s);
+	drop_call_fds(s, &nobody);
 	vhostpci_signal_fini(&s->signal);
 	free(s);
 }

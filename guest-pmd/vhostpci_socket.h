@@ -49,11 +49,13 @@ struct vhostpci_socket {
 	 * moment. */
 	struct vhostpci_limit messages, kicks;
 	bool no_input, no_kicks;	/* until the end of that moment */
+	uint64_t quiet_at;	/* timer cycles: see vu_core_quiet() */
 	struct vhostpci_signal signal;	/* any thread */
 
 	/* Duplicates of the peer's call eventfds, -1: none. thread: w;
-	 * datapath: r. Replaced by dup3(), so that the datapath never writes
-	 * to a closed or another fd; closed while its ring does not run. */
+	 * datapath: r, if the ring may be called. Replaced by dup3(), so that
+	 * the datapath never writes to a closed or another fd; closed while
+	 * its ring does not run. */
 	int call_fds[VHOSTPCI_MAX_RINGS];
 	/* See struct vhostpci_transport. */
 	uint64_t progress[VHOSTPCI_MAX_RINGS];

@@ -174,6 +174,14 @@ receive(struct vhostpci_socket *s, uint8_t *buf, size_t len, int *fds,
 	return n;
 }
 
+/* Something was read. */
+static void
+not_quiet(struct vhostpci_socket *s)
+{
+	s->quiet_at = rte_get_timer_cycles() +
+		rte_get_timer_hz() / 1000 * VU_QUIET_MS;
+}
+
 /* One piece of a message. Returns whether there may be more. */
 static bool
 input(struct vhostpci_socket *s)
@@ -186,6 +194,7 @@ input(struct vhostpci_socket *s)
 
 	if (want == 0)
 		return false;
+	not_quiet(s);
 	n = receive(s, buf, want, fds, &n_fds);
 	if (n == -EAGAIN || n == -EINTR)
 		return false;
@@ -244,6 +253,19 @@ watch_kicks(struct vhostpci_socket *s, struct pollfd *fds)
 	}
 }
 
+/* A ring that the core holds is looked at when all was read. */
+static void
+look_at_held(struct vhostpci_socket *s)
+{
+	if (s->conn_fd < 0 || s->waiting || s->no_input ||
+	    !vu_core_holds(&s->core) || rte_get_timer_cycles() < s->quiet_at)
+		return;
+	if (vu_core_quiet(&s->core) < 0)
+		disconnect(s, vu_core_error(&s->core));
+	else
+		not_quiet(s);
+}
+
 static void
 repeat_adopt(struct vhostpci_socket *s)
 {
@@ -289,6 +311,8 @@ wait_for_work(struct vhostpci_socket *s, struct pollfd fds[N_POLLED])
 		fds[1].fd = s->conn_fd;
 		fds[1].events = vu_core_want(&s->core) > 0 && !s->no_input ?
 			POLLIN : 0;
+		if (timeout < 0 && vu_core_holds(&s->core))
+			timeout = VU_QUIET_MS;
 	} else if (!s->waiting) {
 		fds[1].fd = s->listen_fd;
 		fds[1].events = s->no_input ? 0 : POLLIN;
@@ -332,6 +356,7 @@ work(struct vhostpci_socket *s, const struct pollfd fds[N_POLLED])
 	    fds[1].revents & (POLLHUP | POLLERR) &&
 	    !(fds[1].revents & POLLIN))
 		disconnect(s, NULL);
+	look_at_held(s);
 }
 
 static void *

@@ -11,6 +11,7 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -287,6 +288,38 @@ int
 vu_core_resume(struct vu_core *core)
 {
 	return core->waiting ? vu_complete(core) : 0;
+}
+
+bool
+vu_core_holds(const struct vu_core *core)
+{
+	unsigned int i;
+
+	for (i = 2; i < core->n_rings; i += 2) {
+		if (core->rings[i].held)
+			return true;
+	}
+	return false;
+}
+
+int
+vu_core_quiet(struct vu_core *core)
+{
+	unsigned int i;
+
+	for (i = 2; i < core->n_rings; i += 2) {
+		struct pollfd kick = {
+			.fd = core->rings[i].kick_fd, .events = POLLIN,
+		};
+
+		/* In the middle of a message it has not said everything. */
+		if (core->waiting || core->failed || core->have > 0)
+			return 0;
+		if (core->rings[i].held && poll(&kick, 1, 0) == 1 &&
+		    kick.revents & POLLIN)
+			return vu_end(core, vu_refuse_control(core, i));
+	}
+	return 0;
 }
 
 /* Sessions */

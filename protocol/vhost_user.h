@@ -85,6 +85,8 @@ struct vu_ring {
 	/* Internal to the core. */
 	bool have_num, have_addr, started, enabled;
 	bool ran;			/* since it was started */
+	bool named;			/* by any message */
+	bool held;			/* would run, but see vu_core_quiet() */
 	int kick_id;			/* kernel's id of kick_fd, -1: unknown */
 	uint64_t desc_uva, avail_uva, used_uva;
 };
@@ -227,6 +229,16 @@ int vu_core_input(struct vu_core *core, const void *buf, size_t len,
 /* The user adopted what its update answered with VU_WAIT. As vu_core_input().
  */
 int vu_core_resume(struct vu_core *core);
+
+/*
+ * Does a ring not run because it may be the control queue of a front-end with
+ * fewer queue pairs than may be? While so, call vu_core_quiet() every
+ * VU_QUIET_MS in which there was nothing to read: a guest that kicks such a
+ * ring waits for an answer that nobody gives. As vu_core_input().
+ */
+#define VU_QUIET_MS	100
+bool vu_core_holds(const struct vu_core *core);
+int vu_core_quiet(struct vu_core *core);
 
 /* Stop ring @i because of a violation found by the user; it runs again only
  * after the front-end has set it up anew (NUM, ADDR and KICK). One that the

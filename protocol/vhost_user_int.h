@@ -191,6 +191,8 @@ int vu_set_vring_enable(struct vu_core *core);
 int vu_judge_rings(struct vu_core *core);
 /* Stop and disable all rings, as RESET_OWNER; forget: also their set-up. */
 void vu_stop_rings(struct vu_core *core, bool forget);
+/* Set the error text for a control queue in the place of ring @index. */
+int vu_refuse_control(struct vu_core *core, uint32_t index);
 /* Bring ring @r to its state at the begin of a session. */
 void vu_init_ring(struct vu_ring *r);
 

@@ -44,7 +44,16 @@ vu_named_ring(struct vu_core *core, uint64_t index)
 	if (index >= core->n_rings)
 		core->n_rings = index + 1;
 	core->judged_ring = index;
+	core->rings[index].named = true;
 	return &core->rings[index];
+}
+
+/* The same for messages with a vring state, which is copied to @msg. */
+static struct vu_ring *
+vu_state_ring(struct vu_core *core, struct vu_wire_vring_state *msg)
+{
+	memcpy(msg, core->payload, sizeof(*msg));
+	return vu_named_ring(core, msg->index);
 }
 
 /* The front-end may repeat itself, but not move a ring in use. */
@@ -58,9 +67,23 @@ vu_in_use(struct vu_core *core, const struct vu_ring *r)
 /*
  * virtio 1.2, 5.1.2: the control queue comes after the last pair, of which
  * there is one without VIRTIO_NET_F_MQ. Only a front-end that does not serve it
- * itself sets it up here; its guest would wait for our answer for ever. With
- * several pairs we know the place only if the front-end has as many as we do.
+ * itself sets it up here; its guest would wait for our answer for ever.
+ *
+ * With several pairs nothing says how many the front-end has, only that there
+ * are no more than ours. If they are fewer, its control queue has the place of
+ * a pair's receive queue, but no transmit queue beside it: until the front-end
+ * names that, in whatever message, the ring is held and does not run
+ * (vu_is_lone()). A guest kicks when it has the device, and then the front-end
+ * has said everything: a held ring that is kicked, with nothing left to read,
+ * is a control queue (vu_core_quiet()).
  */
+int
+vu_refuse_control(struct vu_core *core, uint32_t index)
+{
+	return vu_fail(core, -ENOTSUP, "ring %u is the control queue, which "
+		       "the front-end has to serve itself", index);
+}
+
 static int
 vu_check_data_ring(struct vu_core *core, uint32_t index)
 {
@@ -70,8 +93,16 @@ vu_check_data_ring(struct vu_core *core, uint32_t index)
 	if (!core->have_features || index != control ||
 	    !vu_bit(core->features, VU_NET_F_CTRL_VQ))
 		return 0;
-	return vu_fail(core, -ENOTSUP, "ring %u is the control queue, which "
-		       "the front-end has to serve itself", index);
+	return vu_refuse_control(core, index);
+}
+
+static bool
+vu_is_lone(const struct vu_core *core, const struct vu_ring *r)
+{
+	unsigned int i = r - core->rings;
+
+	return i >= 2 && i % 2 == 0 && !r[1].named &&
+		vu_bit(core->features, VU_NET_F_CTRL_VQ);
 }
 
 int
@@ -83,7 +114,7 @@ vu_set_vring_num(struct vu_core *core)
 	memcpy(&msg, core->payload, sizeof(msg));
 	if (vu_check_data_ring(core, msg.index) < 0)
 		return -ENOTSUP;
-	r = vu_named_ring(core, msg.index);
+	r = vu_state_ring(core, &msg);
 	if (r == NULL)
 		return -EINVAL;
 	if (msg.num == 0 || msg.num > VU_MAX_RING_SIZE)
@@ -129,8 +160,7 @@ vu_set_vring_base(struct vu_core *core)
 	struct vu_ring *r;
 	uint32_t mask;
 
-	memcpy(&msg, core->payload, sizeof(msg));
-	r = vu_named_ring(core, msg.index);
+	r = vu_state_ring(core, &msg);
 	if (r == NULL)
 		return -EINVAL;
 	/* What a packed ring began with is kept as vu_check_base() made it. */
@@ -158,10 +188,8 @@ int
 vu_get_vring_base(struct vu_core *core)
 {
 	struct vu_wire_vring_state msg;
-	struct vu_ring *r;
+	struct vu_ring *r = vu_state_ring(core, &msg);
 
-	memcpy(&msg, core->payload, sizeof(msg));
-	r = vu_named_ring(core, msg.index);
 	if (r == NULL)
 		return -EINVAL;
 	vu_stop_ring(core, r);
@@ -267,10 +295,8 @@ int
 vu_set_vring_enable(struct vu_core *core)
 {
 	struct vu_wire_vring_state msg;
-	struct vu_ring *r;
+	struct vu_ring *r = vu_state_ring(core, &msg);
 
-	memcpy(&msg, core->payload, sizeof(msg));
-	r = vu_named_ring(core, msg.index);
 	if (r == NULL)
 		return -EINVAL;
 	if (msg.num > 1)
@@ -375,13 +401,16 @@ vu_judge_ring(struct vu_core *core, struct vu_ring *r)
 	struct vu_ring to = *r;
 	int rc = 0;
 
-	to.run = false;
+	to.run = r->held = false;
 	if (vu_may_run(core, r)) {
 		rc = vu_place_ring(core, r, &to);
 		if (rc == 0)
 			rc = vu_check_base(core, &to);
-		if (rc == 0)
+		if (rc == 0 && vu_is_lone(core, r))
+			r->held = true;
+		else if (rc == 0)
 			to.run = to.ran = true;
+		to.held = r->held;
 	}
 	if (!to.run && r->run)
 		core->changed |= VU_CHANGED_RINGS;

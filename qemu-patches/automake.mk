@@ -8,6 +8,7 @@ EXTRA_DIST += \
 	qemu-patches/vhost-pci/vhost-pci-net.c \
 	qemu-patches/vhost-pci/vhost-pci-net.h \
 	qemu-patches/vhost-pci/vhost-pci-notify.c \
+	qemu-patches/vhost-pci/vhost-pci-place.c \
 	qemu-patches/vhost-pci/vhost-pci-props.c \
 	qemu-patches/vhost-pci/vhost-pci-socket.c \
 	qemu-patches/vhost-pci/vhost-pci-state.c \

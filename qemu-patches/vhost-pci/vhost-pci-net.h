@@ -15,6 +15,7 @@
  *   vhost-pci-net.c      the virtio device: configuration, queues, status
  *   vhost-pci-net-pci.c  its PCI shell: BARs, capabilities, vectors
  *   vhost-pci-socket.c   bytes between the chardev and the core
+ *   vhost-pci-place.c    where rings stand, lost commits
  *   vhost-pci-window.c   the peer's memory in the window BAR
  *   vhost-pci-notify.c   doorbells (driver to peer) and kicks (peer to driver)
  *   vhost-pci-props.c    the state as read-only properties
@@ -78,9 +79,11 @@ typedef struct VhostPciRation {
 typedef struct VhostPciRingState {
     uint32_t core_epoch;        /* start of the core's that @epoch tells of */
     uint32_t epoch;             /* as told to the driver, 0: never ran */
-    uint32_t base;              /* where that epoch began */
+    uint32_t base;              /* where that epoch began, or: */
+    bool settled;               /* @base is where it stands, for good */
     uint64_t generation;        /* of the first STATE with that epoch */
-    uint64_t used;              /* peer's address of the used ring */
+    uint64_t desc;              /* peer's address of the descriptors */
+    uint64_t used;              /* ... and of the used ring */
     uint32_t num;
     bool run;                   /* running for the core when last looked at */
     bool broken;                /* the driver stopped it; see @rule */
@@ -113,6 +116,7 @@ struct VhostPciNet {
     unsigned int in_core;       /* depth of calls into the core */
     VhostPciRation changes;     /* that the driver may still be told of */
     QEMUTimer *ration_timer;    /* there is none left, but something to read */
+    QEMUTimer *quiet_timer;     /* nothing was read, and the core holds a ring */
     bool open;                  /* the chardev has a connection */
     uint64_t violations;        /* connections ended for a broken rule */
     char *last_violation;
@@ -177,7 +181,14 @@ void vhost_pci_ring_broken(VhostPciNet *s, const struct vhost_pci_broken *msg);
 uint32_t vhost_pci_status(const VhostPciNet *s);
 /* Callbacks of the core. */
 int vhost_pci_state_update(void *opaque, uint32_t changed);
+
+/* vhost-pci-place.c */
+/* Where ring @i stands, for the next driver. */
+uint32_t vhost_pci_ring_place(VhostPciNet *s, unsigned int i);
+/* Callback of the core: the same for the front-end; the ring is at rest. */
 uint32_t vhost_pci_ring_base(void *opaque, unsigned int i);
+/* The driver has lost the window: what runs stands where it stands now. */
+void vhost_pci_rings_settle(VhostPciNet *s);
 
 /* vhost-pci-socket.c */
 bool vhost_pci_socket_init(VhostPciNet *s, Error **errp);
@@ -199,9 +210,10 @@ void vhost_pci_window_cleanup(VhostPciNet *s);
 void vhost_pci_window_revoke(VhostPciNet *s);
 bool vhost_pci_window_restore(VhostPciNet *s);
 uint64_t vhost_pci_window_offset(const struct vu_region *r);
-/* Read from the peer's memory through its file, whatever is mapped. */
-bool vhost_pci_window_read(VhostPciNet *s, uint64_t gpa, void *buf,
-                           size_t len);
+/* The file behind the peer's memory at @gpa, whatever is mapped, and where in
+ * it; -1: there is none for all of @len bytes. */
+int vhost_pci_window_file(VhostPciNet *s, uint64_t gpa, size_t len,
+                          uint64_t *offset);
 /* Callbacks of the core. */
 int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd);
 void vhost_pci_window_unmap(void *opaque, struct vu_region *r);

@@ -126,6 +126,26 @@ static void vhost_pci_core_returned(VhostPciNet *s, int ret)
         vhost_pci_socket_violation(s, vu_core_error(&s->core));
     }
     vhost_pci_settle(s);
+    if (s->open && vu_core_holds(&s->core)) {
+        timer_mod(s->quiet_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  VU_QUIET_MS);
+    }
+}
+
+/* If there is something to read that we may not, it is not quiet. */
+static void vhost_pci_quiet(void *opaque)
+{
+    VhostPciNet *s = opaque;
+    int ret = 0;
+
+    if (s->in_core) {
+        return; /* comes back with its end */
+    }
+    s->in_core++;
+    if (s->open && !timer_pending(s->ration_timer)) {
+        ret = vu_core_quiet(&s->core);
+    }
+    vhost_pci_core_returned(s, ret);
 }
 
 void vhost_pci_socket_resume(VhostPciNet *s)
@@ -212,6 +232,7 @@ bool vhost_pci_socket_init(VhostPciNet *s, Error **errp)
     }
     s->ration_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
                                    vhost_pci_ration_timeout, s);
+    s->quiet_timer = timer_new_ms(QEMU_CLOCK_REALTIME, vhost_pci_quiet, s);
     qemu_chr_fe_set_handlers(&s->chr, vhost_pci_can_read, vhost_pci_read,
                              vhost_pci_event, NULL, s, NULL, true);
     return true;
@@ -226,5 +247,7 @@ void vhost_pci_socket_cleanup(VhostPciNet *s)
     vhost_pci_settle(s);
     timer_free(s->ration_timer);
     s->ration_timer = NULL;
+    timer_free(s->quiet_timer);
+    s->quiet_timer = NULL;
     g_clear_pointer(&s->last_violation, g_free);
 }

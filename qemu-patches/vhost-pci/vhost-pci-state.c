@@ -15,10 +15,7 @@
 #include "qemu/osdep.h"
 #include "qemu/iov.h"
 #include "qemu/log.h"
-#include "standard-headers/linux/virtio_ring.h"
 #include "vhost-pci-net.h"
-
-#define F_RING_PACKED   34
 
 uint32_t vhost_pci_status(const VhostPciNet *s)
 {
@@ -37,39 +34,6 @@ uint32_t vhost_pci_status(const VhostPciNet *s)
     return status;
 }
 
-/*
- * Where a ring stands. The driver publishes its progress once a burst, after
- * the used ring: a driver that died between the two has returned buffers that
- * its progress does not show. In a split ring used->idx tells the truth then,
- * because our rings return buffers in the order in which they take them.
- */
-uint32_t vhost_pci_ring_base(void *opaque, unsigned int i)
-{
-    VhostPciNet *s = opaque;
-    const VhostPciRingState *r = &s->rings[i];
-    uint64_t progress = le64_to_cpu(
-        qatomic_read(&s->state_page->rings[i].progress));
-    uint32_t base = r->base;
-    uint16_t used;
-
-    if (r->epoch && progress >> 32 == r->epoch) {
-        base = progress;
-    }
-    if (s->core.features & BIT_ULL(F_RING_PACKED)) {
-        return base;
-    }
-    base &= UINT16_MAX;
-    if (r->used &&
-        vhost_pci_window_read(s, r->used + offsetof(struct vring_used, idx),
-                              &used, sizeof(used))) {
-        used = le16_to_cpu(used);
-        if ((uint16_t)(used - base) <= r->num) {
-            base = used;
-        }
-    }
-    return base;
-}
-
 /* Give ring @i a new epoch that begins at @base. */
 static void vhost_pci_ring_begin(VhostPciNet *s, unsigned int i, uint32_t base)
 {
@@ -77,6 +41,7 @@ static void vhost_pci_ring_begin(VhostPciNet *s, unsigned int i, uint32_t base)
 
     r->epoch = r->epoch == UINT32_MAX ? 1 : r->epoch + 1;
     r->base = base;
+    r->settled = false;
     /* Of the STATE that is made next. */
     r->generation = s->generation + 1;
     qatomic_set(&s->state_page->rings[i].progress, 0);
@@ -95,6 +60,7 @@ static void vhost_pci_rings_follow(VhostPciNet *s)
         if (!v->run) {
             continue;
         }
+        r->desc = v->desc;
         r->used = v->used;
         r->num = v->num;
         if (r->core_epoch != v->epoch || !r->epoch) {
@@ -115,7 +81,7 @@ static void vhost_pci_rings_renew(VhostPciNet *s)
 
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
         if (s->rings[i].run) {
-            vhost_pci_ring_begin(s, i, vhost_pci_ring_base(s, i));
+            vhost_pci_ring_begin(s, i, vhost_pci_ring_place(s, i));
         }
     }
 }
@@ -323,6 +289,8 @@ static void vhost_pci_ack_timeout(void *opaque)
                    " ms; the peer's memory is taken out of the window until "
                    "it does", s->ack_timeout_ms);
     vhost_pci_window_revoke(s);
+    /* What it goes on to say of rings it says of memory that is not theirs. */
+    vhost_pci_rings_settle(s);
     s->revoked = true;
     vhost_pci_refresh(s);
     s->revoke_generation = s->generation;

@@ -396,7 +396,8 @@ bool vhost_pci_window_restore(VhostPciNet *s)
     return ok;
 }
 
-bool vhost_pci_window_read(VhostPciNet *s, uint64_t gpa, void *buf, size_t len)
+int vhost_pci_window_file(VhostPciNet *s, uint64_t gpa, size_t len,
+                          uint64_t *offset)
 {
     VhostPciMapping *m;
 
@@ -404,11 +405,11 @@ bool vhost_pci_window_read(VhostPciNet *s, uint64_t gpa, void *buf, size_t len)
         uint64_t off = gpa - m->gpa;
 
         if (!m->dead && off < m->size && len <= m->size - off) {
-            return pread(m->backing->fd, buf, len, m->backing->offset +
-                         m->delta + off) == len;
+            *offset = m->backing->offset + m->delta + off;
+            return m->backing->fd;
         }
     }
-    return false;
+    return -1;
 }
 
 /* Behind no region: all ones, as on a bus that nobody answers on. */

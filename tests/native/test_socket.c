@@ -16,6 +16,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+
 #include <cmocka.h>
 
 #include <rte_cycles.h>
@@ -133,6 +136,75 @@ every_call_arrives(void **state)
 	assert_int_equal(count, 1000);
 	assert_int_equal(fe_xstat(fe, "rx_ring0_calls") - before, 1000);
 	assert_false(fe->socket->signal.looked_only);
+	fe_free(fe);
+}
+
+/* Receive one packet; was eventfd @fd signalled for it? */
+static bool
+calls(struct frontend *fe, int fd)
+{
+	uint64_t count;
+
+	fe_post(fe, 1);
+	assert_int_equal(fe_receive(fe, 0), 1);
+	assert_int_equal(fe_receive(fe, 0), 0);
+	return read(fd, &count, 8) == 8;
+}
+
+/* SET_VRING_CALL of ring 1 with @fd, once taken. */
+static void
+set_call(struct frontend *fe, int fd)
+{
+	uint64_t ring = 1;
+
+	fe_send(fe, VU_SET_VRING_CALL, 0, &ring, sizeof(ring), fd, 1);
+	fe_ask(fe, VU_GET_FEATURES, 0, NULL, 0);
+}
+
+/* More than the thread hands to poll(), which the limit bounds as well. */
+#define N_LOW	100
+
+/* No number of a descriptor is left for it: neither it nor the one before is
+ * signalled, and nothing of either is kept when the ring has stopped. */
+static void
+call_that_cannot_be_kept_leaves_the_ring_without(void **state)
+{
+	struct rlimit limit, lower;
+	int low[N_LOW], fd, slot;
+	struct frontend *fe;
+	uint64_t count;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < N_LOW; i++)
+		low[i] = dup(0);
+	fe = fe_new("", 1, false);
+	fe_start(fe, FE_FEATURES, 1);
+	assert_int_equal(read(fe->call[1], &count, 8), 8);
+	assert_true(calls(fe, fe->call[1]));
+	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	slot = fe->socket->call_fds[1];
+	assert_true(fd > N_LOW && slot > N_LOW);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	lower = limit;
+	lower.rlim_cur = slot;
+	for (i = 0; i < N_LOW; i++)
+		close(low[i]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &lower), 0);
+	set_call(fe, fd);
+	assert_false(calls(fe, fd));
+	assert_true(read(fe->call[1], &count, 8) < 0);
+	fe_stop_ring(fe, 1);
+	fe_ask(fe, VU_GET_FEATURES, 0, NULL, 0);
+	assert_int_equal(fcntl(slot, F_GETFD), -1);
+	/* The next one is taken. */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	close(fd);
+	fe_start_ring(fe, 1);
+	assert_true(fe_wait_link(fe, true));
+	if (read(fe->call[1], &count, 8) < 0)
+		assert_int_equal(errno, EAGAIN);
+	assert_true(calls(fe, fe->call[1]));
 	fe_free(fe);
 }
 
@@ -384,6 +456,31 @@ broken_rings_of_several_ports_are_told_apart(void **state)
 	fe_free(fe[2]);
 }
 
+/* With fewer pairs than may be its place is a pair's: it is known by its kick. */
+static void
+control_queue_of_fewer_pairs_is_refused(void **state)
+{
+	const uint64_t features = FE_FEATURES | 1ULL << VIRTIO_NET_F_CTRL_VQ |
+				  1ULL << VIRTIO_NET_F_MQ;
+	struct frontend *fe = fe_new("", 1, false);
+	uint64_t one = 1;
+
+	(void)state;
+	fe_start(fe, features, 1);
+	fe_start_ring(fe, 2);
+	assert_int_equal(write(fe->kick[2], &one, 8), 8);
+	assert_true(fe_is_closed(fe));
+	fe_disconnect(fe);
+	assert_true(fe_wait_link(fe, false));
+	/* Ring 2 is complete before there is a word of ring 3. */
+	fe_start(fe, features, 2);
+	assert_int_equal(write(fe->kick[2], &one, 8), 8);
+	assert_true(served(fe, 3));
+	fe_enable(fe, 0, false);
+	assert_true(served(fe, 2));
+	fe_free(fe);
+}
+
 static void
 peer_comes_and_goes_while_bursts_run(void **state)
 {
@@ -413,6 +510,8 @@ main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(full_counter_does_not_hold_a_burst),
 		cmocka_unit_test(every_call_arrives),
+		cmocka_unit_test(
+			call_that_cannot_be_kept_leaves_the_ring_without),
 		cmocka_unit_test(calls_go_on_without_asynchronous_io),
 		cmocka_unit_test(
 			report_of_an_earlier_start_leaves_the_ring_alone),
@@ -422,6 +521,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(pairs_come_and_go_while_bursts_run),
 		cmocka_unit_test(control_queue_is_refused),
 		cmocka_unit_test(broken_rings_of_several_ports_are_told_apart),
+		cmocka_unit_test(control_queue_of_fewer_pairs_is_refused),
 		cmocka_unit_test(peer_comes_and_goes_while_bursts_run),
 	};
 

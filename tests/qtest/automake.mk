@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The device without a guest. Skipped, with the reason, until `make qemu`.
 qtest_tests = \
+	tests/qtest/test_commit.py \
 	tests/qtest/test_hostile.py \
 	tests/qtest/test_lifecycle.py \
 	tests/qtest/test_offer.py \

@@ -31,8 +31,9 @@ UVA = 0x7f0000000000
 RING_SIZE = 256
 
 
-def memfd(size, seal=True):
-    fd = os.memfd_create("peer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+def memfd(size, seal=True, huge=False):
+    fd = os.memfd_create("peer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+                         | (os.MFD_HUGETLB if huge else 0))
     os.ftruncate(fd, size)
     if seal:
         fcntl.fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)
@@ -41,14 +42,14 @@ def memfd(size, seal=True):
 
 class Frontend:
     def __init__(self, path, size=16 * MIB, low=8 * MIB, seal=True,
-                 listener=None):
+                 listener=None, huge=False):
         if listener:
             self.socket = listener.accept()[0]
         else:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.connect(str(path))
         self.socket.settimeout(10 * SCALE)
-        self.fd = memfd(size, seal)
+        self.fd = memfd(size, seal, huge)
         self.memory = mmap.mmap(self.fd, size)
         # (guest address, size, front-end address, offset in the file)
         self.regions = [(LOW, low, UVA + LOW, 0),

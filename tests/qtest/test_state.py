@@ -355,3 +355,26 @@ def test_device_without_vectors_for_kicks_says_so(make_bench):
     assert driver.config()["vector"] == 0
     os.eventfd_write(front.kicks[0], 1)
     assert bench.get("connected") == "yes, link up"
+
+
+def test_control_queue_of_fewer_pairs_is_refused_when_kicked(bench):
+    """Its place may be a receive queue's: it does not run, and the first
+    command for it ends the connection."""
+    driver, front, _ = start(bench)
+    in_thread(front.start_ring, 2)
+    wait_until(lambda: "2:stop,call" in bench.get("rings") and 2 in
+               front.kicks, "ring 2 is known")
+    assert bench.log_lines("control queue") == []
+    os.eventfd_write(front.kicks[2], 1)
+    assert wait_until(front.closed_by_device, "the end of the connection")
+    assert len(bench.log_lines("ring 2 is the control queue, which the "
+                               "front-end has to serve itself")) == 1
+    # One with all its queues is welcome, whatever is kicked first.
+    driver.wait_state(lambda s: s.status == 0, "the peer is gone")
+    bench.drop(front)
+    front = bench.front()
+    done = in_thread(lambda: front.start(4) or True)
+    driver.wait_state(running(0, 1, 2, 3), "four rings run")
+    assert wait_until(done, "the session")
+    os.eventfd_write(front.kicks[2], 1)
+    assert front.get(GET_MAX_MEM_SLOTS) == 32

@@ -338,6 +338,104 @@ new_table_without_a_running_ring_is_refused(void **state)
 	assert_false(p->core.rings[1].run);
 }
 
+/* Two pairs are offered; the front-end may have one, and a control queue. */
+static void
+negotiate_control(struct peer *p, uint64_t features)
+{
+	struct vu_config config = peer_config();
+
+	config.features |= BIT(VU_NET_F_CTRL_VQ) | BIT(VU_NET_F_MQ);
+	peer_configure(p, &config);
+	negotiate(p, F_VERSION_1 | F_PROTOCOL | features, ALL_PROTOCOL);
+	set_standard_memory(p);
+	run_ring(p, 0);
+	run_ring(p, 1);
+}
+
+static int
+kick_ring_2(struct peer *p)
+{
+	uint64_t one = 1;
+
+	assert_int_equal(write(p->core.rings[2].kick_fd, &one, 8), 8);
+	return vu_core_quiet(&p->core);
+}
+
+/* Ring 2, of which nothing is known to say that it is a pair's. */
+static void
+hold_ring_2(struct peer *p)
+{
+	set_up_ring(p, 2);
+	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 2, event_fd()));
+	assert_false(vu_core_holds(&p->core));
+	accepted(p, send_state(p, VU_SET_VRING_ENABLE, 2, 1));
+	assert_false(p->core.rings[2].run);
+	assert_true(vu_core_holds(&p->core));
+	accepted(p, vu_core_quiet(&p->core));
+}
+
+static void
+control_queue_of_fewer_pairs_is_refused_when_kicked(void **state)
+{
+	struct peer *p = *state;
+
+	negotiate_control(p, BIT(VU_NET_F_CTRL_VQ) | BIT(VU_NET_F_MQ));
+	hold_ring_2(p);
+	refused(p, kick_ring_2(p), -ENOTSUP, "ring 2 is the control queue");
+	assert_int_equal(vu_core_disconnect(&p->core), 0);
+	assert_false(vu_core_holds(&p->core));
+}
+
+static void
+receive_queue_runs_when_its_transmit_queue_is_named(void **state)
+{
+	struct peer *p = *state;
+
+	negotiate_control(p, BIT(VU_NET_F_CTRL_VQ) | BIT(VU_NET_F_MQ));
+	hold_ring_2(p);
+	accepted(p, send_state(p, VU_SET_VRING_ENABLE, 3, 0));
+	assert_true(p->core.rings[2].run);
+	assert_false(vu_core_holds(&p->core));
+	accepted(p, kick_ring_2(p));
+}
+
+/* The transmit queue's message came with the kick, and is not read yet. */
+static void
+kick_in_the_middle_of_a_message_says_nothing(void **state)
+{
+	struct peer *p = *state;
+	uint32_t hdr[3] = { VU_SET_VRING_ENABLE, VU_VERSION, 8 };
+
+	negotiate_control(p, BIT(VU_NET_F_CTRL_VQ) | BIT(VU_NET_F_MQ));
+	hold_ring_2(p);
+	accepted(p, vu_core_input(&p->core, hdr, 5, NULL, 0));
+	accepted(p, kick_ring_2(p));
+	assert_true(vu_core_holds(&p->core));
+}
+
+static void
+stopped_ring_is_not_held(void **state)
+{
+	struct peer *p = *state;
+
+	negotiate_control(p, BIT(VU_NET_F_CTRL_VQ) | BIT(VU_NET_F_MQ));
+	hold_ring_2(p);
+	accepted(p, send_state(p, VU_SET_VRING_ENABLE, 2, 0));
+	assert_false(vu_core_holds(&p->core));
+	accepted(p, kick_ring_2(p));
+}
+
+/* There is none to be taken for it. */
+static void
+lone_ring_runs_without_a_control_queue(void **state)
+{
+	struct peer *p = *state;
+
+	negotiate_control(p, BIT(VU_NET_F_MQ));
+	run_ring(p, 2);
+	assert_false(vu_core_holds(&p->core));
+}
+
 int
 main(void)
 {
@@ -357,6 +455,11 @@ main(void)
 		peer_test(ring_that_moves_in_part_is_told),
 		peer_test(new_table_moves_a_running_ring),
 		peer_test(new_table_without_a_running_ring_is_refused),
+		peer_test(control_queue_of_fewer_pairs_is_refused_when_kicked),
+		peer_test(receive_queue_runs_when_its_transmit_queue_is_named),
+		peer_test(kick_in_the_middle_of_a_message_says_nothing),
+		peer_test(stopped_ring_is_not_held),
+		peer_test(lone_ring_runs_without_a_control_queue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

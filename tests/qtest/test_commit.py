@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A driver that is killed while it returns buffers of a packed ring, and a
+front-end that stops the ring before another driver comes: wherever that was,
+each buffer comes back once, and the ring goes on behind them."""
+import mmap
+import os
+import random
+import struct
+from itertools import accumulate
+
+import pytest
+from frontend import MIB, REM_MEM_REG, RING_PACKED, RING_SIZE, memfd
+from machine import wait_until
+from test_state import in_thread, running
+
+VERSION_1, IN_ORDER, MRG_RXBUF = 1 << 32, 1 << 35, 1 << 15
+NEXT, WRITE, AVAIL, USED = 1, 2, 1 << 7, 1 << 15
+TO_PEER, FROM_PEER = 0, 1
+# The chains of the commit, in descriptors.
+CHAINS = (1, 3, 1, 1, 2)
+# 250 with wrap counter 1: the commit goes over the end of the ring.
+BASE = 250 | 1 << 15
+LENGTH = 77  # of what was returned
+
+
+def ahead(place, n):
+    at, wrap = (place & 0x7fff) + n, place >> 15
+    return at - RING_SIZE | (wrap ^ 1) << 15 if at >= RING_SIZE else at | (
+        wrap << 15)
+
+
+class Ring:
+    """The peer's driver. Its buffer ids have nothing to do with places."""
+
+    def __init__(self, front, index, place):
+        self.front, self.index, self.place = front, index, place
+        self.file = front.regions[1][3] + 0x10000 * index
+        # What was used in this lap, up to here.
+        for at in range(place & 0x7fff):
+            struct.pack_into("<H", front.memory, self.file + 16 * at + 14,
+                             AVAIL | USED)
+
+    def desc(self, place):
+        return self.file + 16 * (place & 0x7fff)
+
+    def load(self, place):
+        return struct.unpack_from("<QIHH", self.front.memory, self.desc(place))
+
+    def post(self, chains=CHAINS):
+        """Make chains available; returns the places of all and the end."""
+        places = [ahead(self.place, n) for n in accumulate((0,) + chains)]
+        for number, n in enumerate(chains):
+            for i in range(n):
+                place = ahead(places[number], i)
+                flags = AVAIL if place >> 15 else USED
+                flags |= NEXT if i < n - 1 else 0
+                flags |= WRITE if self.index == TO_PEER else 0
+                ident = 500 + number if i == n - 1 else 9999
+                struct.pack_into("<QIHH", self.front.memory, self.desc(place),
+                                 0x1000 * number, 2048, ident, flags)
+        return places
+
+    def give(self, place, ident):
+        """As a driver of the device does."""
+        flags = AVAIL | USED if place >> 15 else 0
+        struct.pack_into("<IHH", self.front.memory, self.desc(place) + 8,
+                         LENGTH, ident, flags)
+
+    def is_used(self, place):
+        flags = self.load(place)[3]
+        return flags & (AVAIL | USED) == (AVAIL | USED if place >> 15 else 0)
+
+    def take(self, chains=CHAINS):
+        """Ids and lengths of what was used, up to the first that was not."""
+        taken = []
+        while len(taken) < len(chains) and self.is_used(self.place):
+            _, length, ident, flags = self.load(self.place)
+            assert not flags & NEXT
+            taken.append((ident, length))
+            self.place = ahead(self.place, chains[ident - 500])
+        return taken
+
+
+def both(place):
+    return place | place << 16
+
+
+def session(bench, features=0, huge=False):
+    driver, front = bench.driver(), bench.front(huge=huge)
+
+    def run():
+        front.negotiate(VERSION_1 | RING_PACKED | features)
+        assert front.set_memory() == 0
+        for ring in (TO_PEER, FROM_PEER):
+            front.start_ring(ring, BASE)
+        return True
+    done = in_thread(run)
+    state = driver.wait_state(running(0, 1), "both rings run")
+    assert wait_until(done, "the session")
+    return driver, front, state
+
+
+def interrupt(driver, ring, state, written, chains=CHAINS, batch=False):
+    """Kill the driver when it has written so many used descriptors."""
+    places = ring.post(chains)
+    epoch = state.rings[ring.index].epoch
+    driver.progress(ring.index,
+                    epoch << 32 | places[0] << 16 | places[-1])
+    if batch and written:
+        ring.give(places[0], 500 + len(chains) - 1)
+    elif not batch:
+        for i in range(len(chains) - written, len(chains)):
+            ring.give(places[i], 500 + i)
+    return places[-1]
+
+
+def restart(driver, front, ring, base):
+    """The ring goes on with a new driver; returns its STATE."""
+    driver.start()
+    done = in_thread(lambda: front.start_ring(ring, base) or True)
+    state = driver.wait_state(running(0, 1), "both rings run again")
+    assert wait_until(done, "the front-end's part")
+    return state
+
+
+@pytest.mark.parametrize("index", [TO_PEER, FROM_PEER])
+@pytest.mark.parametrize("features", [0, IN_ORDER, MRG_RXBUF],
+                         ids=["plain", "in-order", "mergeable"])
+def test_interrupted_commit_is_ended_when_the_ring_stops(bench, index,
+                                                         features):
+    driver, front, state = session(bench, features)
+    ring = Ring(front, index, BASE)
+    batch = index == FROM_PEER and features == IN_ORDER
+    for written in range(2 if batch else len(CHAINS) + 1):
+        end = interrupt(driver, ring, state, written, batch=batch)
+        before = [ring.load(ahead(ring.place, i)) for i in range(8)]
+        driver.reset()
+        assert front.stop_ring(index) == both(end), written
+        # Of an address nothing is ours to write.
+        assert [ring.load(ahead(ring.place, i))[0] for i in range(8)] == [
+            d[0] for d in before]
+        whole = written == len(CHAINS) or batch and written
+        if batch:
+            assert ring.load(ring.place)[1] == (LENGTH if whole else 0)
+            assert ring.is_used(ring.place)
+            assert ring.load(ring.place)[2] == 500 + len(CHAINS) - 1
+            assert not any(ring.is_used(ahead(ring.place, i))
+                           for i in range(1, 9))
+            ring.place = end
+        else:
+            lost = 0 if whole else len(CHAINS) if (
+                index == TO_PEER and features == MRG_RXBUF) else (
+                    len(CHAINS) - written)
+            assert ring.take() == [
+                (500 + i, 0 if i < lost else LENGTH)
+                for i in range(len(CHAINS))]
+        assert ring.place == end and not ring.is_used(end)
+        state = restart(driver, front, index, end)
+        assert state.rings[index].base == both(end)
+        assert driver.progress(index) == 0
+
+
+def test_interrupted_commit_in_huge_pages(bench):
+    """Which have no write()."""
+    try:
+        fd = memfd(16 * MIB, huge=True)
+        mmap.mmap(fd, 16 * MIB).close()
+        os.close(fd)
+    except OSError:
+        pytest.skip("no huge pages")
+    driver, front, state = session(bench, huge=True)
+    ring = Ring(front, FROM_PEER, BASE)
+    end = interrupt(driver, ring, state, 2)
+    driver.reset()
+    assert front.stop_ring(FROM_PEER) == both(end)
+    assert [i for i, _ in ring.take()] == [500, 501, 502, 503, 504]
+
+
+def test_chains_that_were_only_available_are_not_touched(bench):
+    """Before the first of the three steps nothing has happened."""
+    driver, front, state = session(bench)
+    ring = Ring(front, FROM_PEER, BASE)
+    ring.post()
+    driver.progress(FROM_PEER, state.rings[FROM_PEER].epoch << 32 | both(BASE))
+    driver.reset()
+    assert front.stop_ring(FROM_PEER) == both(BASE)
+    assert ring.take() == []
+
+
+def test_new_driver_that_lets_go_before_it_resumes(bench):
+    driver, front, state = session(bench)
+    ring = Ring(front, FROM_PEER, BASE)
+    end = interrupt(driver, ring, state, 2)
+    driver.reset()
+    driver.start()
+    again = driver.wait_state(running(0, 1), "both rings run again")
+    # The next driver would end it.
+    assert again.rings[FROM_PEER].base == end | BASE << 16
+    base = in_thread(front.stop_ring, FROM_PEER)
+    driver.wait_state(running(0), "ring 1 stopped")
+    assert wait_until(base, "the base") == both(end)
+    assert [i for i, _ in ring.take()] == [500, 501, 502, 503, 504]
+
+
+def test_driver_that_is_cut_off_in_a_commit(make_bench):
+    """What it goes on to publish it has not written into the ring."""
+    bench = make_bench(",ack-timeout=300")
+    driver, front, state = session(bench)
+    rings = [Ring(front, i, BASE) for i in (TO_PEER, FROM_PEER)]
+    ends = [interrupt(driver, ring, state, 2) for ring in rings]
+    assert front.stop_ring(TO_PEER) == both(ends[0])
+    assert "does not answer" in bench.get("driver")
+    driver.progress(FROM_PEER, state.rings[FROM_PEER].epoch << 32
+                    | both(ahead(ends[1], 5)))
+    for ring in rings:
+        assert [i for i, _ in ring.take()] == [500, 501, 502, 503, 504]
+    driver.wait_state(lambda s: True, "nothing runs")
+    again = driver.wait_state(running(1), "ring 1 is back")
+    assert again.rings[FROM_PEER].base == both(ends[1])
+
+
+def test_places_that_make_no_commit(bench):
+    """Nonsense of the driver's reaches no memory and no front-end."""
+    driver, front, state = session(bench)
+    ring = Ring(front, FROM_PEER, BASE)
+    for used, avail, told in (
+            (RING_SIZE | 1 << 15, BASE, BASE), (BASE, RING_SIZE, BASE),
+            (0x7fff, 0xffff, BASE), (0, 0x7fff, BASE),
+            (BASE, BASE - 1, BASE - 1),      # backwards
+            (BASE, BASE & 0xff | 1, 251),    # more than a ring
+            (251, 250 | 1 << 15, 250 | 1 << 15)):
+        ring.place = BASE
+        ring.post()
+        before = front.memory[ring.file:ring.file + 16 * RING_SIZE]
+        driver.progress(FROM_PEER, state.rings[FROM_PEER].epoch << 32
+                        | used << 16 | avail)
+        driver.reset()
+        assert front.stop_ring(FROM_PEER) == both(told), (used, avail)
+        assert front.memory[ring.file:ring.file + 16 * RING_SIZE] == before
+        state = restart(driver, front, FROM_PEER, BASE)
+
+
+def test_chain_that_does_not_end_within_the_commit(bench):
+    driver, front, state = session(bench)
+    ring = Ring(front, FROM_PEER, BASE)
+    ring.post()
+    # Its last chain is one descriptor too long for what the driver says.
+    end = ahead(BASE, sum(CHAINS) - 1)
+    driver.progress(FROM_PEER, state.rings[FROM_PEER].epoch << 32
+                    | BASE << 16 | end)
+    driver.reset()
+    assert front.stop_ring(FROM_PEER) == both(end)
+    assert [i for i, _ in ring.take()] == [500, 501, 502, 503]
+
+
+def test_ring_of_nonsense(bench):
+    driver, front, state = session(bench)
+    ring = Ring(front, FROM_PEER, BASE)
+    size = 16 * RING_SIZE
+    chance = random.Random(4711)
+    loop = struct.pack("<QIHH", 0, 0, 0, NEXT | AVAIL) * RING_SIZE
+    behind = front.memory[ring.file + size:ring.file + size + 16]
+    for turn in range(40):
+        front.memory[ring.file:ring.file + size] = (
+            loop if turn % 4 == 0 else chance.randbytes(size))
+        was, now = (chance.randrange(RING_SIZE) | chance.randrange(2) << 15
+                    for _ in range(2))
+        driver.progress(FROM_PEER, state.rings[FROM_PEER].epoch << 32
+                        | was << 16 | now)
+        driver.reset()
+        assert front.stop_ring(FROM_PEER) == both(now)
+        state = restart(driver, front, FROM_PEER, now)
+    assert front.memory[ring.file + size:ring.file + size + 16] == behind
+    assert bench.get("connected") == "yes, link up"
+
+
+def test_ring_whose_memory_is_gone(bench):
+    """The answer comes all the same, and one line in the log."""
+    driver, front, state = session(bench)
+    ring = Ring(front, FROM_PEER, BASE)
+    end = interrupt(driver, ring, state, 2)
+    driver.reset()
+    assert front.memory_slot(REM_MEM_REG, front.regions[1]) == 0
+    assert front.stop_ring(FROM_PEER) == both(end)
+    assert len(bench.log_lines("its memory cannot be written")) == 1
