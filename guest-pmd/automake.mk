@@ -38,6 +38,7 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_ring.c \
 	guest-pmd/vhostpci_ring.h \
 	guest-pmd/vhostpci_rxtx.c \
+	guest-pmd/vhostpci_stamp.h \
 	guest-pmd/vhostpci_txmap.c \
 	guest-pmd/vhostpci_variants.c \
 	guest-pmd/vhostpci_stats.c

@@ -21,6 +21,7 @@
 #include "vhostpci_copy.h"
 #include "vhostpci_dev.h"
 #include "vhostpci_offload.h"
+#include "vhostpci_stamp.h"
 
 /* How often a tx burst looks again for buffers before it gives up. */
 #define TX_RETRIES	8
@@ -112,11 +113,13 @@ pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	uint16_t i, done = 0;
 	int rc;
 
+	VHOSTPCI_STAMP_BEGIN();
 	for (i = 0; i < n; i++) {
 		examine(ring, &slots[i], 0);
 		if (likely(slots[i].addr != NULL))
 			rte_prefetch0(slots[i].addr + ring->hdr_len);
 	}
+	VHOSTPCI_STAMP(ring, translate);
 	for (i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[done];
 
@@ -136,6 +139,7 @@ pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 			break;
 		}
 	}
+	VHOSTPCI_STAMP(ring, copy);
 	ring->count.packets += done;
 	ring->count.bytes += bytes;
 	return done;
@@ -175,6 +179,7 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	uint32_t room;
 	int rule = 0;
 
+	VHOSTPCI_STAMP_BEGIN();
 	ring->walked = 0;
 	n = RTE_MIN(n, VHOSTPCI_BATCH);
 	if (vhostpci_pending(ring, &b, n, flags & F_PACKED) == 0) {
@@ -190,7 +195,9 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 				     flags & F_PACKED);
 		if (good == 0)
 			break;
+		VHOSTPCI_STAMP(ring, ring);
 		got = get_mbufs(ring, mp, pkts + done, good);
+		VHOSTPCI_STAMP(ring, mbuf);
 		if (unlikely(got < good)) {
 			/* The rest was not looked at yet. */
 			good = got;
@@ -200,12 +207,14 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 		}
 		got = pull_batch(ring, &b, slots, pkts + done, good, room,
 				 &rule, flags);
+		VHOSTPCI_STAMP_AGAIN();
 		put_back(mp, pkts + done + got, good - got);
 		done += got;
 		if (!(flags & F_PACKED))
 			break;
 	}
 	vhostpci_commit(ring, &b, flags);
+	VHOSTPCI_STAMP(ring, ring);
 	ring->end = b.end;
 	/* The barrier that this takes would wait for all our stores: leave it
 	 * to a poll with nothing else to do, but not for long. */
@@ -301,7 +310,9 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	uint16_t good, i;
 	int rc = 0, late = 0;
 
+	VHOSTPCI_STAMP_BEGIN();
 	good = vhostpci_peek(ring, b, slots, n, &late, flags & F_PACKED);
+	VHOSTPCI_STAMP(ring, ring);
 	for (i = 0; i < good; i++) {
 		examine(ring, &slots[i], VRING_DESC_F_WRITE);
 		if (likely(slots[i].addr != NULL)) {
@@ -309,6 +320,7 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 			vhostpci_prefetch_write(slots[i].addr + ring->hdr_len);
 		}
 	}
+	VHOSTPCI_STAMP(ring, translate);
 	*aligned = true;
 	for (i = 0; i < good && *aligned && may_walk(ring); i++) {
 		rc = push(ring, b, &slots[i], &pkts[i], flags);
@@ -322,6 +334,7 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		}
 		*aligned = (uint16_t)(b->given - given) == i + 1;
 	}
+	VHOSTPCI_STAMP(ring, copy);
 	ring->count.packets += sent;
 	ring->count.bytes += bytes;
 	if (unlikely(rc < 0))
@@ -401,19 +414,25 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 	uint16_t done = 0, got, seen;
 	int rule = 0;
 
+	VHOSTPCI_STAMP_BEGIN();
 	ring->walked = 0;
 	do {
 		uint16_t want = RTE_MIN(n - done, VHOSTPCI_BATCH);
 
 		vhostpci_pending(ring, &b, want, flags & F_PACKED);
 
+		VHOSTPCI_STAMP(ring, ring);
 		got = push_pending(ring, &b, pkts + done, want, &rule, flags);
+		VHOSTPCI_STAMP_AGAIN();
 		vhostpci_commit(ring, &b, flags);
+		VHOSTPCI_STAMP(ring, ring);
 		/* Before the barrier in vhostpci_tell(), which waits for our
 		 * stores: they get this long to drain. */
 		if (likely(got > 0))
 			free_sent(pkts + done, got);
+		VHOSTPCI_STAMP(ring, mbuf);
 		vhostpci_tell(ring, flags);
+		VHOSTPCI_STAMP(ring, ring);
 		done += got;
 		if (rule < 0)
 			vhostpci_ring_break(ring, -rule);

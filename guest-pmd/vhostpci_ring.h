@@ -16,6 +16,7 @@
 #include <rte_spinlock.h>
 
 #include "vhostpci_mem.h"
+#include "vhostpci_stamp.h"
 
 /* Bounds on what a peer may ask of us. */
 #define VHOSTPCI_MAX_RING_SIZE	32768
@@ -79,6 +80,11 @@ struct vhostpci_counters {
 				 * the peer cannot take */
 	uint64_t full;		/* tx bursts cut short: no buffers offered */
 	uint64_t violations;	/* control: w */
+#ifdef VHOSTPCI_STAMPS
+#define CYCLES(stage) uint64_t cycles_##stage;
+	VHOSTPCI_STAGES(CYCLES)
+#undef CYCLES
+#endif
 };
 
 struct vhostpci_ring;

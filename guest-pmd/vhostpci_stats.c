@@ -28,6 +28,11 @@ static const struct {
 	FIELD(unsupported, true, true),
 	FIELD(full, false, true),
 	FIELD(violations, true, true),
+#ifdef VHOSTPCI_STAMPS
+#define CYCLES(stage) FIELD(cycles_##stage, true, true),
+	VHOSTPCI_STAGES(CYCLES)
+#undef CYCLES
+#endif
 };
 
 static uint64_t

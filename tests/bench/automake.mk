@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Measurements, `make bench BENCH_ARGS='--only loop-split-64-ovs'`.  Its
 # programs are built for it, and for the test of it, only.
-bench_programs = tests/bench/floor_copy tests/bench/bench_ports
+bench_programs = tests/bench/floor_copy tests/bench/bench_ports \
+	tests/bench/stamps.so
 if !HAVE_PMD
 EXTRA_PROGRAMS += $(bench_programs)
 endif
@@ -19,6 +20,15 @@ tests_bench_floor_copy_LDFLAGS = -pthread
 tests_bench_bench_ports_SOURCES = tests/bench/bench_ports.c
 tests_bench_bench_ports_CFLAGS = $(AM_CFLAGS) -O2 $(DPDK_CFLAGS)
 tests_bench_bench_ports_LDADD = $(DPDK_LIBS)
+
+# The driver once more, which counts the cycles of each stage of its bursts.
+tests_bench_stamps_so_SOURCES = $(guest_pmd_sources)
+tests_bench_stamps_so_CPPFLAGS = $(guest_pmd_librte_net_vhostpci_so_23_0_CPPFLAGS) \
+	-DVHOSTPCI_STAMPS
+tests_bench_stamps_so_CFLAGS = $(guest_pmd_librte_net_vhostpci_so_23_0_CFLAGS)
+tests_bench_stamps_so_LDFLAGS = $(guest_pmd_librte_net_vhostpci_so_23_0_LDFLAGS)
+tests_bench_stamps_so_DEPENDENCIES = guest-pmd/version.map
+tests_bench_stamps_so_LDADD = $(guest_pmd_librte_net_vhostpci_so_23_0_LDADD)
 
 .PHONY: bench bench-programs
 bench-programs: $(bench_programs)

@@ -9,6 +9,7 @@
  *   add QUEUES DEVARGS		attach a device, start its port: "port NUMBER"
  *   up [FIRST COUNT]		wait until all links are up, or those of COUNT ports: "up"
  *   memory			"heap BYTES anonymous BYTES"
+ *   xstats PORT			"xstats NAME VALUE ...", those that are not 0
  *   idle FIRST COUNT QUEUES POLLS
  *				poll the queues of COUNT ports, which are to be idle, in
  *				turn: "cycles PER-POLL packets N"
@@ -48,6 +49,7 @@ enum {
 	DRAIN_MS = 100, /* after the generator's end */
 	STRAY_MS = 5,	/* for packets of an earlier round */
 	LINK_MS = 60000,
+	MAX_XSTATS = 1024,
 };
 
 static struct rte_mempool *pool;
@@ -154,6 +156,25 @@ memory(void)
 			heap += stats.heap_allocsz_bytes;
 	}
 	printf("heap %" PRIu64 " anonymous %" PRIu64 "\n", heap, anonymous_bytes());
+}
+
+static void
+xstats(uint16_t port)
+{
+	struct rte_eth_xstat_name names[MAX_XSTATS];
+	struct rte_eth_xstat values[MAX_XSTATS];
+	int n = rte_eth_xstats_get_names(port, names, MAX_XSTATS);
+
+	if (n < 0 || n > MAX_XSTATS || rte_eth_xstats_get(port, values, n) != n) {
+		printf("error: no statistics of port %u\n", port);
+		return;
+	}
+	printf("xstats");
+	for (int i = 0; i < n; i++) {
+		if (values[i].value != 0)
+			printf(" %s %" PRIu64, names[i].name, values[i].value);
+	}
+	printf("\n");
 }
 
 /* The switch's part */
@@ -405,6 +426,8 @@ obey(char *line)
 		wait_up(a, b);
 	else if (strcmp(line, "memory") == 0)
 		memory();
+	else if (sscanf(line, "xstats %u", &a) == 1)
+		xstats(a);
 	else if (sscanf(line, "idle %u %u %u %u", &a, &b, &c, &d) == 4)
 		idle(a, b, c, d);
 	else if (sscanf(line, "forward %u %u", &a, &b) == 2)

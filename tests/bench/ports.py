@@ -36,7 +36,7 @@ class Ports:
         for line in self.child.process.stdout:
             if line.startswith("error:"):
                 raise RuntimeError(f"{self.name}: {asked}: {line.strip()}")
-            if re.match(r"(ready|up|port|heap|cycles|rx|p50|sent)\b(?!:)", line):
+            if re.match(r"(ready|up|port|heap|xstats|cycles|rx|p50|sent)\b(?!:)", line):
                 return {name: float(value) for name, value in
                         re.findall(r"([a-z]\w*) (\d[\d.]*)", line)}
         raise RuntimeError(f"{self.name} ended: {self.child.output()[-500:]}")
