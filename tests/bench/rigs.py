@@ -3,16 +3,17 @@
 import contextlib
 import shutil
 import tempfile
-from collections import namedtuple
+from collections import Counter, namedtuple
 from pathlib import Path
 
+from machine import program
 from peers import Layout, NotNegotiated, check_front_end, vdevs_for
 from ports import Ports
 from switch import (PEER_CPU, SWITCH_CPU, Alone, OvsSwitch, PmdSwitch, Reading,
                     config, devargs)
 
 __all__ = ["Contender", "Layout", "NotNegotiated", "active", "contenders",
-           "switches", "PortPeers", "PortSwitch"]
+           "switches", "PortPeers", "PortSwitch", "StampSwitch"]
 
 KINDS = ("vhostuser", "vhostpci")
 
@@ -23,10 +24,12 @@ Contender = namedtuple("Contender", "switch peers kind")
 class PortSwitch(Alone):
     """bench_ports in the switch's place; as OvsSwitch otherwise."""
 
+    driver = staticmethod(config.plugin)
+
     def __init__(self, kinds, huge, name):
         self.kinds, self.numbers = kinds, {}
         self.sockets = Path(tempfile.mkdtemp(prefix="vp-"))
-        self.ports = Ports(name, SWITCH_CPU, huge, [config.plugin().resolve()])
+        self.ports = Ports(name, SWITCH_CPU, huge, [self.driver().resolve()])
         for kind in kinds:
             self.numbers[kind] = [
                 self.ports.add(devargs(kind, side, self.socket(kind, side)))
@@ -53,6 +56,25 @@ class PortSwitch(Alone):
     def close(self):
         self.ports.close()
         shutil.rmtree(self.sockets, ignore_errors=True)
+
+
+class StampSwitch(PortSwitch):
+    """With a driver that counts the cycles of each stage of its bursts."""
+
+    driver = staticmethod(lambda: program("stamps.so"))
+
+    def __init__(self, _, huge, name):
+        super().__init__(("vhostpci",), huge, name)
+
+    def stamps(self):
+        """Since the start, of both ports: {"rx": {stage: cycles}, "tx": ...}"""
+        found = {"rx": Counter(), "tx": Counter()}
+        for port in self.numbers["vhostpci"]:
+            for name, value in self.ports.do("xstats", port).items():
+                way, _, stage = name.partition("_ring0_cycles_")
+                if stage:
+                    found[way][stage] += value
+        return found
 
 
 class PortPeers:

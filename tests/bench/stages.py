@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the cycles go: receiving and sending apart, and Open vSwitch alone."""
+"""Where the cycles go: receiving and sending apart, the stages of each, and Open
+vSwitch alone."""
 import contextlib
 import time
 
@@ -7,27 +8,51 @@ from loop import FAILURES, FILL_BURSTS, UNIT, Lost, run_grid
 from machine import sets
 from peers import Peers
 from ports import Ports
-from rigs import Layout, PortSwitch, active
+from rigs import Layout, PortSwitch, StampSwitch, active
 from switch import SWITCH_CPU, OvsSwitch
 
 SIZES = (64, 512, 1514)
+WAYS = ("rx", "tx")
+# Of VHOSTPCI_STAGES in vhostpci_stamp.h.
+PARTS = ("ring", "translate", "mbuf", "copy")
+
+
+def _grid(prefixes):
+    return {f"stage-{prefix}-{'packed' if packed else 'split'}-{size}-pmd":
+            ("pmd", Layout(packed, True), size)
+            for packed in (False, True) for size in SIZES
+            for prefix in prefixes}
+
+
+WHOLE = _grid(WAYS)
+SPLIT_UP = _grid(f"{way}-{part}" for way in WAYS for part in PARTS)
 
 
 def cases():
-    return {**{f"stage-{way}-{'packed' if packed else 'split'}-{size}-pmd":
-               ("pmd", Layout(packed, True), size)
-               for packed in (False, True) for size in SIZES
-               for way in ("rx", "tx")},
+    return {**WHOLE, **SPLIT_UP,
             **{f"floor-ovs-{size}": ("alone", None, size) for size in SIZES}}
 
 
-def _loop(contenders, size, options):
-    """{"rx": what sets() returns, "tx": ...}"""
+def _whole(told, _):
+    return {way: told[way] for way in WAYS}
+
+
+def _parts(told, stamps):
+    """Each stage, and what they are parts of."""
+    return {**_whole(told, None),
+            **{f"{way}-{part}": stamps[way][part]
+               for way in WAYS for part in PARTS}}
+
+
+def _loop(contenders, size, options, what):
+    """{name: what sets() returns} for each name of what(told, stamps), cycles
+    for each packet."""
     for who in contenders.values():
         with active(who):
             who.peers.fill(who.kind, size, FILL_BURSTS)
 
     def one(who):
+        before = getattr(who.switch, "stamps", dict)()
         who.peers.select(who.kind)
         with active(who):
             who.peers.go()
@@ -38,32 +63,55 @@ def _loop(contenders, size, options):
             raise Lost(f"{told['drops']:.0f} packets were dropped")
         if not told["packets"]:
             raise Lost("no packet circulates")
-        return {way: told[way] / told["packets"] for way in ("rx", "tx")}
+        after = getattr(who.switch, "stamps", dict)()
+        return {name: cycles / told["packets"] for name, cycles in what(
+            told, {way: after[way] - before[way] for way in after}).items()}
 
     found = sets(lambda i: {name: one(contenders[name]) for name in
                             list(contenders)[::-1 if i % 2 else 1]}, options)
-    return {way: {where: {name: [told[way] for told in values]
-                          for name, values in kinds.items()}
-                  for where, kinds in found.items()} for way in ("rx", "tx")}
+    names = list(next(iter(found["near"].values() or
+                           found["far"].values()))[0])
+    return {name: {where: {kind: [cycles[name] for cycles in values]
+                           for kind, values in kinds.items()}
+                   for where, kinds in found.items()} for name in names}
 
 
-def _run_stages(wanted, results, options):
+def _run_loops(wanted, table, results, options, switch, what, add):
+    """Cases of one loop are measured together: add(name, loop's, case's part)
+    for each."""
     kept = {}
 
     def one_case(name, size, contenders):
-        way = name.split("-")[1]
+        part = name.removeprefix("stage-").rsplit("-", 3)[0]
         key = (size, contenders["vhostpci"].peers)
         try:
             for who in contenders.values():
                 who.peers.check_layout(who.kind)
             if key not in kept:
                 kept.clear()
-                kept[key] = _loop(contenders, size, options)
-            results.add_sets(name, UNIT, kept[key][way], "vhostpci", "vhostuser")
+                kept[key] = _loop(contenders, size, options, what)
+            add(name, kept[key], part)
         except FAILURES as why:
             results.fail(name, UNIT, why)
 
-    run_grid(wanted, cases(), results, options, one_case, PortSwitch, Peers)
+    run_grid([name for name in wanted if name in table], table, results,
+             options, one_case, switch, Peers)
+
+
+def _run_stages(wanted, results, options):
+    def add_whole(name, found, way):
+        results.add_sets(name, UNIT, found[way], "vhostpci", "vhostuser")
+
+    def add_part(name, found, part):
+        """Of the whole burst."""
+        whole = part.split("-")[0]
+        results.add_sets(name, UNIT, {
+            where: {"subject": found[part][where].get("vhostpci", []),
+                    "baseline": found[whole][where].get("vhostpci", [])}
+            for where in found[part]})
+
+    _run_loops(wanted, WHOLE, results, options, PortSwitch, _whole, add_whole)
+    _run_loops(wanted, SPLIT_UP, results, options, StampSwitch, _parts, add_part)
 
 
 def _null(number, size):
