@@ -7,12 +7,12 @@ import time
 import rigs
 from machine import sets
 from peers import Peers
-from rigs import Layout, NotNegotiated, active
+from rigs import Layout, NotNegotiated, active, check_layouts
 
 SIZES = (64, 128, 256, 512, 1024, 1514, "imix")
 UNIT = "cycles/packet"
 WARM_S, ROUND_S, PATIENCE_S = 0.03, 0.25, 60
-# Of 32 packets, put in at each of a pair's two ports.
+# Of 32 packets, put in at each of a pair's two ports; of the usual mix 12.
 FILL_BURSTS = 8
 
 
@@ -90,8 +90,7 @@ def add_found(results, name, unit, found, **notes):
 def _one_size(name, size, contenders, results, options):
     """Measures, and adds to the results."""
     try:
-        paths = {who: c.peers.check_layout(c.kind)[0]
-                 for who, c in contenders.items()}
+        paths = check_layouts(contenders)
         add_found(results, name, UNIT, measure(contenders, size, options),
                   front_end=paths)
     except FAILURES as why:

@@ -49,9 +49,13 @@ def check_front_end(log, ports, layout):
     paths = [re.findall(rf"virtio: using (.*?) Rx path on port {port}\b", log)[-1]
              for port in ports]
     for path in paths:
-        if ("packed" in path) != layout.packed:
-            raise NotNegotiated(f"packed={int(layout.packed)} was asked for, and "
-                                f"the front-end uses: {path}")
+        # The in-order path of split rings serves either kind of buffers.
+        if ("packed" in path) != layout.packed or (
+                "mergeable" in path) > layout.mergeable or (
+                    "standard" in path and layout.mergeable):
+            raise NotNegotiated(
+                f"packed={int(layout.packed)}, mrg_rxbuf={int(layout.mergeable)} "
+                f"were asked for, and the front-end uses: {path}")
     return paths
 
 
@@ -96,9 +100,7 @@ class Peers(Testpmd):
         self.go()
         self.halt()
         self.command("set flush_rx off")
-        parts = {size: bursts} if size != "imix" else {
-            s: max(1, bursts * share // sum(IMIX.values()))
-            for s, share in IMIX.items()}
+        parts = IMIX if size == "imix" else {size: bursts}
         self.command("set fwd io")
         for part, count in parts.items():
             self.command(f"set txpkts {part}")

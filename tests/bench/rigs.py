@@ -13,7 +13,7 @@ from switch import (PEER_CPU, SWITCH_CPU, Alone, OvsSwitch, PmdSwitch, Reading,
                     config, devargs)
 
 __all__ = ["Contender", "Layout", "NotNegotiated", "active", "contenders",
-           "switches", "PortPeers", "PortSwitch", "StampSwitch"]
+           "check_layouts", "switches", "PortPeers", "PortSwitch", "StampSwitch"]
 
 KINDS = ("vhostuser", "vhostpci")
 
@@ -101,6 +101,16 @@ class PortPeers:
 
     def close(self):
         self.ports.close()
+
+
+def check_layouts(contenders):
+    """The front-ends' receive paths by contender, which must all be the same:
+    other paths would be measured as well."""
+    paths = {name: who.peers.check_layout(who.kind)
+             for name, who in contenders.items()}
+    if len({path for both in paths.values() for path in both}) > 1:
+        raise NotNegotiated(f"the front-ends' receive paths differ: {paths}")
+    return {name: both[0] for name, both in paths.items()}
 
 
 @contextlib.contextmanager

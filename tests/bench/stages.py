@@ -8,7 +8,7 @@ from loop import FAILURES, FILL_BURSTS, UNIT, Lost, run_grid
 from machine import sets
 from peers import Peers
 from ports import Ports
-from rigs import Layout, PortSwitch, StampSwitch, active
+from rigs import Layout, PortSwitch, StampSwitch, active, check_layouts
 from switch import SWITCH_CPU, OvsSwitch
 
 SIZES = (64, 512, 1514)
@@ -85,8 +85,7 @@ def _run_loops(wanted, table, results, options, switch, what, add):
         part = name.removeprefix("stage-").rsplit("-", 3)[0]
         key = (size, contenders["vhostpci"].peers)
         try:
-            for who in contenders.values():
-                who.peers.check_layout(who.kind)
+            check_layouts(contenders)
             if key not in kept:
                 kept.clear()
                 kept[key] = _loop(contenders, size, options, what)

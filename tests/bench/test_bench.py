@@ -17,6 +17,7 @@ if "top_builddir" in os.environ:
 
 import bench  # noqa: E402
 import results  # noqa: E402
+from peers import Layout, NotNegotiated, check_front_end  # noqa: E402
 from switch import config  # noqa: E402
 
 KEYS = {"case", "unit", "subject", "baseline", "ratio", "spread", "rounds"}
@@ -26,7 +27,7 @@ KEYS = {"case", "unit", "subject", "baseline", "ratio", "spread", "rounds"}
 def prerequisites():
     if not {0, 1} <= os.sched_getaffinity(0):
         pytest.skip("needs cores 0 and 1")
-    for name in ("floor_copy", "bench_ports"):
+    for name in ("floor_copy", "bench_ports", "stamps.so"):
         if not (config.BUILD / "tests" / "bench" / name).exists():
             pytest.skip(f"no tests/bench/{name} (built with libdpdk)")
     try:
@@ -60,7 +61,8 @@ def check_measured(row):
 
 def test_drivers_alone(tmp_path):
     names = ["floor-copy-64", "loop-split-64-pmd", "loop-split-imix-pmd-nomrg",
-             "stage-rx-split-64-pmd", "oneway-split-1514-pmd",
+             "stage-rx-split-64-pmd", "stage-rx-ring-split-64-pmd",
+             "stage-rx-copy-split-64-pmd", "oneway-split-1514-pmd",
              "latency-p99-64-pmd", "idle-poll-8-pmd", "memory-port-pmd"]
     done, rows = run_bench(tmp_path, "--only", ",".join(names))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -68,6 +70,8 @@ def test_drivers_alone(tmp_path):
     for row in rows.values():
         check_measured(row)
     assert "loop-split-64-pmd" in done.stdout
+    assert rows["stage-rx-ring-split-64-pmd"]["ratio"] + \
+        rows["stage-rx-copy-split-64-pmd"]["ratio"] < 1
     assert set(rows["oneway-split-1514-pmd"]["loss"]) == {"vhostpci",
                                                            "vhostuser"}
 
@@ -84,6 +88,23 @@ def test_open_vswitch(tmp_path):
     assert sorted(rows) == sorted(names)
     for row in rows.values():
         check_measured(row)
+
+
+def test_layouts_are_as_asked():
+    def log(*paths):
+        return "\n".join(f"virtio: using {path} Rx path on port {i}"
+                         for i, path in enumerate(paths))
+    agreed = [(Layout(False, True), "mergeable buffer"),
+              (Layout(False, False), "standard"), (Layout(False, False), "inorder"),
+              (Layout(True, True), "packed ring mergeable buffer"),
+              (Layout(True, False), "packed ring standard")]
+    for layout, path in agreed:
+        assert check_front_end(log(path, path), (0, 1), layout) == [path] * 2
+    for layout in {layout for layout, _ in agreed}:
+        for other, path in agreed:
+            if other != layout and path != "inorder":
+                with pytest.raises(NotNegotiated):
+                    check_front_end(log(path, path), (0, 1), layout)
 
 
 def test_packed_is_never_measured_as_split(tmp_path):

@@ -3,7 +3,7 @@
 (losses are counted), and one packet at a time (latency)."""
 from loop import FAILURES, UNIT, Lost, add_found, grid, run_grid
 from machine import sets
-from rigs import Layout, PortPeers, PortSwitch, active
+from rigs import Layout, PortPeers, PortSwitch, active, check_layouts
 
 TRIPS = 10000
 LATENCY_SIZES = (64, 1514)
@@ -88,8 +88,7 @@ def run(wanted, results, options):
         unit = "cycles" if latency else UNIT
         notes = {}
         try:
-            for who in contenders.values():
-                who.peers.check_layout(who.kind)
+            check_layouts(contenders)
             if latency:
                 found = trips.measure(*what, contenders)
             else:
