@@ -26,57 +26,74 @@
 /* How often a tx burst looks again for buffers before it gives up. */
 #define TX_RETRIES	8
 
+/* A driver with stamps looks at descriptors in a loop of its own: the stage
+ * "translate". */
+#define LOOK_IN_PEEK(look) (VHOSTPCI_STAMPED ? VHOSTPCI_LOOK_NOT : (look))
+
+static __rte_always_inline void
+look_now(struct vhostpci_ring *ring, struct vhostpci_slot *slots, uint16_t n,
+	 enum vhostpci_look look, const unsigned int flags)
+{
+	uint16_t i;
+
+	VHOSTPCI_STAMP_BEGIN();
+	for (i = 0; VHOSTPCI_STAMPED && i < n; i++)
+		vhostpci_look(ring, &slots[i], look, flags & F_PACKED);
+	VHOSTPCI_STAMP(ring, translate);
+}
+
 /*
  * From the peer.
  */
 
-/* Is the packet of @slot in one descriptor, with exactly @flags, in one region?
- */
-static __rte_always_inline void
-examine(struct vhostpci_ring *ring, struct vhostpci_slot *slot, uint16_t flags)
-{
-	const struct vhostpci_desc *desc = &slot->desc;
+/* What fresh mbufs begin with, from data_off to ol_flags. Those of a pool of
+ * pinned buffers are external for ever. */
+struct mbuf_start {
+	uint64_t rearm, ol_flags;
+};
 
-	slot->addr = NULL;
-	if (likely(desc->flags == flags && desc->len > ring->hdr_len &&
-		   desc->len <= VHOSTPCI_MAX_PKT_LEN))
-		slot->addr = vhostpci_mem_addr(ring->mem, &ring->cache,
-					       desc->addr, desc->len);
+static __rte_always_inline struct mbuf_start
+mbuf_start(const struct vhostpci_ring *ring, struct rte_mempool *mp)
+{
+	bool pinned = rte_pktmbuf_priv_flags(mp) &
+		RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF;
+
+	return (struct mbuf_start) {
+		ring->rearm, pinned ? RTE_MBUF_F_EXTERNAL : 0,
+	};
 }
 
 /* Fill in a fresh mbuf, of which the pool guarantees next and little else. What
  * nobody reads unless a flag says so (tx_offload, dynamic fields) is left. */
 static __rte_always_inline void
-mbuf_init(struct rte_mbuf *m, uint64_t rearm, uint32_t len)
+mbuf_init(struct rte_mbuf *m, const struct mbuf_start *start, uint32_t len)
 {
-	memcpy((uint8_t *)m + VHOSTPCI_MBUF_REARM, &rearm, sizeof(rearm));
-	/* Of a pool of pinned buffers, all are external for ever. */
-	m->ol_flags &= RTE_MBUF_F_EXTERNAL;
+	memcpy((uint8_t *)m + VHOSTPCI_MBUF_REARM, start, sizeof(*start));
 	m->packet_type = 0;
 	m->pkt_len = len;
 	m->data_len = len;
 	m->vlan_tci = 0;
 }
 
+/* A packet off the shortest path. Its chain is handed back unless it breaks a
+ * rule. */
+static __rte_noinline int
+pull_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+	  const struct vhostpci_slot *slot, struct rte_mbuf *m,
+	  const struct mbuf_start *start, unsigned int flags)
+{
+	mbuf_init(m, start, 0);
+	return vhostpci_pull_chain(ring, b, slot, m, flags);
+}
+
 static __rte_always_inline int
 pull(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-     const struct vhostpci_slot *slot, struct rte_mbuf *m, uint64_t rearm,
-     uint32_t room, const unsigned int flags)
+     const struct vhostpci_slot *slot, struct rte_mbuf *m,
+     const struct mbuf_start *start, uint32_t len, const unsigned int flags)
 {
-	uint32_t len = slot->desc.len - ring->hdr_len;
-	struct vhostpci_burst copy;
 	struct virtio_net_hdr hdr;
-	int rc;
 
-	if (unlikely(slot->addr == NULL || len > room)) {
-		/* Only the copy has an address: *b stays in registers. */
-		copy = *b;
-		mbuf_init(m, rearm, 0);
-		rc = vhostpci_pull_chain(ring, &copy, slot, m, flags);
-		*b = copy;
-		return rc;
-	}
-	mbuf_init(m, rearm, len);
+	mbuf_init(m, start, len);
 	rte_memcpy((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM,
 		   slot->addr + ring->hdr_len, len);
 	vhostpci_give(ring, b, slot->id, 1, 0, flags);
@@ -105,37 +122,44 @@ not_received(struct vhostpci_ring *ring, struct rte_mbuf *m, int rc)
  * packets now. The others' mbufs come behind. */
 static __rte_always_inline uint16_t
 pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-	   struct vhostpci_slot *slots, struct rte_mbuf **pkts, uint16_t n,
-	   uint32_t room, int *rule, const unsigned int flags)
+	   const struct vhostpci_slot *slots, struct rte_mbuf **pkts,
+	   uint16_t n, struct rte_mempool *mp, int *rule,
+	   const unsigned int flags)
 {
-	const uint64_t rearm = ring->rearm;
+	const struct mbuf_start start = mbuf_start(ring, mp);
+	const uint32_t room = rte_pktmbuf_data_room_size(mp) -
+		RTE_PKTMBUF_HEADROOM;
+	const uint32_t hdr_len = ring->hdr_len;
+	struct vhostpci_burst copy;
 	uint64_t bytes = 0;
 	uint16_t i, done = 0;
 	int rc;
 
 	VHOSTPCI_STAMP_BEGIN();
 	for (i = 0; i < n; i++) {
-		examine(ring, &slots[i], 0);
-		if (likely(slots[i].addr != NULL))
-			rte_prefetch0(slots[i].addr + ring->hdr_len);
-	}
-	VHOSTPCI_STAMP(ring, translate);
-	for (i = 0; i < n; i++) {
+		uint32_t len = slots[i].raw.split.len - hdr_len;
 		struct rte_mbuf *m = pkts[done];
 
-		rc = pull(ring, b, &slots[i], m, rearm, room, flags);
-		if (likely(rc == 0 && m->pkt_len >= RTE_ETHER_HDR_LEN)) {
-			bytes += m->pkt_len;
-			done++;
+		if (likely(slots[i].addr != NULL && len <= room)) {
+			rc = pull(ring, b, &slots[i], m, &start, len, flags);
 		} else {
-			not_received(ring, m, rc);
+			/* Only the copy has an address: *b is in registers. */
+			copy = *b;
+			rc = pull_slow(ring, &copy, &slots[i], m, &start,
+				       flags);
+			*b = copy;
+			len = m->pkt_len;
+			if (unlikely(ring->walked >= VHOSTPCI_RX_WALK))
+				n = i + 1;
 		}
-		if (unlikely(rc < 0)) {
+		if (likely(rc == 0 && len >= RTE_ETHER_HDR_LEN)) {
+			bytes += len;
+			done++;
+			continue;
+		}
+		not_received(ring, m, rc);
+		if (rc < 0) {
 			*rule = rc;
-			break;
-		}
-		if (unlikely(ring->walked >= VHOSTPCI_RX_WALK)) {
-			*rule = 0;
 			break;
 		}
 	}
@@ -176,7 +200,6 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	struct vhostpci_burst b = vhostpci_burst_begin(ring, shadow);
 	struct vhostpci_slot slots[VHOSTPCI_BATCH];
 	uint16_t done = 0, good, got;
-	uint32_t room;
 	int rule = 0;
 
 	VHOSTPCI_STAMP_BEGIN();
@@ -187,15 +210,17 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 			vhostpci_tell(ring, flags);
 		return 0;
 	}
-	room = rte_pktmbuf_data_room_size(mp) - RTE_PKTMBUF_HEADROOM;
 	/* Once, unless a packed ring has chains. */
 	while (done < n && rule == 0 && ring->walked < VHOSTPCI_RX_WALK &&
 	       b.given < n) {
 		good = vhostpci_peek(ring, &b, slots, n - b.given, &rule,
-				     flags & F_PACKED);
+				     flags & F_PACKED,
+				     LOOK_IN_PEEK(VHOSTPCI_LOOK_RX));
 		if (good == 0)
 			break;
 		VHOSTPCI_STAMP(ring, ring);
+		look_now(ring, slots, good, VHOSTPCI_LOOK_RX, flags);
+		VHOSTPCI_STAMP_AGAIN();
 		got = get_mbufs(ring, mp, pkts + done, good);
 		VHOSTPCI_STAMP(ring, mbuf);
 		if (unlikely(got < good)) {
@@ -205,8 +230,8 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 			if (good == 0)
 				break;
 		}
-		got = pull_batch(ring, &b, slots, pkts + done, good, room,
-				 &rule, flags);
+		got = pull_batch(ring, &b, slots, pkts + done, good, mp, &rule,
+				 flags);
 		VHOSTPCI_STAMP_AGAIN();
 		put_back(mp, pkts + done + got, good - got);
 		done += got;
@@ -252,45 +277,50 @@ put_header(const struct vhostpci_ring *ring, uint8_t *to,
 	memcpy(to, hdr, sizeof(struct virtio_net_hdr));
 }
 
-/* Send one packet: 0, VHOSTPCI_DROP, VHOSTPCI_NO_ROOM or a rule. */
-static __rte_always_inline int
+/* Send one packet on the shortest path. */
+static __rte_always_inline void
 push(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-     const struct vhostpci_slot *slot, struct rte_mbuf **pkt,
-     const unsigned int flags)
+     const struct vhostpci_slot *slot, const struct rte_mbuf *m,
+     const struct virtio_net_hdr_v1 *hdr, const unsigned int flags)
 {
-	struct virtio_net_hdr_v1 hdr = { .num_buffers = 1 };
-	struct rte_mbuf *m = *pkt;
-	uint32_t len = m->pkt_len + ring->hdr_len;
-	struct vhostpci_burst copy;
-	int rc;
-
-	if (unlikely(m->pkt_len > VHOSTPCI_MAX_PKT_LEN))
-		return VHOSTPCI_DROP;
-	if (flags & F_OFFLOAD) {
-		rc = vhostpci_offload_tx(ring, pkt,
-					 (struct virtio_net_hdr *)&hdr);
-		if (unlikely(rc != 0))
-			return rc;
-		m = *pkt;
-	}
-	if (unlikely(slot->addr == NULL || m->nb_segs != 1 ||
-		     len > slot->desc.len)) {
-		copy = *b;
-		rc = vhostpci_push_chain(ring, &copy, slot, m, &hdr, flags);
-		*b = copy;
-		return rc;
-	}
-	put_header(ring, slot->addr, &hdr);
+	put_header(ring, slot->addr, hdr);
 	rte_memcpy(slot->addr + ring->hdr_len, rte_pktmbuf_mtod(m, void *),
 		   m->data_len);
-	vhostpci_give(ring, b, slot->id, 1, len, flags);
-	return 0;
+	vhostpci_give(ring, b, slot->id, 1, m->data_len + ring->hdr_len, flags);
 }
 
 static __rte_always_inline bool
 may_walk(const struct vhostpci_ring *ring)
 {
 	return likely(ring->walked < VHOSTPCI_TX_WALK);
+}
+
+/* Send one packet off the shortest path, or that was found not to be sent:
+ * @rc. 0, VHOSTPCI_DROP and such, VHOSTPCI_NO_ROOM or a rule. */
+static __rte_noinline int
+push_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+	  const struct vhostpci_slot *slot, const struct rte_mbuf *m, int rc,
+	  const struct virtio_net_hdr_v1 *hdr, bool *aligned,
+	  unsigned int flags)
+{
+	const uint16_t given = b->given;
+
+	if (rc == 0)
+		rc = m->pkt_len > VHOSTPCI_MAX_PKT_LEN ? VHOSTPCI_DROP :
+			vhostpci_push_chain(ring, b, slot, m, hdr, flags);
+	if (rc == VHOSTPCI_DROP)
+		ring->count.oversized++;
+	*aligned = may_walk(ring) && b->given == given + 1;
+	return rc;
+}
+
+static __rte_always_inline int
+prepare(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
+	struct virtio_net_hdr_v1 *hdr)
+{
+	if (unlikely((*pkt)->pkt_len > VHOSTPCI_MAX_PKT_LEN))
+		return VHOSTPCI_DROP;
+	return vhostpci_offload_tx(ring, pkt, (struct virtio_net_hdr *)hdr);
 }
 
 /*
@@ -305,41 +335,47 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	   const unsigned int flags)
 {
 	struct vhostpci_slot slots[VHOSTPCI_BATCH];
-	const uint16_t given = b->given;
 	uint64_t bytes = 0, sent = 0;
 	uint16_t good, i;
-	int rc = 0, late = 0;
+	int late = 0;
 
 	VHOSTPCI_STAMP_BEGIN();
-	good = vhostpci_peek(ring, b, slots, n, &late, flags & F_PACKED);
+	good = vhostpci_peek(ring, b, slots, n, &late, flags & F_PACKED,
+			     LOOK_IN_PEEK(VHOSTPCI_LOOK_TX));
 	VHOSTPCI_STAMP(ring, ring);
-	for (i = 0; i < good; i++) {
-		examine(ring, &slots[i], VRING_DESC_F_WRITE);
-		if (likely(slots[i].addr != NULL)) {
-			rte_prefetch0(slots[i].addr);
-			vhostpci_prefetch_write(slots[i].addr + ring->hdr_len);
-		}
-	}
-	VHOSTPCI_STAMP(ring, translate);
+	look_now(ring, slots, good, VHOSTPCI_LOOK_TX, flags);
+	VHOSTPCI_STAMP_AGAIN();
 	*aligned = true;
-	for (i = 0; i < good && *aligned && may_walk(ring); i++) {
-		rc = push(ring, b, &slots[i], &pkts[i], flags);
-		if (unlikely(rc < 0 || rc == VHOSTPCI_NO_ROOM))
-			break;
+	for (i = 0; i < good && *aligned; i++) {
+		struct virtio_net_hdr_v1 hdr = { .num_buffers = 1 };
+		int rc = flags & F_OFFLOAD ? prepare(ring, &pkts[i], &hdr) : 0;
+		const struct rte_mbuf *m = pkts[i];
+
+		if (likely(rc == 0 && slots[i].addr != NULL &&
+			   m->nb_segs == 1 &&
+			   (uint32_t)m->data_len + ring->hdr_len <=
+				   slots[i].raw.split.len)) {
+			push(ring, b, &slots[i], m, &hdr, flags);
+		} else {
+			/* Only the copy has an address: *b is in registers. */
+			struct vhostpci_burst copy = *b;
+
+			rc = push_slow(ring, &copy, &slots[i], m, rc, &hdr,
+				       aligned, flags);
+			*b = copy;
+		}
 		if (likely(rc == 0)) {
 			sent++;
-			bytes += pkts[i]->pkt_len;
-		} else if (rc == VHOSTPCI_DROP) {
-			ring->count.oversized++;
+			bytes += m->pkt_len;
+		} else if (rc < 0 || rc == VHOSTPCI_NO_ROOM) {
+			*rule = RTE_MIN(rc, 0);
+			break;
 		}
-		*aligned = (uint16_t)(b->given - given) == i + 1;
 	}
 	VHOSTPCI_STAMP(ring, copy);
 	ring->count.packets += sent;
 	ring->count.bytes += bytes;
-	if (unlikely(rc < 0))
-		*rule = rc;
-	else if (unlikely(i == good && good < n))
+	if (unlikely(i == good && good < n && *rule == 0))
 		*rule = late;
 	return i;
 }

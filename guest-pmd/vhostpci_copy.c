@@ -83,6 +83,9 @@ pull_into(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	  const struct vhostpci_slot *slot, const struct rte_mbuf *m,
 	  struct pull *pull, struct vhostpci_chain *chain)
 {
+	const struct vhostpci_desc desc = vhostpci_slot_desc(slot,
+							     ring->packed);
+
 	*chain = (struct vhostpci_chain) {
 		.ring = ring, .left = vhostpci_chain_max(ring), .want = 0,
 	};
@@ -90,7 +93,7 @@ pull_into(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 		.room = rte_pktmbuf_tailroom(m),
 		.data = rte_pktmbuf_mtod(m, uint8_t *),
 	};
-	return pull_all(pull, chain, vhostpci_chain_begin(chain, &slot->desc,
+	return pull_all(pull, chain, vhostpci_chain_begin(chain, &desc,
 							  slot->id, b->at));
 }
 
@@ -156,9 +159,11 @@ push_close(struct push *push)
 static int
 push_open(struct push *push, const struct vhostpci_slot *slot)
 {
+	const struct vhostpci_desc desc =
+		vhostpci_slot_desc(slot, push->flags & F_PACKED);
+
 	push->n_heads++;
-	return vhostpci_chain_begin(&push->chain, &slot->desc, slot->id,
-				    push->b.at);
+	return vhostpci_chain_begin(&push->chain, &desc, slot->id, push->b.at);
 }
 
 /* Go on in the next chain. */
@@ -176,7 +181,7 @@ push_reopen(struct push *push)
 	    push->n_heads >= ring->size)
 		return VHOSTPCI_DROP;
 	if (vhostpci_peek(ring, &push->b, &slot, 1, &rc,
-			  push->flags & F_PACKED) == 0)
+			  push->flags & F_PACKED, VHOSTPCI_LOOK_NOT) == 0)
 		return rc < 0 ? rc : VHOSTPCI_NO_ROOM;
 	return push_open(push, &slot);
 }

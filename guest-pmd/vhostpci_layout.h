@@ -62,7 +62,7 @@ struct vhostpci_burst {
 /* What was found out about a packet before its data is touched. */
 struct vhostpci_slot {
 	uint8_t *addr;		/* NULL: not on the shortest path */
-	struct vhostpci_desc desc;	/* the head, as read once */
+	union vhostpci_raw_desc raw;	/* the head, as read once */
 	uint16_t id;
 };
 
@@ -76,6 +76,47 @@ vhostpci_burst_begin(const struct vhostpci_ring *ring,
 		.end = ring->end,
 		.shadow = shadow,
 	};
+}
+
+static __rte_always_inline struct vhostpci_desc
+vhostpci_slot_desc(const struct vhostpci_slot *slot, bool packed)
+{
+	return packed ? vhostpci_desc_packed(slot->raw) :
+		vhostpci_desc_split(slot->raw);
+}
+
+/* What to look for in the packets of a slot. */
+enum vhostpci_look {
+	VHOSTPCI_LOOK_NOT,
+	VHOSTPCI_LOOK_RX,
+	VHOSTPCI_LOOK_TX,
+};
+
+/* Is the packet of @slot in one descriptor, for the right direction, in one
+ * region? Then start loading its data, or what will be written. */
+static __rte_always_inline void
+vhostpci_look(struct vhostpci_ring *ring, struct vhostpci_slot *slot,
+	      enum vhostpci_look look, bool packed)
+{
+	const struct vhostpci_desc desc = vhostpci_slot_desc(slot, packed);
+	uint16_t flags = look == VHOSTPCI_LOOK_TX ? VRING_DESC_F_WRITE : 0;
+	uint8_t *addr = NULL;
+
+	if (look == VHOSTPCI_LOOK_NOT)
+		return;
+	if (likely(desc.flags == flags && desc.len > ring->hdr_len &&
+		   desc.len <= VHOSTPCI_MAX_PKT_LEN))
+		addr = vhostpci_mem_addr(ring->mem, &ring->cache, desc.addr,
+					 desc.len);
+	slot->addr = addr;
+	if (unlikely(addr == NULL))
+		return;
+	if (look == VHOSTPCI_LOOK_RX) {
+		rte_prefetch0(addr + ring->hdr_len);
+	} else {
+		rte_prefetch0(addr);
+		vhostpci_prefetch_write(addr + ring->hdr_len);
+	}
 }
 
 /*
@@ -111,7 +152,8 @@ split_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t n)
  */
 static __rte_always_inline uint16_t
 split_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
-	   struct vhostpci_slot *slots, uint16_t n, int *rule)
+	   struct vhostpci_slot *slots, uint16_t n, int *rule,
+	   enum vhostpci_look look)
 {
 	const uint16_t mask = ring->size - 1;
 	uint16_t guess = ring->guess, i;
@@ -136,8 +178,8 @@ split_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 			*rule = -VHOSTPCI_RULE_HEAD_INDEX;
 			break;
 		}
-		slots[i].desc = vhostpci_desc_split(
-			vhostpci_desc_load(ring, slots[i].id));
+		slots[i].raw = vhostpci_desc_load(ring, slots[i].id);
+		vhostpci_look(ring, &slots[i], look, false);
 	}
 	return i;
 }
@@ -237,8 +279,8 @@ packed_step(const struct vhostpci_ring *ring, uint16_t *at, bool *wrap,
 /* Ends behind a descriptor that begins a chain: where the next one is, is known
  * when that has been walked. */
 static __rte_always_inline uint16_t
-packed_peek(const struct vhostpci_ring *ring, const struct vhostpci_burst *b,
-	    struct vhostpci_slot *slots, uint16_t n)
+packed_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
+	    struct vhostpci_slot *slots, uint16_t n, enum vhostpci_look look)
 {
 	uint16_t at = b->at, i;
 	bool wrap = b->wrap;
@@ -251,8 +293,9 @@ packed_peek(const struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 
 		if (!packed_is_avail(raw.packed.flags, wrap))
 			break;
-		slots[i].desc = vhostpci_desc_packed(raw);
+		slots[i].raw = raw;
 		slots[i].id = raw.packed.id;
+		vhostpci_look(ring, &slots[i], look, true);
 		if (unlikely(raw.packed.flags & VRING_DESC_F_NEXT))
 			return i + 1;
 		packed_step(ring, &at, &wrap, 1);
@@ -372,14 +415,16 @@ vhostpci_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return packed ? packed_pending(ring, b) : split_pending(ring, b, n);
 }
 
-/* Read up to @n heads from b->at on. Fewer come when there are no more, after a
- * chain, or at a violation: *@rule. */
+/* Read up to @n heads from b->at on, and look at their packets as @look says.
+ * Fewer come when there are no more, after a chain, or at a violation: *@rule.
+ */
 static __rte_always_inline uint16_t
 vhostpci_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
-	      struct vhostpci_slot *slots, uint16_t n, int *rule, bool packed)
+	      struct vhostpci_slot *slots, uint16_t n, int *rule, bool packed,
+	      enum vhostpci_look look)
 {
-	return packed ? packed_peek(ring, b, slots, n) :
-		split_peek(ring, b, slots, n, rule);
+	return packed ? packed_peek(ring, b, slots, n, look) :
+		split_peek(ring, b, slots, n, rule, look);
 }
 
 /* Hand back the chain at b->at, once committed: buffer @id, which takes

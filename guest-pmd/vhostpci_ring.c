@@ -219,11 +219,14 @@ finish_commit(struct vhostpci_ring *ring, uint16_t avail)
 				VRING_DESC_F_WRITE,
 		};
 		struct vhostpci_slot slot;
+		struct vhostpci_desc desc;
 		int rule = 0;
 
-		if (vhostpci_peek(ring, &b, &slot, 1, &rule, true) == 0 ||
-		    vhostpci_chain_begin(&chain, &slot.desc, slot.id,
-					 b.at) < 0 ||
+		if (vhostpci_peek(ring, &b, &slot, 1, &rule, true,
+				  VHOSTPCI_LOOK_NOT) == 0)
+			break;
+		desc = vhostpci_slot_desc(&slot, true);
+		if (vhostpci_chain_begin(&chain, &desc, slot.id, b.at) < 0 ||
 		    vhostpci_chain_end(&chain) < 0)
 			break;
 		vhostpci_give(ring, &b, chain.id, chain.n_slots, 0, flags);

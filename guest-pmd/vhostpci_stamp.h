@@ -7,7 +7,8 @@
  *
  * A stamp adds the cycles since the one before to its stage. It orders nothing:
  * what one stage asks for in advance and the next waits for counts as the
- * next one's.
+ * next one's. Reading a descriptor and translating it, otherwise done in one
+ * loop, are done in two, to be told apart.
  */
 
 #ifndef VHOSTPCI_STAMP_H
@@ -25,6 +26,7 @@
 #ifdef VHOSTPCI_STAMPS
 #include <rte_cycles.h>
 
+#define VHOSTPCI_STAMPED 1
 #define VHOSTPCI_STAMP_BEGIN() uint64_t stamp_ = rte_rdtsc()
 #define VHOSTPCI_STAMP_AGAIN() (stamp_ = rte_rdtsc())
 #define VHOSTPCI_STAMP(ring, stage) do { \
@@ -33,6 +35,7 @@
 	stamp_ = now_; \
 } while (0)
 #else
+#define VHOSTPCI_STAMPED 0
 #define VHOSTPCI_STAMP_BEGIN()
 #define VHOSTPCI_STAMP_AGAIN() do { } while (0)
 #define VHOSTPCI_STAMP(ring, stage) do { } while (0)
