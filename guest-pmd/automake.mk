@@ -27,6 +27,7 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_intr.h \
 	guest-pmd/vhostpci_limit.c \
 	guest-pmd/vhostpci_limit.h \
+	guest-pmd/vhostpci_link.c \
 	guest-pmd/vhostpci_mem.c \
 	guest-pmd/vhostpci_mem.h \
 	guest-pmd/vhostpci_offload.c \

@@ -101,6 +101,8 @@ struct vhostpci_dev {
 	uint64_t rx_intr_on;
 
 	struct vhostpci_limit log_limit; /* own lock */
+	struct vhostpci_limit link_ups;
+	bool link_late;		/* an alarm will update the link */
 	enum vhostpci_rule last_rule;
 	struct vhostpci_totals total, base;
 	struct vhostpci_counters *ring_base;	/* of each ring */
@@ -122,10 +124,6 @@ void vhostpci_resume_all(struct vhostpci_dev *dev);
 
 /* vhostpci_peer.c */
 
-/* Set the ethdev's link from what is known; returns whether it changed, and
- * then the caller raises LSC with vhostpci_raise() after it unlocked. */
-bool vhostpci_update_link(struct vhostpci_dev *dev);
-void vhostpci_raise(struct vhostpci_dev *dev, enum rte_eth_event_type event);
 /* EAL interrupt thread: report rings that broke. */
 void vhostpci_handle_broken(struct vhostpci_dev *dev);
 
@@ -163,6 +161,17 @@ uint64_t vhostpci_txmap_concerned(const struct vhostpci_dev *dev,
  * before. */
 bool vhostpci_txmap_assign(struct vhostpci_dev *dev);
 void vhostpci_txmap_unshare(struct vhostpci_dev *dev);
+
+/* vhostpci_link.c */
+
+void vhostpci_link_init(struct vhostpci_dev *dev);
+/* Lock not held; nothing updates the link any more, or closed is set. */
+void vhostpci_link_fini(struct vhostpci_dev *dev);
+/* Lock held: set the ethdev's link from what is known; returns whether it
+ * changed, and then the caller raises LSC with vhostpci_raise() after it
+ * unlocked. A link that comes up too often does so later, by itself. */
+bool vhostpci_update_link(struct vhostpci_dev *dev);
+void vhostpci_raise(struct vhostpci_dev *dev, enum rte_eth_event_type event);
 
 /* vhostpci_capa.c */
 

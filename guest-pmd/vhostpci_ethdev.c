@@ -224,6 +224,7 @@ dev_close(struct rte_eth_dev *eth_dev)
 	/* Before the transport: no ops->broken() comes after its close. */
 	vhostpci_broken_detach(dev);
 	dev->transport.ops->close(dev);
+	vhostpci_link_fini(dev);
 	vhostpci_intr_free(dev);
 	if (dev->stuck) {
 		/* ethdev would free it, with the rings. */
@@ -402,6 +403,7 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 	dev->fence = vhostpci_needs_fence();
 	pthread_mutex_init(&dev->lock, NULL);
 	vhostpci_limit_init(&dev->log_limit, LOG_PER_SECOND, LOG_AT_ONCE);
+	vhostpci_link_init(dev);
 	rc = make_rings(dev);
 	if (rc == 0)
 		rc = vhostpci_broken_attach(dev);
@@ -427,6 +429,7 @@ vhostpci_ethdev_abandon(struct vhostpci_dev *dev)
 {
 	vhostpci_broken_detach(dev);
 	vhostpci_broken_release();
+	vhostpci_link_fini(dev);
 	free_parts(dev);
 	pthread_mutex_destroy(&dev->lock);
 }

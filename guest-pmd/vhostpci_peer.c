@@ -11,33 +11,6 @@
 #include "vhostpci_offload.h"
 #include "vhostpci_pause.h"
 
-bool
-vhostpci_update_link(struct vhostpci_dev *dev)
-{
-	bool up = false, broken = false;
-	unsigned int i;
-	struct rte_eth_link link = {
-		.link_speed = RTE_ETH_SPEED_NUM_10G,
-		.link_duplex = RTE_ETH_LINK_FULL_DUPLEX,
-		.link_autoneg = RTE_ETH_LINK_FIXED,
-	};
-
-	for (i = 0; i < dev->n_rings; i++) {
-		up |= vhostpci_ring_usable(&dev->rings[i]);
-		/* Also one that the transport has stopped for it since. */
-		broken |= dev->rings[i].broken != VHOSTPCI_RULE_NONE;
-	}
-	link.link_status = up && !broken && dev->peer.connected &&
-		!dev->admin_down && !dev->removed;
-	return rte_eth_linkstatus_set(dev->eth_dev, &link) == 0;
-}
-
-void
-vhostpci_raise(struct vhostpci_dev *dev, enum rte_eth_event_type event)
-{
-	rte_eth_dev_callback_process(dev->eth_dev, event, NULL);
-}
-
 static bool
 same_regions(const struct vhostpci_peer *a, const struct vhostpci_peer *b)
 {

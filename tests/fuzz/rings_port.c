@@ -22,6 +22,7 @@
 #include "fakepeer.h"
 #include "rings.h"
 #include "rte_pmd_vhostpci.h"
+#include "vhostpci_dev.h"
 
 #define VDEV		"net_fuzzrings0"
 #define GUARD		0x10000ull
@@ -196,6 +197,8 @@ rf_port_open(struct rf_port *p, int memfd)
 	set_regions(p);
 	opening = p;
 	rf_need(rte_vdev_init(VDEV, NULL) == 0, "cannot make the port");
+	/* Each change of the link is waited for: none may come late. */
+	vhostpci_limit_init(&p->dev->link_ups, 1000000, 1000000);
 	configure(p);
 	p->peer.connected = true;
 	p->peer.n_rings = RF_RINGS;

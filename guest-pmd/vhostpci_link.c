@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The port's link: up while a ring can be used. Each change wakes the
+ * application (Open vSwitch's main thread, which tells controllers and writes
+ * to its database), and a peer causes as many as it likes. So the link comes up
+ * a few times a second at most; it goes down at once, which it can only as often
+ * as it comes up. Packets do not wait for it.
+ */
+
+#include <rte_alarm.h>
+
+#include "vhostpci_dev.h"
+#include "vhostpci_pause.h"
+
+/* Peers that start, restart and are configured anew come up a few times. */
+#define UPS_PER_SECOND	4
+#define UPS_AT_ONCE	20
+
+void
+vhostpci_link_init(struct vhostpci_dev *dev)
+{
+	vhostpci_limit_init(&dev->link_ups, UPS_PER_SECOND, UPS_AT_ONCE);
+}
+
+static bool
+is_up(const struct vhostpci_dev *dev)
+{
+	bool up = false, broken = false;
+	unsigned int i;
+
+	for (i = 0; i < dev->n_rings; i++) {
+		up |= vhostpci_ring_usable(&dev->rings[i]);
+		/* Also one that the transport has stopped for it since. */
+		broken |= dev->rings[i].broken != VHOSTPCI_RULE_NONE;
+	}
+	return up && !broken && dev->peer.connected && !dev->admin_down &&
+		!dev->removed;
+}
+
+/* EAL interrupt thread. */
+static void
+update_late(void *arg)
+{
+	struct vhostpci_dev *dev = arg;
+	bool changed;
+
+	pthread_mutex_lock(&dev->lock);
+	dev->link_late = false;
+	changed = !dev->closed && vhostpci_update_link(dev);
+	pthread_mutex_unlock(&dev->lock);
+
+	/* The last use of @dev: the application may close the port there. */
+	if (changed)
+		vhostpci_raise(dev, RTE_ETH_EVENT_INTR_LSC);
+}
+
+/* The link would come up: now, or when the alarm looks again? */
+static bool
+may_come_up(struct vhostpci_dev *dev)
+{
+	if (vhostpci_limit_take(&dev->link_ups, NULL))
+		return true;
+	/* Without an alarm, better too often than never. */
+	if (!dev->link_late &&
+	    rte_eal_alarm_set(US_PER_S / UPS_PER_SECOND, update_late, dev) != 0)
+		return true;
+	dev->link_late = true;
+	return false;
+}
+
+bool
+vhostpci_update_link(struct vhostpci_dev *dev)
+{
+	bool was_up = dev->eth_dev->data->dev_link.link_status;
+	struct rte_eth_link link = {
+		.link_speed = RTE_ETH_SPEED_NUM_10G,
+		.link_duplex = RTE_ETH_LINK_FULL_DUPLEX,
+		.link_autoneg = RTE_ETH_LINK_FIXED,
+	};
+
+	link.link_status = is_up(dev) && (was_up || may_come_up(dev));
+	return rte_eth_linkstatus_set(dev->eth_dev, &link) == 0;
+}
+
+void
+vhostpci_raise(struct vhostpci_dev *dev, enum rte_eth_event_type event)
+{
+	rte_eth_dev_callback_process(dev->eth_dev, event, NULL);
+}
+
+void
+vhostpci_link_fini(struct vhostpci_dev *dev)
+{
+	/* Waits for update_late(), unless that is who closes the port. */
+	rte_eal_alarm_cancel(update_late, dev);
+}
