@@ -88,25 +88,43 @@ send_by_aio(struct vhostpci_signal *signal, int fd)
 /* The second choice: between the look and the write the peer can fill the
  * counter. */
 static void
-send_if_room(struct vhostpci_signal *signal, int fd)
+send_if_room(int fd)
 {
 	struct pollfd room = { .fd = fd, .events = POLLOUT };
 	uint64_t one = 1;
 
-	if (!__atomic_exchange_n(&signal->looked_only, true, __ATOMIC_RELAXED))
-		VHOSTPCI_LOG(WARNING, "asynchronous I/O for calls fails (%s): "
-			     "a hostile peer can delay a burst",
-			     strerror(errno));
 	if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT))
 		return;
 	if (write(fd, &one, sizeof(one)) < 0)
 		return;
 }
 
-void
+bool
 vhostpci_signal_send(struct vhostpci_signal *signal, int fd)
 {
+	int failure;
+	bool first;
+
 	if (likely(signal->context != 0) && likely(send_by_aio(signal, fd)))
-		return;
-	send_if_room(signal, fd);
+		return false;
+	failure = signal->context != 0 ? errno : EBADF;
+	first = !__atomic_exchange_n(&signal->looked_only, true,
+				     __ATOMIC_RELAXED);
+	/* relaxed: the caller's wake-up orders. */
+	if (first)
+		__atomic_store_n(&signal->failure, failure, __ATOMIC_RELAXED);
+	send_if_room(fd);
+	return first;
+}
+
+void
+vhostpci_signal_report(struct vhostpci_signal *signal)
+{
+	int failure = __atomic_exchange_n(&signal->failure, 0,
+					  __ATOMIC_RELAXED);
+
+	if (failure != 0)
+		VHOSTPCI_LOG(WARNING, "asynchronous I/O for calls fails (%s): "
+			     "a hostile peer can delay a burst",
+			     strerror(failure));
 }

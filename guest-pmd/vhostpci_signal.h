@@ -24,13 +24,18 @@ struct vhostpci_signal {
 	int nothing;		/* constant: /dev/null */
 	uint32_t submitted;	/* any thread: since the start */
 	bool looked_only;	/* any thread: the second choice was taken */
+	int failure;		/* errno that is to be logged. any thread: w,
+				 * control: rw 0 */
 };
 
 /* Never fails: without asynchronous I/O what is left is to look first. */
 void vhostpci_signal_init(struct vhostpci_signal *signal);
 void vhostpci_signal_fini(struct vhostpci_signal *signal);
 /* Any thread: add 1 to the eventfd @fd. A full counter is signal enough. The
- * caller has made sure that @fd is an eventfd. */
-void vhostpci_signal_send(struct vhostpci_signal *signal, int fd);
+ * caller has made sure that @fd is an eventfd. Returns whether control is to
+ * call vhostpci_signal_report(): once at most. */
+bool vhostpci_signal_send(struct vhostpci_signal *signal, int fd);
+/* control: log what a burst may not. */
+void vhostpci_signal_report(struct vhostpci_signal *signal);
 
 #endif

@@ -210,8 +210,8 @@ call(struct vhostpci_dev *dev, unsigned int i)
 	/* acquire: pairs with the release in set_call_fd(). */
 	int fd = __atomic_load_n(&s->call_fds[i], __ATOMIC_ACQUIRE);
 
-	if (fd >= 0)
-		vhostpci_signal_send(&s->signal, fd);
+	if (fd >= 0 && vhostpci_signal_send(&s->signal, fd))
+		vhostpci_socket_wake(s);
 }
 
 static void
