@@ -50,6 +50,7 @@ guest_pmd_socket_sources = \
 	guest-pmd/vhostpci_socket.c \
 	guest-pmd/vhostpci_socket.h \
 	guest-pmd/vhostpci_socket_io.c \
+	guest-pmd/vhostpci_socket_listen.c \
 	guest-pmd/vhostpci_socket_vdev.c
 
 guest_pmd_sources = $(guest_pmd_port_sources) $(guest_pmd_socket_sources) \

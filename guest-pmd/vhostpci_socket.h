@@ -6,13 +6,15 @@
  *
  * vhostpci_socket.c turns what protocol/'s core says into struct
  * vhostpci_peer; vhostpci_socket_io.c is the thread that feeds the core from
- * the socket; vhostpci_socket_vdev.c is the driver on the vdev bus.
+ * the socket, which vhostpci_socket_listen.c makes; vhostpci_socket_vdev.c is
+ * the driver on the vdev bus.
  */
 
 #ifndef VHOSTPCI_SOCKET_H
 #define VHOSTPCI_SOCKET_H
 
 #include <pthread.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
 #include "vhost_user.h"
@@ -43,6 +45,8 @@ struct vhostpci_socket {
 	/* thread: rw */
 	struct vu_core core;
 	int listen_fd, conn_fd;	/* -1: none */
+	dev_t file_dev;		/* of the path that listen_fd is bound to */
+	ino_t file_ino;
 	bool waiting;		/* vhostpci_peer_adopt() is to be repeated */
 	bool complained;	/* about the same connect error */
 	/* What a peer may cause: beyond it, its fds are left alone for a
@@ -68,6 +72,14 @@ extern const struct vhostpci_transport_ops vhostpci_socket_ops;
 void vhostpci_socket_kicked(struct vhostpci_socket *s, unsigned int i);
 /* thread: adopt what the core shows now: 0, VU_WAIT or -errno. */
 int vhostpci_socket_adopt(struct vhostpci_socket *s);
+
+/* vhostpci_socket_listen.c */
+/* A socket to connect or listen with, or -errno. */
+int vhostpci_socket_new(void);
+/* Listen at s->addr: sets s->listen_fd. 0 or -errno, and logs why. */
+int vhostpci_socket_listen(struct vhostpci_socket *s);
+/* Stop listening, if we do, and take away the socket if it is still ours. */
+void vhostpci_socket_unlisten(struct vhostpci_socket *s);
 
 /* vhostpci_socket_io.c */
 /* Open the socket (server) and start the thread. 0 or -errno. */

@@ -38,53 +38,6 @@ vhostpci_socket_wake(struct vhostpci_socket *s)
 		return; /* full: awake */
 }
 
-static int
-new_socket(void)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	return fd < 0 ? -errno : fd;
-}
-
-/* Is nobody listening at the path? */
-static bool
-is_stale(const struct sockaddr_un *addr)
-{
-	int fd = new_socket();
-	bool stale;
-
-	if (fd < 0)
-		return false;
-	stale = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 &&
-		errno == ECONNREFUSED;
-	close(fd);
-	return stale;
-}
-
-static int
-open_server(struct vhostpci_socket *s)
-{
-	const struct sockaddr *addr = (const struct sockaddr *)&s->addr;
-	int fd = new_socket(), rc;
-
-	if (fd < 0)
-		return fd;
-	rc = bind(fd, addr, sizeof(s->addr));
-	if (rc < 0 && errno == EADDRINUSE && is_stale(&s->addr)) {
-		unlink(s->addr.sun_path);
-		rc = bind(fd, addr, sizeof(s->addr));
-	}
-	if (rc < 0 || listen(fd, 1) < 0) {
-		rc = -errno;
-		VHOSTPCI_LOG(ERR, "%s: cannot listen: %s", s->addr.sun_path,
-			     strerror(-rc));
-		close(fd);
-		return rc;
-	}
-	s->listen_fd = fd;
-	return 0;
-}
-
 static void
 disconnect(struct vhostpci_socket *s, const char *why)
 {
@@ -118,7 +71,7 @@ connected(struct vhostpci_socket *s, int fd)
 static void
 try_connect(struct vhostpci_socket *s)
 {
-	int fd = new_socket();
+	int fd = vhostpci_socket_new();
 
 	if (fd < 0)
 		return;
@@ -392,15 +345,12 @@ vhostpci_socket_start(struct vhostpci_socket *s)
 	s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (s->wake_fd < 0)
 		return -errno;
-	rc = s->client ? 0 : open_server(s);
+	rc = s->client ? 0 : vhostpci_socket_listen(s);
 	if (rc == 0)
 		rc = -rte_ctrl_thread_create(&s->thread, name, NULL, run, s);
 	if (rc == 0)
 		return 0;
-	if (s->listen_fd >= 0) {
-		close(s->listen_fd);
-		unlink(s->addr.sun_path);
-	}
+	vhostpci_socket_unlisten(s);
 	close(s->wake_fd);
 	return rc < 0 ? rc : -rc;
 }
@@ -411,9 +361,6 @@ vhostpci_socket_stop(struct vhostpci_socket *s)
 	__atomic_store_n(&s->stop, true, __ATOMIC_RELEASE);
 	vhostpci_socket_wake(s);
 	pthread_join(s->thread, NULL);
-	if (s->listen_fd >= 0) {
-		close(s->listen_fd);
-		unlink(s->addr.sun_path);
-	}
+	vhostpci_socket_unlisten(s);
 	close(s->wake_fd);
 }

@@ -182,7 +182,15 @@ def test_each_wrong_argument_is_named_in_the_error_column(ovs):
         assert f"cannot use device net_vhostpci_{port}: " in error
         assert sentence in error
         ovs.del_port(port)
-    # A socket that somebody else listens at is not taken away.
+    # No file is taken away that is no socket,
+    file = ovs.dir / "file"
+    file.write_text("somebody's")
+    ovs.add_port("f", "vhostpci", options={
+        "vhostpci-devargs": f"net_vhostpci_f,path={file}"})
+    assert "cannot listen: it exists and is no socket" in ovs.error("f")
+    ovs.del_port("f")
+    assert file.read_text() == "somebody's"
+    # or a socket that somebody else listens at.
     path = add(ovs, "a")
     ovs.add_port("b", "vhostpci", options={
         "vhostpci-devargs": f"net_vhostpci_b,path={path}"})
