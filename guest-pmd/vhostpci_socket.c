@@ -31,20 +31,44 @@ map_unit(int fd)
 		(uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/*
+ * Map without populating, whatever the application asked mlockall() for: under
+ * MCL_FUTURE, mmap() of a sparse file would fill it with pages to its end, at
+ * the wish of the peer. Of what is not accessible nothing is populated, and
+ * what is not locked any more is not populated when it becomes accessible.
+ */
+static uint8_t *
+map_unpopulated(int fd, uint64_t offset, uint64_t len)
+{
+	void *base = mmap(NULL, len, PROT_NONE, MAP_SHARED, fd, offset);
+	int error;
+
+	if (base == MAP_FAILED)
+		return NULL;
+	if (munlock(base, len) == 0 &&
+	    mprotect(base, len, PROT_READ | PROT_WRITE) == 0)
+		return base;
+	error = errno;
+	munmap(base, len);
+	errno = error;
+	return NULL;
+}
+
 static int
 map(void *opaque, struct vu_region *r, int fd)
 {
 	struct vhostpci_socket *s = opaque;
 	uint64_t unit = map_unit(fd), offset, len;
 	uint8_t *base;
+	int error;
 
 	if (unit == 0)
 		goto fail;
 	/* The core checked that neither sum wraps. */
 	offset = RTE_ALIGN_FLOOR(r->fd_offset, unit);
 	len = RTE_ALIGN_CEIL(r->fd_offset - offset + r->size, unit);
-	base = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
-	if (base == MAP_FAILED)
+	base = map_unpopulated(fd, offset, len);
+	if (base == NULL)
 		goto fail;
 	/* A core dump of this process is no place for the peer's data. */
 	madvise(base, len, MADV_DONTDUMP);
@@ -53,8 +77,9 @@ map(void *opaque, struct vu_region *r, int fd)
 	r->cookie = len | (uint64_t)__builtin_ctzll(unit);
 	return 0;
 fail:
-	vu_core_set_error(&s->core, "cannot map a region: %s", strerror(errno));
-	return -errno;
+	error = errno;
+	vu_core_set_error(&s->core, "cannot map a region: %s", strerror(error));
+	return -error;
 }
 
 static void

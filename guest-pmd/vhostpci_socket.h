@@ -31,6 +31,7 @@ struct vhostpci_socket {
 	bool csum, tso;		/* offloads that the peer is offered */
 	bool legacy_ol_flags;	/* see struct vhostpci_transport */
 	uint16_t queues;
+	uint64_t max_memory;	/* of the peer, bytes */
 	char peer_name[VHOSTPCI_NAME_LEN];
 
 	pthread_t thread;

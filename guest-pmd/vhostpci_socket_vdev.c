@@ -3,11 +3,12 @@
 /*
  * net_vhostpci on the vdev bus:
  *	--vdev net_vhostpciN,path=S[,client=1][,queues=N][,peer=NAME][,sealed=1]
- *		[,csum=1][,tso=1][,legacy-ol-flags=1]
+ *		[,max-mem=MIB][,csum=1][,tso=1][,legacy-ol-flags=1]
  */
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <bus_driver.h>
 #include <ethdev_driver.h>
@@ -23,6 +24,7 @@
 #define ARG_QUEUES	"queues"	/* most queue pairs: 1 to 30 */
 #define ARG_PEER	"peer"		/* a name for logs and status */
 #define ARG_SEALED	"sealed"	/* 1: refuse memory that can shrink */
+#define ARG_MAX_MEM	"max-mem"	/* MiB of memory a peer may have */
 
 /* As net_vhost has them, but off unless asked for. */
 #define ARG_CSUM	"csum"		/* 1: offer checksum offloads */
@@ -41,9 +43,10 @@
 #define KICKS_AT_ONCE		1000
 
 #define MAX_REGIONS	VU_MAX_REGIONS
+#define MOST_MIB	(1ul << 27)	/* 2^47 bytes: the address space */
 
 static const char *const valid_args[] = {
-	ARG_PATH, ARG_CLIENT, ARG_QUEUES, ARG_PEER, ARG_SEALED,
+	ARG_PATH, ARG_CLIENT, ARG_QUEUES, ARG_PEER, ARG_SEALED, ARG_MAX_MEM,
 	ARG_CSUM, ARG_TSO, ARG_LEGACY, NULL
 };
 
@@ -90,6 +93,32 @@ parse_queues(const char *key, const char *value, void *queues)
 }
 
 static int
+parse_max_mem(const char *key, const char *value, void *max_memory)
+{
+	unsigned long number;
+	int rc = parse_number(key, value, MOST_MIB, &number);
+
+	if (rc != 0)
+		return rc;
+	if (number == 0) {
+		VHOSTPCI_LOG(ERR, "%s=%s: at least 1 is needed", key, value);
+		return -EINVAL;
+	}
+	*(uint64_t *)max_memory = (uint64_t)number << 20;
+	return 0;
+}
+
+/* No honest peer has more memory than there is. */
+static uint64_t
+physical_memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+	return pages <= 0 || size <= 0 ? (uint64_t)MOST_MIB << 20 :
+		(uint64_t)pages * size;
+}
+
+static int
 parse_path(const char *key, const char *value, void *addr)
 {
 	struct sockaddr_un *un = addr;
@@ -127,6 +156,8 @@ parse_args(struct vhostpci_socket *s, const char *args)
 		rte_kvargs_process(kv, ARG_CLIENT, parse_flag, &s->client) |
 		rte_kvargs_process(kv, ARG_SEALED, parse_flag, &s->sealed) |
 		rte_kvargs_process(kv, ARG_QUEUES, parse_queues, &s->queues) |
+		rte_kvargs_process(kv, ARG_MAX_MEM, parse_max_mem,
+				   &s->max_memory) |
 		rte_kvargs_process(kv, ARG_PEER, parse_peer, s->peer_name) |
 		rte_kvargs_process(kv, ARG_CSUM, parse_flag, &s->csum) |
 		rte_kvargs_process(kv, ARG_TSO, parse_flag, &s->tso) |
@@ -162,6 +193,7 @@ socket_new(const char *args)
 	s->listen_fd = -1;
 	s->conn_fd = -1;
 	s->queues = DEFAULT_QUEUES;
+	s->max_memory = physical_memory();
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
 		s->call_fds[i] = -1;
 	if (parse_args(s, args) == 0) {
@@ -170,6 +202,7 @@ socket_new(const char *args)
 		if (s->tso)
 			config.features |= VHOSTPCI_OFFLOAD_TSO;
 		config.max_queue_pairs = s->queues;
+		config.max_memory = s->max_memory;
 		config.require_seals = s->sealed;
 		if (vu_core_init(&s->core, &config, &vhostpci_socket_core_ops,
 				 s) == 0) {
@@ -276,6 +309,7 @@ RTE_PMD_REGISTER_PARAM_STRING(net_vhostpci,
 	ARG_QUEUES "=<int> "
 	ARG_PEER "=<name> "
 	ARG_SEALED "=<0|1> "
+	ARG_MAX_MEM "=<int> "
 	ARG_CSUM "=<0|1> "
 	ARG_TSO "=<0|1> "
 	ARG_LEGACY "=<0|1>");

@@ -144,6 +144,9 @@ struct vu_config {
 	uint64_t protocol_features;
 	uint16_t max_queue_pairs;	/* 1 .. VU_MAX_RINGS / 2 */
 	uint16_t max_regions;		/* 1 .. VU_MAX_REGIONS */
+	/* Sum of the sizes of all regions, bytes; 0: map() bounds it. For a
+	 * moment a new table is mapped beside the old one. */
+	uint64_t max_memory;
 	/* Refuse memory files that can shrink (no F_SEAL_SHRINK). */
 	bool require_seals;
 };

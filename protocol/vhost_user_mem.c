@@ -67,6 +67,28 @@ vu_check_overlap(struct vu_core *core, const struct vu_region *regions,
 	return 0;
 }
 
+/* A sparse file costs its owner nothing, so its size alone bounds nothing: whoever
+ * maps it gives up address space, and, if it locks its memory, every page. */
+static int
+vu_check_sum(struct vu_core *core, const struct vu_region *regions,
+	     unsigned int n, const struct vu_region *r)
+{
+	uint64_t most = core->config.max_memory, sum = 0;
+	unsigned int i;
+
+	if (most == 0)
+		return 0;
+	/* At most `most` so far: each was checked here when it came. */
+	for (i = 0; i < n; i++)
+		sum += regions[i].size;
+	if (r->size <= most - sum)
+		return 0;
+	return vu_fail(core, -E2BIG, "region %u of %llu bytes, after %llu "
+		       "bytes before it, exceeds the %llu bytes of memory "
+		       "that a peer may have", n, (unsigned long long)r->size,
+		       (unsigned long long)sum, (unsigned long long)most);
+}
+
 /* Check region @i and describe it in @regions[i]; nothing is mapped yet. */
 static int
 vu_make_region(struct vu_core *core, struct vu_region *regions, unsigned int i,
@@ -84,6 +106,9 @@ vu_make_region(struct vu_core *core, struct vu_region *regions, unsigned int i,
 	r->uva = w->uva;
 	r->fd_offset = w->mmap_offset;
 	rc = vu_check_overlap(core, regions, i, r);
+	if (rc < 0)
+		return rc;
+	rc = vu_check_sum(core, regions, i, r);
 	if (rc < 0)
 		return rc;
 	return vu_check_memory_fd(core, i, fd, r->fd_offset + r->size, r);

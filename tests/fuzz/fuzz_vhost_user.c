@@ -388,6 +388,7 @@ configure(unsigned int choice)
 			UINT64_C(1) << VU_PROTOCOL_F_STATUS,
 		.max_queue_pairs = choice & 2 ? VU_MAX_RINGS / 2 : 2,
 		.max_regions = choice & 4 ? VU_MAX_REGIONS : 4,
+		.max_memory = choice & 16 ? UINT64_C(8) << 20 : 0,
 		.require_seals = choice & 8,
 	};
 	bool wait = u.wait;

@@ -19,6 +19,7 @@ native_tests = \
 	tests/native/test_offload_rx tests/native/test_offload_tx \
 	tests/native/test_port tests/native/test_hostile \
 	tests/native/test_race tests/native/test_socket \
+	tests/native/test_socket_host \
 	tests/native/test_intr tests/native/test_txmap
 native_asan_tests = \
 	tests/native/test_rings_asan tests/native/test_bursts_asan \
@@ -26,6 +27,7 @@ native_asan_tests = \
 	tests/native/test_offload_rx_asan tests/native/test_offload_tx_asan \
 	tests/native/test_port_asan tests/native/test_hostile_asan \
 	tests/native/test_race_asan tests/native/test_socket_asan \
+	tests/native/test_socket_host_asan \
 	tests/native/test_intr_asan tests/native/test_txmap_asan
 
 if HAVE_PMD
@@ -113,6 +115,12 @@ tests_native_test_socket_CPPFLAGS = $(native_cppflags)
 tests_native_test_socket_CFLAGS = $(native_cflags)
 tests_native_test_socket_LDADD = tests/native/libnative.a $(native_libs)
 
+tests_native_test_socket_host_SOURCES = tests/native/test_socket_host.c \
+	$(native_socket_sources)
+tests_native_test_socket_host_CPPFLAGS = $(native_cppflags)
+tests_native_test_socket_host_CFLAGS = $(native_cflags)
+tests_native_test_socket_host_LDADD = tests/native/libnative.a $(native_libs)
+
 tests_native_test_intr_SOURCES = tests/native/test_intr.c \
 	$(native_socket_sources)
 tests_native_test_intr_CPPFLAGS = $(native_cppflags)
@@ -131,6 +139,7 @@ tests_native_test_offload_tx_LDADD = tests/native/libnative.a $(native_libs)
 
 # A rule of make's for all sanitized programs, not seven lines for each.
 native_more_test_socket = $(native_socket_sources)
+native_more_test_socket_host = $(native_socket_sources)
 native_more_test_intr = $(native_socket_sources)
 native_asan_sources = $(tests_native_libnative_a_SOURCES) \
 	$(native_socket_sources)

@@ -94,6 +94,12 @@ fe_free(struct frontend *fe)
 	fe_disconnect(fe);
 	assert_int_equal(rte_eth_dev_stop(fe->port), 0);
 	assert_int_equal(rte_eth_dev_close(fe->port), 0);
+	fe_free_closed(fe);
+}
+
+void
+fe_free_closed(struct frontend *fe)
+{
 	assert_int_equal(rte_vdev_uninit(fe->name), 0);
 	assert_int_equal(fp_mbufs_in_use(), 0);
 	munmap(fe->mem, FE_SIZE);

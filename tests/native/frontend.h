@@ -42,6 +42,8 @@ struct frontend {
  * with a comma before them. */
 struct frontend *fe_new(const char *args, uint16_t n_rxq, bool rx_intr);
 void fe_free(struct frontend *fe);
+/* ... whose port is closed already. */
+void fe_free_closed(struct frontend *fe);
 
 /* Connect, negotiate @features, tell the memory. */
 void fe_connect(struct frontend *fe, uint64_t features);

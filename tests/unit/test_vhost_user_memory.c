@@ -313,6 +313,60 @@ more_regions_than_configured_are_refused(void **state)
 		"2 regions, at most 1");
 }
 
+/* Sparse files: nothing of them is ever touched. */
+static void
+table_of_more_memory_than_configured_is_refused(void **state)
+{
+	struct peer *p = *state;
+	struct vu_config config = peer_config();
+	struct vu_wire_region r[2] = { standard_region, standard_region };
+	int fds[2] = { mem_fd(MEM_SIZE), mem_fd(MEM_SIZE + 4 * KIB) };
+
+	config.max_memory = 2 * MEM_SIZE;
+	peer_configure(p, &config);
+	r[1].gpa = r[1].uva = 0;
+	r[1].size = MEM_SIZE + 4 * KIB;
+	refused(p, send_mem_table(p, r, fds, 2), -E2BIG,
+		"SET_MEM_TABLE: region 1 of 1052672 bytes, after 1048576 bytes "
+		"before it, exceeds the 2097152 bytes of memory that a peer "
+		"may have");
+	assert_int_equal(p->n_map, 0);
+	assert_int_equal(count_fds(), p->fds_before);
+}
+
+static void
+memory_up_to_the_configured_sum_is_taken_again_and_again(void **state)
+{
+	struct peer *p = *state;
+	struct vu_config config = peer_config();
+	unsigned int i;
+
+	config.max_memory = MEM_SIZE;
+	peer_configure(p, &config);
+	/* A table takes the place of the one before: that does not count. */
+	for (i = 0; i < 3; i++)
+		accepted(p, send_region(p, standard_region,
+					mem_fd(MEM_SIZE)));
+}
+
+static void
+regions_that_together_wrap_around_are_refused(void **state)
+{
+	struct peer *p = *state;
+	struct vu_config config = peer_config();
+	struct vu_wire_region r[2] = { standard_region, standard_region };
+	int fds[2] = { mem_fd(INT64_MAX), mem_fd(INT64_MAX) };
+
+	config.max_memory = UINT64_C(1) << 62;
+	peer_configure(p, &config);
+	r[0].gpa = r[0].uva = 0;
+	r[0].size = UINT64_C(1) << 62;
+	r[1].gpa = r[1].uva = UINT64_C(1) << 62;
+	r[1].size = (UINT64_C(1) << 63) - 4 * KIB - r[1].gpa;
+	refused(p, send_mem_table(p, r, fds, 2), -E2BIG, "region 1 of");
+	assert_int_equal(p->n_map, 0);
+}
+
 static void
 empty_table_takes_all_memory_away(void **state)
 {
@@ -350,6 +404,10 @@ main(void)
 		peer_test(regions_without_fds_are_refused),
 		peer_test(region_count_must_match_the_payload),
 		peer_test(more_regions_than_configured_are_refused),
+		peer_test(table_of_more_memory_than_configured_is_refused),
+		peer_test(
+			memory_up_to_the_configured_sum_is_taken_again_and_again),
+		peer_test(regions_that_together_wrap_around_are_refused),
 		peer_test(empty_table_takes_all_memory_away),
 	};
 

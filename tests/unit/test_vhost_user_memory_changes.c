@@ -170,6 +170,27 @@ one_slot_too_many_is_refused(void **state)
 		-E2BIG, "ADD_MEM_REG: more than 1 regions");
 }
 
+static void
+slot_beyond_the_memory_of_a_peer_is_refused(void **state)
+{
+	struct peer *p = *state;
+	struct vu_config config = peer_config();
+	struct vu_wire_region r = standard_region;
+
+	config.max_memory = MEM_SIZE;
+	peer_configure(p, &config);
+	negotiate(p, F_PROTOCOL, ALL_PROTOCOL);
+	accepted(p, send_mem_reg(p, VU_ADD_MEM_REG, &r, mem_fd(MEM_SIZE)));
+	/* What went away makes room. */
+	accepted(p, send_mem_reg(p, VU_REM_MEM_REG, &r, -1));
+	accepted(p, send_mem_reg(p, VU_ADD_MEM_REG, &r, mem_fd(MEM_SIZE)));
+	r.gpa = r.uva = 0;
+	r.size = 4 * KIB;
+	refused(p, send_mem_reg(p, VU_ADD_MEM_REG, &r, mem_fd(MEM_SIZE)),
+		-E2BIG, "ADD_MEM_REG: region 1 of 4096 bytes, after 1048576 "
+		"bytes before it");
+}
+
 /* QEMU before 8.0 sends each of them once per queue pair. */
 static void
 repeated_slot_messages_change_nothing(void **state)
@@ -279,6 +300,7 @@ main(void)
 		peer_test(failing_map_may_say_why),
 		peer_test(slots_are_added_and_removed),
 		peer_test(one_slot_too_many_is_refused),
+		peer_test(slot_beyond_the_memory_of_a_peer_is_refused),
 		peer_test(repeated_slot_messages_change_nothing),
 		peer_test(slot_over_another_one_is_refused),
 		peer_test(slot_needs_exactly_one_fd),
