@@ -28,12 +28,12 @@
 #include "openvswitch/vlog.h"
 #include "smap.h"
 #include "svec.h"
-#include "userspace-tso.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_find);
 
-#define DRIVER_NAME "net_vhostpci"
+/* What the driver says of a socket that it cannot make now. */
+#define CANNOT_LISTEN ": cannot listen: "
 
 /* Options. */
 
@@ -97,40 +97,6 @@ vhostpci_target_parse(const struct netdev *netdev, const struct smap *args,
                       DRIVER_NAME"0,path=SOCKET", name, devargs);
     }
     return EINVAL;
-}
-
-/* Whether 'devargs' has a value for the driver's argument 'key'. */
-static bool
-has_argument(const char *devargs, const char *key)
-{
-    size_t key_len = strlen(key);
-    const char *p = devargs;
-
-    while ((p = strchr(p, ','))) {
-        p++;
-        if (!strncmp(p, key, key_len) && p[key_len] == '=') {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Returns 'devargs' with what userspace-tso-enable means for the driver, where
- * the user has not said otherwise.  This release of OVS understands the flags
- * of received packets as vhost ports give them; whether a PCI device's peer is
- * offered offloads is that device's own property.  The caller frees the
- * string. */
-static char *
-add_offload_args(const char *devargs)
-{
-    bool is_vdev = !strncmp(devargs, DRIVER_NAME, strlen(DRIVER_NAME));
-    bool enabled = userspace_tso_enabled();
-    const char *tso = (enabled && is_vdev && !has_argument(devargs, "tso")
-                       ? ",tso=1" : "");
-    const char *legacy = (enabled && !has_argument(devargs, "legacy-ol-flags")
-                          ? ",legacy-ol-flags=1" : "");
-
-    return xasprintf("%s%s%s", devargs, tso, legacy);
 }
 
 bool
@@ -222,10 +188,21 @@ attach(const struct netdev_class *base, struct netdev *netdev,
         VLOG_WARN_BUF(errp, "%s: device %.*s belongs to a driver other than "
                       DRIVER_NAME, netdev_get_name(netdev), name_len, devargs);
         error = EINVAL;
+    } else if (!error && vhostpci_pmd_drops_large_packets(
+                   netdev_dpdk_get_port_id(netdev))) {
+        VLOG_WARN_BUF(errp, "%s: device %.*s was attached without "
+                      "legacy-ol-flags=1, so that its peer's large packets "
+                      "would be lost under userspace-tso-enable; add it to "
+                      "the device in other_config:dpdk-extra and restart "
+                      "ovs-vswitchd", netdev_get_name(netdev), name_len,
+                      devargs);
+        error = EOPNOTSUPP;
     } else if (cause) {
         VLOG_WARN_BUF(errp, "%s: driver "DRIVER_NAME" cannot use device "
                       "%.*s: %s", netdev_get_name(netdev), name_len, devargs,
                       cause);
+        /* When that ends, nothing tells. */
+        error = strstr(cause, CANNOT_LISTEN) ? EADDRNOTAVAIL : error;
     } else if (error) {
         *errp = base_err;
         base_err = NULL;
@@ -409,7 +386,7 @@ attach_candidate(const struct netdev_class *base, struct netdev *netdev,
     SVEC_FOR_EACH (i, address, &addresses) {
         char *why_not = no_candidate(address);
         char *with_peer = xasprintf("%s,peer=%s", address, peer);
-        char *full = add_offload_args(with_peer);
+        char *full = vhostpci_pmd_add_offload_args(with_peer);
 
         if (why_not) {
             note(&notes, why_not);
@@ -481,7 +458,7 @@ vhostpci_target_attach(const struct netdev_class *base, struct netdev *netdev,
     if (target->peer) {
         return attach_peer(base, netdev, args, target->peer, devargs, errp);
     }
-    full = add_offload_args(target->devargs);
+    full = vhostpci_pmd_add_offload_args(target->devargs);
     error = attach_devargs(base, netdev, args, full, errp);
     if (error) {
         free(full);

@@ -12,18 +12,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_dev.h>
+#include <rte_devargs.h>
+#include <rte_ethdev.h>
 #include <rte_log.h>
 
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/vlog.h"
 #include "ovs-atomic.h"
 #include "ovs-thread.h"
+#include "smap.h"
 #include "svec.h"
+#include "userspace-tso.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_pmd);
 
-#define DRIVER_LOG_PREFIX "net_vhostpci: "
+#define DRIVER_LOG_PREFIX DRIVER_NAME": "
+#define LEGACY_ARG "legacy-ol-flags"
+
+/* Virtio features that invite the peer to send packets to be segmented. */
+#define HOST_TSO (UINT64_C(1) << 11 | UINT64_C(1) << 12)
 
 typedef int info_get_func(uint16_t port_id, struct rte_pmd_vhostpci_info *);
 
@@ -105,6 +114,55 @@ vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info)
     info->window[sizeof info->window - 1] = '\0';
     info->broken_rule[sizeof info->broken_rule - 1] = '\0';
     return 0;
+}
+
+/* Whether 'args', what follows a device's name, has a value for 'key'. */
+static bool
+has_argument(const char *args, const char *key)
+{
+    size_t key_len = strlen(key);
+    const char *p = args;
+
+    while (*p) {
+        if (!strncmp(p, key, key_len) && p[key_len] == '=') {
+            return true;
+        }
+        p += strcspn(p, ",");
+        p += *p == ',';
+    }
+    return false;
+}
+
+char *
+vhostpci_pmd_add_offload_args(const char *devargs)
+{
+    const char *args = devargs + strcspn(devargs, ",");
+    bool is_vdev = !strncmp(devargs, DRIVER_NAME, strlen(DRIVER_NAME));
+    bool enabled = userspace_tso_enabled();
+
+    args += *args == ',';
+    return xasprintf("%s%s%s", devargs,
+                     enabled && is_vdev && !has_argument(args, "tso")
+                     ? ",tso=1" : "",
+                     enabled && !has_argument(args, LEGACY_ARG)
+                     ? ","LEGACY_ARG"=1" : "");
+}
+
+bool
+vhostpci_pmd_drops_large_packets(int port_id)
+{
+    struct rte_pmd_vhostpci_info info;
+    struct rte_eth_dev_info dev_info;
+    const struct rte_devargs *devargs;
+
+    if (!userspace_tso_enabled() || vhostpci_pmd_info(port_id, &info)
+        || !(info.offered_features & HOST_TSO)
+        || rte_eth_dev_info_get(port_id, &dev_info)) {
+        return false;
+    }
+    devargs = rte_dev_devargs(dev_info.device);
+    return !devargs || !devargs->args
+           || !has_argument(devargs->args, LEGACY_ARG);
 }
 
 /* Virtio 1.2: 5.1.3 (network device) and 6 (reserved feature bits), the names

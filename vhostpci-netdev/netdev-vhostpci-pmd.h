@@ -15,6 +15,8 @@
 
 #include "rte_pmd_vhostpci.h"
 
+#define DRIVER_NAME "net_vhostpci"
+
 /* Whether the driver is there, so that probing a device makes sense. */
 bool vhostpci_pmd_loaded(void);
 
@@ -22,6 +24,19 @@ bool vhostpci_pmd_loaded(void);
  * snapshots may be compared by memcmp().  Returns 0; ENODEV: no such port, or
  * one of another driver. */
 int vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info);
+
+/* Returns 'devargs' with what userspace-tso-enable means for the driver, where
+ * the user has not said otherwise.  This release of OVS understands the flags
+ * of received packets as vhost ports give them; whether a PCI device's peer is
+ * offered offloads is that device's own property.  The caller frees the
+ * string. */
+char *vhostpci_pmd_add_offload_args(const char *devargs);
+
+/* Whether 'port_id', one of the driver's, drops the large packets that its
+ * peer is invited to send, because somebody else attached it, without the
+ * above: DPDK itself, told so by dpdk-extra.  Arguments of a device that is
+ * attached cannot be changed. */
+bool vhostpci_pmd_drops_large_packets(int port_id);
 
 /* Adds names of virtio feature bits, separated by spaces. */
 struct ds;

@@ -11,6 +11,7 @@
 #include "netdev-vhostpci.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,16 @@ static atomic_bool removed[RTE_MAX_ETHPORTS];
 static bool retry_wanted;
 static uint32_t retry_fingerprint;
 static long long int next_look;
+
+/* A port cannot have its socket: the directory is not there yet, or somebody
+ * else listens still.  Nothing reports the end of that, so vswitchd is asked
+ * to try again, less and less often: a try reads the whole configuration and
+ * logs some lines. */
+#define SOCKET_RETRY_MIN_MS 1000
+#define SOCKET_RETRY_MAX_MS 32000
+static long long int socket_retry_at = LLONG_MAX; /* LLONG_MAX: not wanted */
+static long long int socket_retried; /* when asked last */
+static int socket_retry_delay;
 
 /* The entry lives as long as the netdev, to which the caller has a
  * reference. */
@@ -138,6 +149,21 @@ netdev_vhostpci_dealloc(struct netdev *netdev)
     netdev_dpdk_free_unused_mempools();
 }
 
+/* A port that fails because of this very retry waits longer for the next. */
+static void
+want_socket_retry(void)
+{
+    long long int now = time_msec();
+
+    if (socket_retry_at != LLONG_MAX) {
+        return;
+    }
+    socket_retry_delay = (now < socket_retried + SOCKET_RETRY_MIN_MS
+                          ? MIN(2 * socket_retry_delay, SOCKET_RETRY_MAX_MS)
+                          : SOCKET_RETRY_MIN_MS);
+    socket_retry_at = now + socket_retry_delay;
+}
+
 /* Attaches 'port' and keeps 'target', or arranges for another try. */
 static int
 port_attach(struct vhostpci_port *port, struct netdev *netdev,
@@ -152,6 +178,9 @@ port_attach(struct vhostpci_port *port, struct netdev *netdev,
     if (error) {
         retry_wanted = true;
         retry_fingerprint = fingerprint;
+        if (error == EADDRNOTAVAIL) {
+            want_socket_retry();
+        }
         return error;
     }
     vhostpci_target_destroy(&port->target);
@@ -277,6 +306,16 @@ look_for_devices(void)
 }
 
 static void
+retry_sockets(void)
+{
+    if (time_msec() >= socket_retry_at) {
+        socket_retry_at = LLONG_MAX;
+        socket_retried = time_msec();
+        if_notifier_manual_report();
+    }
+}
+
+static void
 netdev_vhostpci_run(const struct netdev_class *class)
 {
     uint64_t seq = seq_read(event_seq);
@@ -290,6 +329,7 @@ netdev_vhostpci_run(const struct netdev_class *class)
         next_look = time_msec() + LOOK_INTERVAL_MS;
         look_for_devices();
     }
+    retry_sockets();
 }
 
 static void
@@ -298,6 +338,9 @@ netdev_vhostpci_wait(const struct netdev_class *class OVS_UNUSED)
     seq_wait(event_seq, last_event_seq);
     if (retry_wanted || have_ports()) {
         poll_timer_wait_until(next_look);
+    }
+    if (socket_retry_at != LLONG_MAX) {
+        poll_timer_wait_until(socket_retry_at);
     }
 }
 

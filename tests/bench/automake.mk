@@ -8,6 +8,7 @@ EXTRA_PROGRAMS += $(bench_programs)
 endif
 CLEANFILES += $(bench_programs)
 EXTRA_DIST += tests/bench/bench.py tests/bench/floor.py tests/bench/test_bench.py \
+	tests/bench/test_plots.py \
 	tests/bench/hugepages.py tests/bench/idle.py tests/bench/loop.py tests/bench/machine.py \
 	tests/bench/peers.py tests/bench/ports.py tests/bench/results.py \
 	tests/bench/plots.py tests/bench/rigs.py tests/bench/stages.py tests/bench/switch.py \
@@ -39,4 +40,4 @@ bench: all ovs bench-programs
 if HAVE_PMD
 check_PROGRAMS += $(bench_programs)
 endif
-TESTS += tests/bench/test_bench.py
+TESTS += tests/bench/test_bench.py tests/bench/test_plots.py

@@ -33,6 +33,7 @@ class NativeOvs(HostOvs):
 
     # What DPDK and the switch are told, for others to change.
     memory = f"--no-huge --legacy-mem -m {MEMORY_MIB}"
+    devices = ""  # for DPDK to attach when it is initialized
     other_config = {"per-port-memory": "true", "pmd-maxsleep": "100"}
     all_logs = None  # where the folder of its logs goes; None: log_dir()
 
@@ -58,7 +59,7 @@ class NativeOvs(HostOvs):
         extra = f"{self.memory} --no-pci --no-telemetry " \
                 f"--file-prefix {self.dir.name}"
         if self.pmd:
-            extra += f" -d {self.pmd}"
+            extra += f" -d {self.pmd} {self.devices}"
         self.vsctl("--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".",
                    f'other_config:dpdk-extra="{extra}"',
                    "other_config:dpdk-init=true",

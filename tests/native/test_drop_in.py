@@ -5,9 +5,11 @@ come back, containers.
 """
 import os
 import re
+import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -197,6 +199,50 @@ def test_each_wrong_argument_is_named_in_the_error_column(ovs):
         "vhostpci-devargs": f"net_vhostpci_b,path={path}"})
     assert "cannot listen: Address already in use" in ovs.error("b")
     assert ovs.error("a") == ""
+
+
+def refused(switch, path, reason):
+    """A port that cannot listen at @path, and says why."""
+    switch.add_port("a", "vhostpci", options={
+        "vhostpci-devargs": f"net_vhostpci_a,path={path}"})
+    assert f"{path}: cannot listen: {reason}" in switch.error("a")
+
+
+def serves(switch, path, peers):
+    """The port has got its socket by itself, and a peer finds it."""
+    wait_until(lambda: switch.error("a") == "", 60, "the port tried again")
+    peers.append(Peer(switch, path))
+    switch.wait_link_up("a")
+
+
+def test_port_whose_directory_is_not_there_yet_tries_again(ovs, peers):
+    path = ovs.dir / "later" / "a.sock"
+    refused(ovs, path, "No such file or directory")
+    path.parent.mkdir()
+    serves(ovs, path, peers)
+
+
+def test_port_whose_address_is_in_use_tries_again(ovs, peers):
+    """Nothing in the file system tells that the other one has gone."""
+    path = ovs.dir / "a.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        refused(ovs, path, "Address already in use")
+    assert path.exists()
+    serves(ovs, path, peers)
+
+
+def test_tries_for_a_socket_grow_rare(ovs):
+    """After 1, 2, 4 seconds and so on: they fill no log."""
+    path = ovs.dir / "later" / "a.sock"
+
+    def tries():
+        return ovs.switch_log().count("a: driver net_vhostpci cannot use")
+    before = time.monotonic()
+    refused(ovs, path, "No such file or directory")
+    wait_until(lambda: tries() >= 4, 60, "a fourth try")
+    assert time.monotonic() - before > 6
 
 
 def test_mtu_and_announcement_of_a_peer_reach_the_switch(ovs):

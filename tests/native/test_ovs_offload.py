@@ -4,12 +4,19 @@ import pytest
 from native_ovs import Peer, native_ovs
 
 OFFLOADS = {"csum", "host_tso4", "host_tso6"}
+# Peers of devices that DPDK attaches by itself.
+ATTACHED = {"large": ",tso=1", "told": ",tso=1,legacy-ol-flags=1",
+            "sums": ",csum=1", "plain": ""}
 
 
 @pytest.fixture(scope="module")
 def ovs():
     """It cannot be switched off again: an OVS of its own."""
     switch = native_ovs("ours", name="offload")
+    # As an allow list attaches PCI devices.
+    switch.devices = " ".join(
+        f"--vdev net_vhostpci_{name},path={switch.dir}/{name}.sock,"
+        f"peer={name}{args}" for name, args in ATTACHED.items())
     try:
         switch.start()
         switch.vsctl("set", "Open_vSwitch", ".",
@@ -55,3 +62,29 @@ def test_user_may_say_otherwise(ovs):
     finally:
         peer.close()
         ovs.del_port("b")
+
+
+def by_name(name):
+    return {"peer": name}
+
+
+def by_device(name):
+    return {"vhostpci-devargs": f"net_vhostpci_{name}"}
+
+
+@pytest.mark.parametrize("options", [by_name, by_device])
+@pytest.mark.parametrize("name", ATTACHED)
+def test_attached_device_that_would_lose_large_packets_is_refused(
+        ovs, name, options):
+    """Its arguments are what dpdk-extra said."""
+    ovs.add_port(name, "vhostpci", options=options(name))
+    try:
+        error = ovs.error(name)
+        if name == "large":
+            assert (f"{name}: device net_vhostpci_{name} was attached without "
+                    "legacy-ol-flags=1") in error, error
+        else:
+            assert error == ""
+            assert ovs.ofport(name) > 0
+    finally:
+        ovs.del_port(name)

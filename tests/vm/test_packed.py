@@ -7,11 +7,13 @@
 import pytest
 
 from harness import traffic
+from harness.shared import MTU, MTU_MAX, largest_mtu
 
 # "off" for a run of the same tests with split rings.
 PACKED = "on"
 FILE_MIB, FILE_MIB_SLICE = 64, 8
 RING_PACKED = 34  # feature bit
+JUMBO_PAGES = 440
 WAYS = [("a", "b"), ("b", "a"), ("a", "c"), ("c", "a")]
 
 
@@ -19,9 +21,10 @@ WAYS = [("a", "b"), ("b", "a"), ("a", "c"), ("c", "a")]
 def rings(module_topology):
     net = module_topology
     net.sw = net.switch([(n, f",peer-packed={PACKED}") for n in "abc"],
-                        memory_mb=768)
-    net.a = net.peer("a", queues=2, memory_mb=512, device=f",packed={PACKED}")
-    net.b = net.peer("b", memory_mb=128, machine="pc",
+                        memory_mb=1280)
+    net.a = net.peer("a", queues=2, memory_mb=512, mtu=MTU_MAX,
+                     device=f",packed={PACKED}")
+    net.b = net.peer("b", memory_mb=128, machine="pc", mtu=MTU_MAX,
                      device=f",packed={PACKED}")
     net.c = net.peer("c", memory_mb=128)
     net.up()
@@ -29,6 +32,8 @@ def rings(module_topology):
     net.sw.start_ovs()
     net.sw.add_ports()
     net.sw.ovs.wait_link_up("a", "b", "c")
+    for peer in (net.a, net.b):
+        peer.sh(f"ip link set {peer.interface} mtu {MTU}")
     traffic.wait_reachable(net.a, net.b)
     traffic.wait_reachable(net.c, net.a)
     return net
@@ -71,6 +76,12 @@ def test_every_size_up_to_the_mtu_arrives_unfragmented(sound, way):
 def test_frames_come_back_once_in_order_and_unchanged(sound, way):
     """More than the rings wrap around many times."""
     traffic.raw_frames(*sound.named(way))
+
+
+def test_frames_of_every_size_up_to_9014_come_back(sound):
+    with largest_mtu(sound, "ab", JUMBO_PAGES) as (a, b):
+        for sender, receiver in ((a, b), (b, a)):
+            traffic.frames_of_every_size(sender, receiver, MTU_MAX)
 
 
 def test_pairs_change_at_run_time_under_traffic(sound):

@@ -5,7 +5,7 @@ import pytest
 from harness import traffic
 from harness.images import IMAGE_LIMIT
 from harness.procs import wait_until
-from harness.shared import MTU, MTU_MAX
+from harness.shared import MTU, MTU_MAX, largest_mtu
 
 FILE_MIB = 64
 JUMBO_PAGES = 400
@@ -54,27 +54,8 @@ def test_every_size_up_to_the_mtu_arrives_unfragmented(shared, sender,
 
 
 def test_every_size_up_to_9000_after_an_mtu_request(shared):
-    ovs, peers = shared.sw.ovs, (shared.a, shared.b)
-    pages = shared.sw.sh("cat /proc/sys/vm/nr_hugepages")
-    # Buffers of 9 KiB for two ports, while those for 1500 still exist.
-    shared.sw.sh(f"echo {JUMBO_PAGES} > /proc/sys/vm/nr_hugepages; "
-                 f"grep -q {JUMBO_PAGES} /proc/sys/vm/nr_hugepages")
-    try:
-        for port in ("a", "b"):
-            ovs.vsctl("set", "Interface", port, f"mtu_request={MTU_MAX}")
-            ovs.wait_interface(port, "mtu", MTU_MAX)
-        for peer in peers:
-            peer.sh(f"ip link set {peer.interface} mtu {MTU_MAX}")
-        ovs.wait_link_up("a", "b")
-        traffic.wait_reachable(*peers)
+    with largest_mtu(shared, "ab", JUMBO_PAGES) as peers:
         traffic.every_size(*peers, MTU_MAX)
-    finally:
-        for port in ("a", "b"):  # without a request it would keep the last
-            ovs.vsctl("set", "Interface", port, f"mtu_request={MTU}")
-            ovs.wait_interface(port, "mtu", MTU)
-        for peer in peers:
-            peer.sh(f"ip link set {peer.interface} mtu {MTU}")
-        shared.sw.sh(f"echo {pages.strip()} > /proc/sys/vm/nr_hugepages")
 
 
 def test_udp_at_a_low_rate_loses_nothing(shared):

@@ -7,6 +7,8 @@
 A test leaves it as it found it; if one did not (a VM died, a link stays
 down), it is booted anew, so that one failure does not bring others.
 """
+import contextlib
+
 from . import traffic
 from .topology import HUGEPAGES, Topology
 
@@ -69,6 +71,33 @@ class Shared:
         if self.net:
             self.net.close()
             self.net = None
+
+
+@contextlib.contextmanager
+def largest_mtu(net, names, pages):
+    """The ports named, and their peers, have MTU_MAX while the body runs.  The
+    switch VM has `pages` hugepages meanwhile: for buffers of 9 KiB, while
+    those for MTU still exist."""
+    ovs, peers = net.sw.ovs, [net.vms[name] for name in names]
+    hugepages = "/proc/sys/vm/nr_hugepages"
+    before = net.sw.sh(f"cat {hugepages}").strip()
+    net.sw.sh(f"echo {pages} > {hugepages}; grep -q {pages} {hugepages}")
+    try:
+        _set_mtu(ovs, peers, MTU_MAX)
+        ovs.wait_link_up(*names)
+        traffic.wait_reachable(*peers)
+        yield peers
+    finally:
+        _set_mtu(ovs, peers, MTU)
+        net.sw.sh(f"echo {before} > {hugepages}")
+
+
+def _set_mtu(ovs, peers, mtu):
+    for peer in peers:  # without a request a port would keep the last
+        ovs.vsctl("set", "Interface", peer.name, f"mtu_request={mtu}")
+        ovs.wait_interface(peer.name, "mtu", mtu)
+    for peer in peers:
+        peer.sh(f"ip link set {peer.interface} mtu {mtu}")
 
 
 def memory(vm):

@@ -139,6 +139,13 @@ def single_frames(vm, count, cpu=0, seconds=120):
     done.check()
 
 
+def frames_of_every_size(a, b, mtu):
+    """raw_frames() of each size up to the MTU, once."""
+    header, smallest = 14, 60
+    return raw_frames(a, b, mtu + header - smallest + 1,
+                      (smallest, mtu + header))
+
+
 @contextlib.contextmanager
 def numbered_stream(a, b, rate=200, port=9000):
     """Numbered packets from a to b while the body runs; afterwards the

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench's pictures, of results that were made up."""
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import plots  # noqa: E402
+from results import Results  # noqa: E402
+
+pytest.importorskip("matplotlib", reason="python3-matplotlib is not installed")
+import matplotlib  # noqa: E402
+matplotlib.use("Agg")
+from matplotlib import colors, image, pyplot  # noqa: E402
+
+SIZES = ("64", "512", "1514", "imix")
+RATIOS = "ratios.png"
+
+
+def rounds(subject, baseline):
+    return {"near": {"subject": [subject, subject * 1.1, subject * 0.9],
+                     "baseline": [baseline, baseline * 1.2, baseline]},
+            "far": {}}
+
+
+@pytest.fixture
+def summaries():
+    table = Results()
+    for i, size in enumerate(SIZES):
+        table.add(f"floor-copy-{size}", "cycles", [10.0 + i])
+        for name in (f"loop-split-{size}-ovs", f"loop-packed-{size}-pmd",
+                     f"loop-split-{size}-pmd-nomrg",
+                     f"oneway-split-{size}-ovs"):
+            table.add_sets(name, "cycles", rounds(60.0 + i, 90.0 + i))
+        table.add_sets(f"loop-split-{size}-ovs-stock", "cycles",
+                       rounds(60.0 + i, 110.0 + i))
+    # Neither has a size, and the last has no figures at all.
+    table.add("latency-p50-64-ovs", "us", [3.0, 3.5], [4.0, 4.2])
+    table.fail("loop-packed-64-ovs", "cycles", "made up")
+    return table.summaries()
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """{file: {"texts": ..., "axes": ...}} of every figure that is written."""
+    seen = {}
+    save = pyplot.Figure.savefig
+
+    def spy(figure, path, **options):
+        axes = figure.axes[0]
+        seen[path.name] = {
+            "title": axes.get_title(),
+            "x": [t.get_text() for t in axes.get_xticklabels()],
+            "y": [t.get_text() for t in axes.get_yticklabels()],
+            "bars": len(axes.patches)}
+        save(figure, path, **options)
+    monkeypatch.setattr(pyplot.Figure, "savefig", spy)
+    return seen
+
+
+def shares(path, *wanted):
+    """What share of the picture has each colour."""
+    pixels = image.imread(path)[..., :3]
+    height, width, _ = pixels.shape
+    assert width > 500 and height > 150, (path, pixels.shape)
+    return [float((abs(pixels - colors.to_rgb(colour)).max(axis=2) < 0.02)
+                  .mean()) for colour in wanted]
+
+
+def test_each_kind_of_case_makes_its_picture(tmp_path, summaries, drawn):
+    made = plots.draw(summaries, tmp_path)
+    names = {"loop-split-ovs.png", "loop-packed-pmd.png",
+             "loop-split-pmd-nomrg.png", "oneway-split-ovs.png", RATIOS}
+    assert {path.name for path in made} == names == set(drawn)
+    assert {path.name for path in tmp_path.iterdir()} == names
+    for name in names - {RATIOS}:
+        # Bars of both kinds of port, and background around them.
+        baseline, subject, white = shares(tmp_path / name, "C0", "C1", "white")
+        assert baseline > subject > 0.05 and 0.2 < white < 0.9, name
+        assert drawn[name]["x"] == list(SIZES)
+        assert drawn[name]["bars"] == 2 * len(SIZES)
+    assert drawn["loop-split-pmd-nomrg.png"]["title"] == \
+        "loop, split rings, drivers alone, not mergeable"
+    marks, white = shares(tmp_path / RATIOS, "C0", "white")
+    assert marks > 0.0005 and 0.5 < white < 0.999
+
+
+def test_ratios_show_every_case_and_stock_is_nowhere_else(tmp_path, summaries,
+                                                          drawn):
+    plots.draw(summaries, tmp_path)
+    measured = [row["case"] for row in summaries if row["ratio"]]
+    # From the top as in the table; the floor is no port's.
+    assert drawn[RATIOS]["y"][::-1] == measured
+    assert "loop-split-64-ovs-stock" in measured
+    assert "latency-p50-64-ovs" in measured
+    assert not [name for name in drawn if "stock" in name]
+    # Of the switch's own cases alone are the bars: 60 and 90, never 110.
+    assert drawn["loop-split-ovs.png"]["bars"] == 2 * len(SIZES)
+
+
+def test_nothing_measured_makes_no_picture(tmp_path):
+    table = Results()
+    table.fail("loop-split-64-ovs", "cycles", "made up")
+    assert plots.draw(table.summaries(), tmp_path) == []
+    assert not list(tmp_path.iterdir())
