@@ -478,6 +478,10 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 			continue;
 		seen = flags & F_PACKED ? packed_pending(ring, &b) :
 			(uint16_t)(b.end - b.at);
+		/* A round in vain counts as a look: a peer that offers and takes
+		 * back does not keep us. */
+		if (got == 0 && tries++ == TX_RETRIES)
+			break;
 		if (!wait_for_room(ring, &b, seen, ring->stalled && done == 0,
 				   &tries, flags))
 			break;

@@ -88,7 +88,7 @@ vhostpci_desc_load(const struct vhostpci_ring *ring, uint16_t i)
 	return copy;
 }
 
-/* Most descriptors that one packet may take in @ring. */
+/* Most descriptors that a chain of @ring may have. */
 static inline uint32_t
 vhostpci_chain_max(const struct vhostpci_ring *ring)
 {

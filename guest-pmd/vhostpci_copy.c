@@ -135,9 +135,47 @@ struct push {
 	unsigned int flags;
 	uint16_t n_heads;	/* chains begun */
 	uint32_t n_slots;	/* packed: of all of them */
+	uint32_t walked;	/* ring->walked when this packet began */
 	uint32_t written;	/* into the current chain */
+	/* Where the next byte goes, and how many may follow it there. The
+	 * chain's gpa and len are what comes behind these. */
+	uint8_t *to;
+	uint64_t room;
 	uint8_t *last_byte;	/* where the last byte of push_bytes() went */
 };
+
+/* The whole of what a new descriptor claims has to be mapped, not only what is
+ * used of it. */
+static int
+push_desc(struct push *push)
+{
+	struct vhostpci_chain *chain = &push->chain;
+	struct vhostpci_ring *ring = chain->ring;
+
+	push->to = vhostpci_mem_addr(ring->mem, &ring->cache, chain->gpa,
+				     chain->len);
+	if (likely(push->to != NULL)) {
+		push->room = chain->len;
+		chain->len = 0;
+		return 0;
+	}
+	/* Across regions, if at all: piece by piece. */
+	return vhostpci_mem_read(ring->mem, NULL, chain->gpa, chain->len) ?
+		0 : -VHOSTPCI_RULE_MEMORY;
+}
+
+/* The next piece of a descriptor that lies across regions. */
+static void
+push_piece(struct push *push)
+{
+	struct vhostpci_chain *chain = &push->chain;
+
+	/* Not NULL: push_desc() saw it, and tables do not change in a burst. */
+	push->to = vhostpci_mem_piece(chain->ring->mem, chain->gpa, chain->len,
+				      &push->room);
+	chain->gpa += push->room;
+	chain->len -= push->room;
+}
 
 /* The current chain is full. Entries of used rings and shadows that are given
  * here are nobody's until the packet is complete. */
@@ -149,6 +187,10 @@ push_close(struct push *push)
 
 	if (rc < 0)
 		return rc;
+	/* No driver has more descriptors out than there are. */
+	if (push->flags & F_PACKED &&
+	    push->n_slots + chain->n_slots > chain->ring->size)
+		return -VHOSTPCI_RULE_CHAIN_LENGTH;
 	vhostpci_give(chain->ring, &push->b, chain->id, chain->n_slots,
 		      push->written, push->flags);
 	push->n_slots += chain->n_slots;
@@ -161,9 +203,14 @@ push_open(struct push *push, const struct vhostpci_slot *slot)
 {
 	const struct vhostpci_desc desc =
 		vhostpci_slot_desc(slot, push->flags & F_PACKED);
+	struct vhostpci_chain *chain = &push->chain;
+	int rc;
 
 	push->n_heads++;
-	return vhostpci_chain_begin(&push->chain, &desc, slot->id, push->b.at);
+	/* Of each chain (virtio 1.x, 2.7.5.3.1), not of all of them. */
+	chain->left = vhostpci_chain_max(chain->ring);
+	rc = vhostpci_chain_begin(chain, &desc, slot->id, push->b.at);
+	return rc < 0 ? rc : push_desc(push);
 }
 
 /* Go on in the next chain. */
@@ -180,24 +227,34 @@ push_reopen(struct push *push)
 	if (push->flags & F_PACKED ? push->n_slots >= ring->size :
 	    push->n_heads >= ring->size)
 		return VHOSTPCI_DROP;
+	/* No more descriptors for one packet than one chain may have. This
+	 * also bounds the chains, each of which has at least one, by
+	 * VHOSTPCI_MAX_CHAIN: what VHOSTPCI_MAX_GIVEN counts on. */
+	if (ring->walked - push->walked >= VHOSTPCI_MAX_CHAIN)
+		return VHOSTPCI_DROP;
 	if (vhostpci_peek(ring, &push->b, &slot, 1, &rc,
 			  push->flags & F_PACKED, VHOSTPCI_LOOK_NOT) == 0)
 		return rc < 0 ? rc : VHOSTPCI_NO_ROOM;
 	return push_open(push, &slot);
 }
 
-/* Get to a descriptor with room in it. */
+/* Get to where there is room. */
 static int
 push_more(struct push *push)
 {
 	bool mergeable = push->flags & F_MRG_RXBUF;
 
-	while (push->chain.len == 0) {
-		int rc = vhostpci_chain_next(&push->chain);
+	while (push->room == 0) {
+		int rc;
 
-		if (rc > 0)
+		if (push->chain.len > 0) {
+			push_piece(push);
 			continue;
-		if (rc == 0)
+		}
+		rc = vhostpci_chain_next(&push->chain);
+		if (rc > 0)
+			rc = push_desc(push);
+		else if (rc == 0)
 			rc = mergeable ? push_reopen(push) : VHOSTPCI_DROP;
 		if (rc != 0)
 			return rc;
@@ -208,27 +265,19 @@ push_more(struct push *push)
 static int
 push_bytes(struct push *push, const void *src, uint32_t len)
 {
-	struct vhostpci_chain *chain = &push->chain;
 	const uint8_t *from = src;
-	uint64_t piece;
+	uint32_t piece;
 
 	for (; len > 0; len -= piece, from += piece) {
 		int rc = push_more(push);
-		uint8_t *to;
 
 		if (rc != 0)
 			return rc;
-		/* The whole of what the descriptor claims has to be mapped,
-		 * not only what is used of it. */
-		if (!vhostpci_mem_read(chain->ring->mem, NULL, chain->gpa,
-				       chain->len))
-			return -VHOSTPCI_RULE_MEMORY;
-		to = vhostpci_mem_piece(chain->ring->mem, chain->gpa,
-					RTE_MIN(len, chain->len), &piece);
-		rte_memcpy(to, from, piece);
-		push->last_byte = to + piece - 1;
-		chain->gpa += piece;
-		chain->len -= piece;
+		piece = RTE_MIN(len, push->room);
+		rte_memcpy(push->to, from, piece);
+		push->last_byte = push->to + piece - 1;
+		push->to += piece;
+		push->room -= piece;
 		push->written += piece;
 	}
 	return 0;
@@ -274,13 +323,10 @@ vhostpci_push_chain(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		    const struct virtio_net_hdr_v1 *hdr, unsigned int flags)
 {
 	struct push push = {
-		.chain = {
-			.ring = ring,
-			.left = vhostpci_chain_max(ring),
-			.want = VRING_DESC_F_WRITE,
-		},
+		.chain = { .ring = ring, .want = VRING_DESC_F_WRITE },
 		.b = *b,
 		.flags = flags,
+		.walked = ring->walked,
 	};
 	int rc = push_open(&push, slot);
 

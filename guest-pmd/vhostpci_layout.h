@@ -36,7 +36,8 @@ vhostpci_prefetch_write(const void *p)
 #define VHOSTPCI_DESCS_A_LINE \
 	(RTE_CACHE_LINE_SIZE / sizeof(struct vring_desc))
 
-/* Packets between two commits, and chains that these can take. */
+/* Packets between two commits, and chains that these can take: one each, two
+ * batches at most, but the last, which push_reopen() bounds. */
 #define VHOSTPCI_BATCH	32
 #define VHOSTPCI_MAX_GIVEN	(2 * VHOSTPCI_BATCH + VHOSTPCI_MAX_CHAIN)
 

@@ -77,9 +77,10 @@ uint16_t vhostpci_offload_flags(bool rx, uint64_t features, uint16_t taken);
 int vhostpci_offload_init(void);
 
 /*
- * datapath: give the fresh mbuf @m, which holds no packet, contiguous room for
- * @len bytes and the usual headroom. From a pool of fixed size: 0, -ENOBUFS
- * when it is empty, -EMSGSIZE when an mbuf cannot describe that much.
+ * datapath: give the fresh mbuf @m, which holds no packet but says its port,
+ * contiguous room for @len bytes and the usual headroom. From a pool of fixed
+ * size that ports share: 0, -ENOBUFS when it is empty or the port holds more
+ * than its part, -EMSGSIZE when an mbuf cannot describe that much.
  */
 int vhostpci_offload_room(struct rte_mbuf *m, uint32_t len);
 

@@ -39,16 +39,28 @@ queue_put(struct vhostpci_dev *dev, struct vhostpci_queue **slot,
 	pthread_mutex_unlock(&dev->lock);
 }
 
+/* A port starts all of its queues, and ethdev leaves it to the driver to say so
+ * to an application that wants one started later. */
+static int
+refuse_deferred(uint16_t id, const char *direction)
+{
+	VHOSTPCI_LOG(ERR, "%s queue %u: a deferred start is not supported",
+		     direction, id);
+	return -EINVAL;
+}
+
 int
 vhostpci_rx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
 			uint16_t n_desc __rte_unused, unsigned int socket_id,
-			const struct rte_eth_rxconf *conf __rte_unused,
+			const struct rte_eth_rxconf *conf,
 			struct rte_mempool *mp)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	struct vhostpci_queue *queue = queue_new(dev, id, dev->n_rings / 2u,
-						 socket_id);
+	struct vhostpci_queue *queue;
 
+	if (conf->rx_deferred_start)
+		return refuse_deferred(id, "rx");
+	queue = queue_new(dev, id, dev->n_rings / 2u, socket_id);
 	if (queue == NULL)
 		return -ENOMEM;
 	queue->mp = mp;
@@ -60,11 +72,14 @@ vhostpci_rx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
 int
 vhostpci_tx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
 			uint16_t n_desc __rte_unused, unsigned int socket_id,
-			const struct rte_eth_txconf *conf __rte_unused)
+			const struct rte_eth_txconf *conf)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	struct vhostpci_queue *queue = queue_new(dev, id, 1, socket_id);
+	struct vhostpci_queue *queue;
 
+	if (conf->tx_deferred_start)
+		return refuse_deferred(id, "tx");
+	queue = queue_new(dev, id, 1, socket_id);
 	if (queue == NULL)
 		return -ENOMEM;
 	eth_dev->data->tx_queues[id] = queue;

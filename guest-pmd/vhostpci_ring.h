@@ -22,8 +22,8 @@
 #define VHOSTPCI_MAX_RING_SIZE	32768
 /* Longest packet without its virtio-net header, bytes. */
 #define VHOSTPCI_MAX_PKT_LEN	65535
-/* Most descriptors walked for one packet; less for smaller rings. QEMU's own
- * limit. */
+/* Most descriptors in a chain; less for smaller rings. QEMU's own limit. A packet
+ * over several chains begins none once it has taken as many. */
 #define VHOSTPCI_MAX_CHAIN	1024
 /* Descriptors walked in chains after which a burst ends with the packet at hand:
  * a hostile peer may not keep a thread that polls other ports as well. What was

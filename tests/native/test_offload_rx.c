@@ -6,6 +6,8 @@
  * shows it).
  */
 
+#include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,6 +110,39 @@ unfinished_checksum_is_told_to_who_takes_it(void **state)
 	(void)state;
 	op_each_kind(told_as_net_vhost);
 	op_each_kind(told_by_rx_flags);
+}
+
+/* Flags that are set here give the fields of tx_offload a meaning. */
+static void
+nothing_is_left_of_the_last_packet(void **state)
+{
+	static const uint16_t offloads[] = {
+		ALL, ALL | TAKE, ALL | TAKE | VHOSTPCI_OL_LEGACY,
+	};
+	struct virtio_net_hdr hdr;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < RTE_DIM(offloads) * 2; i++) {
+		bool take = offloads[i / 2] & VHOSTPCI_OL_TAKE_TSO;
+		bool large = i % 2 && take;
+		/* 1000: one segment, nothing to be cut. */
+		struct rte_mbuf *m = op_tso_packet(false, large ? 3000 : 1000,
+						   &hdr);
+		struct rte_mbuf expect = { .tx_offload = 0 };
+
+		ring.offload = offloads[i / 2];
+		m->tx_offload = UINT64_MAX;
+		assert_int_equal(vhostpci_offload_rx(&ring, m, &hdr), 0);
+		if (ring.offload & VHOSTPCI_OL_LEGACY) {
+			expect.l2_len = op_pkt.l3;
+			expect.l3_len = op_pkt.l4 - op_pkt.l3;
+			expect.l4_len = large ? op_pkt.l4_len : 0;
+		}
+		expect.tso_segsz = large ? 1000 : 0;
+		assert_int_equal(m->tx_offload, expect.tx_offload);
+		rte_pktmbuf_free(m);
+	}
 }
 
 static void
@@ -377,37 +412,140 @@ mutated_packets_are_harmless(void **state)
 
 /* Large packets. */
 
+#define MOST	170	/* two thirds of 255 */
+
+static struct rte_mbuf *
+of_port(uint16_t port)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(op_pool);
+
+	assert_non_null(m);
+	m->port = port;
+	return m;
+}
+
+/* Take buffers for @port until there are none for it; returns how many. */
+static unsigned int
+take_all(uint16_t port, struct rte_mbuf **m)
+{
+	unsigned int n;
+
+	for (n = 0;; n++) {
+		m[n] = of_port(port);
+		if (vhostpci_offload_room(m[n], 65407) != 0)
+			break;
+	}
+	rte_pktmbuf_free(m[n]);
+	return n;
+}
+
 static void
 large_buffers_are_bounded_and_come_back(void **state)
 {
-	static struct rte_mbuf *m[1024];
-	unsigned int n = 0, first = 0, round;
+	struct rte_mbuf *m[256], *one;
+	unsigned int n, i, round;
 
 	(void)state;
-	m[0] = rte_pktmbuf_alloc(op_pool);
-	assert_non_null(m[0]);
-	assert_int_equal(vhostpci_offload_room(m[0], 100), -ENOBUFS);
+	one = of_port(0);
+	assert_int_equal(vhostpci_offload_room(one, 100), -ENOBUFS);
 	assert_int_equal(vhostpci_offload_init(), 0);
 	assert_int_equal(vhostpci_offload_init(), 0);
-	assert_int_equal(vhostpci_offload_room(m[0], 65408), -EMSGSIZE);
-	rte_pktmbuf_free(m[0]);
+	assert_int_equal(vhostpci_offload_room(one, 65408), -EMSGSIZE);
+	rte_pktmbuf_free(one);
 
 	for (round = 0; round < 2; round++) {
-		for (n = 0; n < RTE_DIM(m); n++) {
-			m[n] = rte_pktmbuf_alloc(op_pool);
-			assert_non_null(m[n]);
-			if (vhostpci_offload_room(m[n], 65407) != 0)
-				break;
-			assert_true(rte_pktmbuf_tailroom(m[n]) >= 65407);
-			assert_int_equal(rte_pktmbuf_headroom(m[n]),
+		n = take_all(0, m);
+		assert_int_equal(n, MOST);
+		for (i = 0; i < n; i++) {
+			assert_true(rte_pktmbuf_tailroom(m[i]) >= 65407);
+			assert_int_equal(rte_pktmbuf_headroom(m[i]),
 					 RTE_PKTMBUF_HEADROOM);
-			memset(rte_pktmbuf_append(m[n], 65407), n, 65407);
+			memset(rte_pktmbuf_append(m[i], 65407), i, 65407);
 		}
-		assert_in_range(n, 200, 300);
-		if (round == 0)
-			first = n;
-		assert_int_equal(n, first);
-		rte_pktmbuf_free_bulk(m, n + 1);
+		rte_pktmbuf_free_bulk(m, n);
+	}
+}
+
+/* One whose packets wait somewhere leaves others some. */
+static void
+ports_share_large_buffers(void **state)
+{
+	struct rte_mbuf *m[4][256];
+	unsigned int n[4], port, i;
+
+	(void)state;
+	assert_int_equal(vhostpci_offload_init(), 0);
+	for (port = 0; port < 4; port++)
+		n[port] = take_all(port, m[port]);
+	assert_int_equal(n[0], MOST);
+	assert_in_range(n[1], 50, 60);
+	assert_in_range(n[2], 16, 20);
+	assert_in_range(n[3], 5, 8);
+	/* Counted for who received them, whatever mbufs say when they are
+	 * freed. */
+	for (i = 0; i < n[0]; i++)
+		m[0][i]->port = 3;
+	rte_pktmbuf_free_bulk(m[0], n[0]);
+	n[0] = take_all(0, m[0]);
+	assert_in_range(n[0], 100, MOST);
+	rte_pktmbuf_free_bulk(m[0], n[0]);
+	for (port = 1; port < 4; port++)
+		rte_pktmbuf_free_bulk(m[port], n[port]);
+}
+
+/* A thread of DPDK's that frees packets, as one that sends them does. */
+struct freer {
+	pthread_t thread;
+	struct rte_mbuf **m;
+	unsigned int n;
+	sem_t freed, end;
+};
+
+static void *
+free_large(void *opaque)
+{
+	struct freer *f = opaque;
+	unsigned int i;
+	int rc = rte_thread_register();
+
+	/* The mbufs themselves are the test's. */
+	for (i = 0; i < f->n; i++)
+		rte_pktmbuf_detach(f->m[i]);
+	sem_post(&f->freed);
+	/* Its lcore, and what it may keep for that, are not to be reused. */
+	sem_wait(&f->end);
+	if (rc == 0)
+		rte_thread_unregister();
+	return (void *)(intptr_t)rc;
+}
+
+static void
+large_buffers_come_back_from_any_thread(void **state)
+{
+	struct freer f[6];
+	struct rte_mbuf *m[256];
+	unsigned int i;
+	void *rc;
+
+	(void)state;
+	assert_int_equal(vhostpci_offload_init(), 0);
+	for (i = 0; i < RTE_DIM(f); i++) {
+		f[i].m = m;
+		f[i].n = take_all(0, m);
+		assert_int_equal(f[i].n, MOST);
+		sem_init(&f[i].freed, 0, 0);
+		sem_init(&f[i].end, 0, 0);
+		assert_int_equal(pthread_create(&f[i].thread, NULL, free_large,
+						&f[i]), 0);
+		sem_wait(&f[i].freed);
+		rte_pktmbuf_free_bulk(m, f[i].n);
+	}
+	assert_int_equal(take_all(0, m), MOST);
+	rte_pktmbuf_free_bulk(m, MOST);
+	for (i = 0; i < RTE_DIM(f); i++) {
+		sem_post(&f[i].end);
+		assert_int_equal(pthread_join(f[i].thread, &rc), 0);
+		assert_int_equal((intptr_t)rc, 0);
 	}
 }
 
@@ -419,6 +557,7 @@ main(int argc, char *argv[])
 		T(checksum_is_finished_for_an_application_that_does_not_take_it),
 		T(pseudo_header_is_not_believed),
 		T(unfinished_checksum_is_told_to_who_takes_it),
+		T(nothing_is_left_of_the_last_packet),
 		T(header_without_request_says_nothing),
 		T(segmentation_is_told_to_who_takes_it),
 		T(segmentation_that_nobody_takes_is_dropped_and_counted),
@@ -427,6 +566,8 @@ main(int argc, char *argv[])
 		T(packets_cut_off_anywhere_are_harmless),
 		T(mutated_packets_are_harmless),
 		T(large_buffers_are_bounded_and_come_back),
+		T(ports_share_large_buffers),
+		T(large_buffers_come_back_from_any_thread),
 	};
 
 	(void)argc;

@@ -27,6 +27,28 @@
 #define HDR	12u
 #define GOOD	(FP_LOW + 0x40000)
 
+/* A port starts all its queues, and says so to who wants to start one later. */
+static void
+deferred_start_is_refused(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	struct rte_eth_rxconf rx = { .rx_deferred_start = 1 };
+	struct rte_eth_txconf tx = { .tx_deferred_start = 1 };
+
+	(void)state;
+	assert_int_equal(rte_eth_dev_stop(fp->port), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(fp->port, 0, 512, 0, &rx,
+						fp_pool()), -EINVAL);
+	assert_int_equal(rte_eth_tx_queue_setup(fp->port, 0, 512, 0, &tx),
+			 -EINVAL);
+	rx.rx_deferred_start = 0;
+	tx.tx_deferred_start = 0;
+	assert_int_equal(rte_eth_rx_queue_setup(fp->port, 0, 512, 0, &rx,
+						fp_pool()), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(fp->port, 0, 512, 0, &tx), 0);
+	fp_free(fp);
+}
+
 static void
 kicks_are_suppressed(void **state)
 {
@@ -452,6 +474,7 @@ main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kicks_are_suppressed),
+		cmocka_unit_test(deferred_start_is_refused),
 		cmocka_unit_test(peer_is_called_when_it_wants_to_be),
 		cmocka_unit_test(busy_peer_is_called_as_well),
 		cmocka_unit_test(peer_is_called_when_it_begins_to_listen),

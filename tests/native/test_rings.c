@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -320,6 +321,82 @@ whole_ring_too_small_drops_the_packet(void **state)
 	fp_free(fp);
 }
 
+/* Driver: an indirect table of @n descriptors, of which the last one has @size
+ * bytes and the others @rest. Returns its gpa. */
+static uint64_t
+make_table(struct fakepeer *fp, unsigned int n, uint32_t rest, uint32_t size)
+{
+	uint64_t gpa = RTE_ALIGN_CEIL(fp_buffer(fp, 16 * n + 16), 16);
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		uint32_t len = i < n - 1 ? rest : size;
+		struct vring_desc d = {
+			.addr = fp_buffer(fp, len), .len = len,
+			.flags = W | (i < n - 1 ? N : 0), .next = i + 1,
+		};
+		/* A table may lie across regions, a descriptor of it not. */
+		memcpy(fp_addr(gpa + 16ull * i), &d, sizeof(d));
+	}
+	return gpa;
+}
+
+/* The limit is one of each chain (virtio 1.x, 2.7.5.3.1). */
+static void
+packet_over_several_tables_may_have_more_descriptors_than_the_ring(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN | FP_MRG | FP_INDIRECT, 4);
+	struct fp_ring *r = &fp->rings[FP_TO_PEER];
+	struct rte_mbuf *m;
+	unsigned int i, round;
+
+	(void)state;
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < 4; i++) {
+			fp_desc(r->desc, i, make_table(fp, 3, 100, 100),
+				3 * 16, IND, 0);
+			fp_avail(r, i);
+		}
+		fp_publish(r);
+		m = fp_packet(12 * 100 - HDR, round);
+		assert_int_equal(fp_tx(fp, &m, 1), 1);
+		check_sent(r, 12 * 100 - HDR, round);
+		assert_null(fp_used(r));
+	}
+	assert_int_equal(fp_xstat(fp, "tx_ring0_packets"), 3);
+	assert_int_equal(fp_xstat(fp, "tx_ring0_violations"), 0);
+	fp_free(fp);
+}
+
+/* ... but no packet is worth any number of them. */
+static void
+packet_over_tables_of_nothing_is_dropped(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN | FP_MRG | FP_INDIRECT, 1024);
+	struct fp_ring *r = &fp->rings[FP_TO_PEER];
+	uint64_t table = make_table(fp, 600, 0, 8);
+	struct rte_mbuf *pkts[32];
+	unsigned int i, got, dropped = 0;
+
+	(void)state;
+	for (i = 0; i < 32; i++)
+		pkts[i] = fp_packet(60, i);
+	for (i = 0; i < 1000; i++) {
+		fp_desc(r->desc, i, table, 600 * 16, IND, 0);
+		fp_avail(r, i);
+	}
+	fp_publish(r);
+	while (dropped < 32) {
+		got = fp_tx(fp, pkts + dropped, 32 - dropped);
+		assert_in_range(got, 1, 2);
+		dropped += got;
+	}
+	assert_int_equal(fp_xstat(fp, "tx_ring0_oversized"), 32);
+	assert_int_equal(fp_xstat(fp, "tx_ring0_violations"), 0);
+	assert_int_equal(r->used->idx, 0);
+	fp_free(fp);
+}
+
 static void
 odd_packets_are_dropped_and_counted(void **state)
 {
@@ -476,6 +553,9 @@ main(int argc, char *argv[])
 			packet_waits_until_the_peer_offers_enough_buffers),
 		cmocka_unit_test(packet_that_never_fits_is_dropped_and_counted),
 		cmocka_unit_test(whole_ring_too_small_drops_the_packet),
+		cmocka_unit_test(
+	packet_over_several_tables_may_have_more_descriptors_than_the_ring),
+		cmocka_unit_test(packet_over_tables_of_nothing_is_dropped),
 		cmocka_unit_test(odd_packets_are_dropped_and_counted),
 		cmocka_unit_test(legacy_header_has_ten_bytes),
 		cmocka_unit_test(indices_wrap),
