@@ -47,11 +47,19 @@ def command(tmp_path, wait):
     return ["bash", str(script)]
 
 
+def mind_signals():
+    """What whoever started us ignores (nohup, a shell's background) a shell
+    would, too: then it cannot be trapped."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(tmp_path, wait, **options):
     env = {**os.environ, "VHOSTPCI_BUILDDIR": str(tmp_path / "build"),
            "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(command(tmp_path, wait), env=env,
-                            start_new_session=True, **options)
+                            start_new_session=True, preexec_fn=mind_signals,
+                            **options)
 
 
 def gone(pid):
@@ -95,6 +103,7 @@ class Terminal:
     def __init__(self, tmp_path, wait):
         pid, self.fd = pty.fork()
         if pid == 0:
+            mind_signals()
             os.environ["VHOSTPCI_BUILDDIR"] = str(tmp_path / "build")
             line = command(tmp_path, wait)
             os.execvp(line[0], line)
