@@ -14,20 +14,26 @@ native_asan_cppflags = $(native_cppflags) \
 	-include $(srcdir)/tests/native/whole_memcpy.h
 
 native_tests = \
-	tests/native/test_rings tests/native/test_bursts \
+	tests/native/test_rings tests/native/test_long_chains \
+	tests/native/test_bursts \
 	tests/native/test_packed tests/native/test_packed_resume \
 	tests/native/test_offload_rx tests/native/test_offload_tx \
+	tests/native/test_large_buffers \
 	tests/native/test_port tests/native/test_hostile \
+	tests/native/test_bad_setup \
 	tests/native/test_race tests/native/test_socket \
-	tests/native/test_socket_host \
+	tests/native/test_socket_host tests/native/test_call \
 	tests/native/test_intr tests/native/test_txmap
 native_asan_tests = \
-	tests/native/test_rings_asan tests/native/test_bursts_asan \
+	tests/native/test_rings_asan tests/native/test_long_chains_asan \
+	tests/native/test_bursts_asan \
 	tests/native/test_packed_asan tests/native/test_packed_resume_asan \
 	tests/native/test_offload_rx_asan tests/native/test_offload_tx_asan \
+	tests/native/test_large_buffers_asan \
 	tests/native/test_port_asan tests/native/test_hostile_asan \
+	tests/native/test_bad_setup_asan \
 	tests/native/test_race_asan tests/native/test_socket_asan \
-	tests/native/test_socket_host_asan \
+	tests/native/test_socket_host_asan tests/native/test_call_asan \
 	tests/native/test_intr_asan tests/native/test_txmap_asan
 
 if HAVE_PMD
@@ -48,7 +54,8 @@ EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/native_ovs.py
 
 tests_native_libnative_a_SOURCES = tests/native/fakepeer.c \
-	tests/native/fakepeer.h tests/native/fakepacked.c \
+	tests/native/fakepeer.h tests/native/fakepeer_packet.c \
+	tests/native/fakepacked.c \
 	tests/native/fakepacked.h tests/native/offload_pkt.c \
 	tests/native/offload_pkt.h tests/native/packed_rounds.c \
 	tests/native/packed_rounds.h tests/native/whole_memcpy.h \
@@ -63,6 +70,11 @@ tests_native_test_rings_SOURCES = tests/native/test_rings.c
 tests_native_test_rings_CPPFLAGS = $(native_cppflags)
 tests_native_test_rings_CFLAGS = $(native_cflags)
 tests_native_test_rings_LDADD = tests/native/libnative.a $(native_libs)
+
+tests_native_test_long_chains_SOURCES = tests/native/test_long_chains.c
+tests_native_test_long_chains_CPPFLAGS = $(native_cppflags)
+tests_native_test_long_chains_CFLAGS = $(native_cflags)
+tests_native_test_long_chains_LDADD = tests/native/libnative.a $(native_libs)
 
 tests_native_test_bursts_SOURCES = tests/native/test_bursts.c
 tests_native_test_bursts_CPPFLAGS = $(native_cppflags)
@@ -88,6 +100,11 @@ tests_native_test_hostile_SOURCES = tests/native/test_hostile.c
 tests_native_test_hostile_CPPFLAGS = $(native_cppflags)
 tests_native_test_hostile_CFLAGS = $(native_cflags)
 tests_native_test_hostile_LDADD = tests/native/libnative.a $(native_libs)
+
+tests_native_test_bad_setup_SOURCES = tests/native/test_bad_setup.c
+tests_native_test_bad_setup_CPPFLAGS = $(native_cppflags)
+tests_native_test_bad_setup_CFLAGS = $(native_cflags)
+tests_native_test_bad_setup_LDADD = tests/native/libnative.a $(native_libs)
 
 tests_native_test_race_SOURCES = tests/native/test_race.c
 tests_native_test_race_CPPFLAGS = $(native_cppflags)
@@ -121,6 +138,12 @@ tests_native_test_socket_host_CPPFLAGS = $(native_cppflags)
 tests_native_test_socket_host_CFLAGS = $(native_cflags)
 tests_native_test_socket_host_LDADD = tests/native/libnative.a $(native_libs)
 
+tests_native_test_call_SOURCES = tests/native/test_call.c \
+	$(native_socket_sources)
+tests_native_test_call_CPPFLAGS = $(native_cppflags)
+tests_native_test_call_CFLAGS = $(native_cflags)
+tests_native_test_call_LDADD = tests/native/libnative.a $(native_libs)
+
 tests_native_test_intr_SOURCES = tests/native/test_intr.c \
 	$(native_socket_sources)
 tests_native_test_intr_CPPFLAGS = $(native_cppflags)
@@ -137,9 +160,15 @@ tests_native_test_offload_tx_CPPFLAGS = $(native_cppflags)
 tests_native_test_offload_tx_CFLAGS = $(native_cflags)
 tests_native_test_offload_tx_LDADD = tests/native/libnative.a $(native_libs)
 
+tests_native_test_large_buffers_SOURCES = tests/native/test_large_buffers.c
+tests_native_test_large_buffers_CPPFLAGS = $(native_cppflags)
+tests_native_test_large_buffers_CFLAGS = $(native_cflags)
+tests_native_test_large_buffers_LDADD = tests/native/libnative.a $(native_libs)
+
 # A rule of make's for all sanitized programs, not seven lines for each.
 native_more_test_socket = $(native_socket_sources)
 native_more_test_socket_host = $(native_socket_sources)
+native_more_test_call = $(native_socket_sources)
 native_more_test_intr = $(native_socket_sources)
 native_asan_sources = $(tests_native_libnative_a_SOURCES) \
 	$(native_socket_sources)

@@ -348,63 +348,27 @@ fp_tx(struct fakepeer *fp, struct rte_mbuf **pkts, uint16_t n)
 	return rte_eth_tx_burst(fp->port, 0, pkts, n);
 }
 
-uint8_t
-fp_pattern(uint32_t at, uint8_t seed)
+unsigned int
+fp_burst(struct fakepeer *fp, unsigned int i)
 {
-	return seed + at + (at >> 8) * 7;
-}
+	struct rte_mbuf *pkts[32];
+	unsigned int n;
 
-struct rte_mbuf *
-fp_packet(uint32_t len, uint8_t seed)
-{
-	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
-	uint8_t *data;
-	uint32_t i;
-
-	assert_non_null(m);
-	data = (uint8_t *)rte_pktmbuf_append(m, len);
-	assert_non_null(data);
-	for (i = 0; i < len; i++)
-		data[i] = fp_pattern(i, seed);
-	return m;
+	if (i == FP_FROM_PEER) {
+		n = fp_rx(fp, pkts, 32);
+		rte_pktmbuf_free_bulk(pkts, n);
+		return n;
+	}
+	pkts[0] = fp_packet(100, 1);
+	n = fp_tx(fp, pkts, 1);
+	rte_pktmbuf_free_bulk(pkts + n, 1 - n);
+	return n;
 }
 
 unsigned int
 fp_mbufs_in_use(void)
 {
 	return rte_mempool_in_use_count(pool);
-}
-
-void
-fp_check_mbuf(const struct rte_mbuf *m, uint32_t len, uint8_t seed)
-{
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint32_t i;
-
-	assert_int_equal(m->nb_segs, 1);
-	assert_int_equal(m->pkt_len, len);
-	assert_int_equal(m->data_len, len);
-	for (i = 0; i < len; i++) {
-		if (data[i] != fp_pattern(i, seed))
-			fail_msg("byte %u of %u is wrong", i, len);
-	}
-}
-
-void
-fp_check_byte(uint32_t at, uint8_t byte, uint32_t *buffers, uint8_t seed)
-{
-	const uint32_t num_buffers = offsetof(
-			struct virtio_net_hdr_mrg_rxbuf, num_buffers);
-	const uint32_t hdr = sizeof(struct virtio_net_hdr_mrg_rxbuf);
-
-	if (at < num_buffers)
-		assert_int_equal(byte, 0);
-	else if (at == num_buffers)
-		*buffers = byte;
-	else if (at < hdr)
-		*buffers |= byte << 8;
-	else if (byte != fp_pattern(at - hdr, seed))
-		fail_msg("byte %u is wrong", at - hdr);
 }
 
 bool

@@ -101,9 +101,14 @@ const struct vring_used_elem *fp_used(struct fp_ring *r);
 
 uint16_t fp_rx(struct fakepeer *fp, struct rte_mbuf **pkts, uint16_t n);
 uint16_t fp_tx(struct fakepeer *fp, struct rte_mbuf **pkts, uint16_t n);
+/* A burst on ring @i; returns how many packets it moved. */
+unsigned int fp_burst(struct fakepeer *fp, unsigned int i);
 /* A packet of @len bytes of a pattern that depends on @seed. */
 struct rte_mbuf *fp_packet(uint32_t len, uint8_t seed);
 uint8_t fp_pattern(uint32_t at, uint8_t seed);
+/* Driver: bytes @at to @at + @len of such a packet, behind a 12-byte header
+ * whose bytes are 0xee, are put at @gpa. */
+void fp_fill(uint64_t gpa, uint32_t at, uint32_t len, uint8_t seed);
 unsigned int fp_mbufs_in_use(void);
 /* @m is, in one piece, what fp_packet(@len, @seed) makes. */
 void fp_check_mbuf(const struct rte_mbuf *m, uint32_t len, uint8_t seed);
@@ -111,6 +116,8 @@ void fp_check_mbuf(const struct rte_mbuf *m, uint32_t len, uint8_t seed);
  * 12-byte header, which says into how many *@buffers it went. Call it for the
  * bytes in turn. */
 void fp_check_byte(uint32_t at, uint8_t byte, uint32_t *buffers, uint8_t seed);
+/* Driver: take one such packet of @len bytes off the used ring and compare. */
+void fp_check_sent(struct fp_ring *r, uint32_t len, uint8_t seed);
 
 /* For the probe and remove of a vdev driver: a port over transport @t. */
 struct rte_vdev_device;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -322,6 +323,36 @@ fe_receive(const struct frontend *fe, uint16_t q)
 
 	rte_pktmbuf_free_bulk(pkts, n);
 	return n;
+}
+
+static void *
+receive_forever(void *arg)
+{
+	struct fe_receiver *r = arg;
+	struct rte_mbuf *m;
+
+	while (!__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE)) {
+		/* One at a time: each with its call. */
+		if (rte_eth_rx_burst(r->fe->port, 0, &m, 1) == 1)
+			rte_pktmbuf_free(m);
+		__atomic_add_fetch(&r->ended, 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+void
+fe_receiver_start(struct fe_receiver *r, const struct frontend *fe)
+{
+	*r = (struct fe_receiver) { .fe = fe };
+	assert_int_equal(pthread_create(&r->thread, NULL, receive_forever, r),
+			 0);
+}
+
+void
+fe_receiver_stop(struct fe_receiver *r)
+{
+	__atomic_store_n(&r->stop, true, __ATOMIC_RELEASE);
+	pthread_join(r->thread, NULL);
 }
 
 bool

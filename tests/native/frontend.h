@@ -12,6 +12,8 @@
 #ifndef FRONTEND_H
 #define FRONTEND_H
 
+#include <pthread.h>
+
 #include "fakepeer.h"
 #include "vhost_user_int.h"
 #include "vhostpci_socket.h"
@@ -74,6 +76,15 @@ void fe_post(struct frontend *fe, unsigned int i);
 bool fe_kick(struct frontend *fe, unsigned int i);
 /* Receive what is there in queue @q; how many. */
 unsigned int fe_receive(const struct frontend *fe, uint16_t q);
+/* A thread that receives from queue 0 all the time, between start and stop. */
+struct fe_receiver {
+	const struct frontend *fe;
+	pthread_t thread;
+	uint64_t ended;		/* bursts; thread: w, test: r */
+	bool stop;		/* test: w, thread: r */
+};
+void fe_receiver_start(struct fe_receiver *r, const struct frontend *fe);
+void fe_receiver_stop(struct fe_receiver *r);
 bool fe_wait_link(const struct frontend *fe, bool up);
 uint64_t fe_xstat(const struct frontend *fe, const char *name);
 

@@ -9,7 +9,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include <cmocka.h>
 
@@ -335,29 +334,11 @@ static const struct attack attacks[] = {
 	{ "rx lengths that overflow", RX, PLAIN, huge_sum, "long_packet" },
 };
 
-/* A burst on ring @i; returns how many packets it moved. */
-static unsigned int
-burst(struct fakepeer *fp, unsigned int i)
-{
-	struct rte_mbuf *pkts[32];
-	unsigned int n;
-
-	if (i == RX) {
-		n = fp_rx(fp, pkts, 32);
-		rte_pktmbuf_free_bulk(pkts, n);
-		return n;
-	}
-	pkts[0] = fp_packet(100, 1);
-	n = fp_tx(fp, pkts, 1);
-	rte_pktmbuf_free_bulk(pkts + n, 1 - n);
-	return n;
-}
-
 static void
 honest(struct fakepeer *fp, unsigned int i)
 {
 	fp_post(&fp->rings[i], GOOD, i == RX ? 112 : 2000, i == RX ? 0 : W);
-	assert_int_equal(burst(fp, i), 1);
+	assert_int_equal(fp_burst(fp, i), 1);
 }
 
 static void
@@ -371,14 +352,14 @@ run_attack(const struct attack *a)
 	snprintf(xstat, sizeof(xstat), "violation_%s", a->xstat);
 	assert_true(fp_link(fp));
 	a->attack(r);
-	assert_int_equal(burst(fp, a->ring), 0);
+	assert_int_equal(fp_burst(fp, a->ring), 0);
 	assert_true(fp_wait_broken(fp, a->ring));
 	assert_false(fp_link(fp));
 	assert_int_equal(fp_xstat(fp, xstat), 1);
 	assert_int_equal(r->used->idx, 0);
 
 	/* It stays so, whatever comes, and the other ring goes on. */
-	assert_int_equal(burst(fp, a->ring), 0);
+	assert_int_equal(fp_burst(fp, a->ring), 0);
 	assert_int_equal(fp_xstat(fp, xstat), 1);
 	assert_int_equal(fp->broken[a->ring], 1);
 	honest(fp, a->ring ^ 1);
@@ -415,7 +396,7 @@ packets_before_the_violation_are_delivered(void **state)
 	fp_post(r, GOOD, 112, 0);
 	fp_post(r, FP_HOLE, 112, 0);
 	fp_post(r, GOOD, 112, 0);
-	assert_int_equal(burst(fp, RX), 2);
+	assert_int_equal(fp_burst(fp, RX), 2);
 	assert_true(fp_wait_broken(fp, RX));
 	assert_int_equal(r->used->idx, 2);
 	fp_free(fp);
@@ -447,157 +428,6 @@ dropped_packet_leaves_the_next_ones_room_as_it_is(void **state)
 	fp_free(fp);
 }
 
-struct setup {
-	const char *name, *xstat;
-	void (*change)(struct fakepeer *fp);
-};
-
-static void
-desc_unmapped(struct fakepeer *fp)
-{
-	fp->peer.rings[RX].desc = FP_HOLE;
-}
-
-static void
-used_ends_unmapped(struct fakepeer *fp)
-{
-	fp->peer.rings[RX].used = FP_FAR + FP_SIZE - (6 + 8 * NUM) + 4;
-}
-
-static void
-avail_across_regions(struct fakepeer *fp)
-{
-	fp->peer.rings[RX].avail = FP_HIGH - 10;
-}
-
-static void
-misaligned(struct fakepeer *fp)
-{
-	fp->peer.rings[RX].used += 2;
-}
-
-static void
-not_a_power_of_two(struct fakepeer *fp)
-{
-	fp->peer.rings[RX].num = NUM - 1;
-}
-
-static void
-no_entries(struct fakepeer *fp)
-{
-	fp->peer.rings[RX].num = 0;
-}
-
-static void
-too_many_entries(struct fakepeer *fp)
-{
-	fp->peer.rings[RX].num = 65535;
-}
-
-static void
-never_offered(struct fakepeer *fp)
-{
-	fp->peer.features |= 1ULL << VIRTIO_F_RING_RESET;
-}
-
-static void
-overlapping(struct fakepeer *fp)
-{
-	fp->peer.regions[1].gpa -= 4096;
-}
-
-static void
-wrapping(struct fakepeer *fp)
-{
-	fp->peer.regions[2].gpa = UINT64_MAX - 4096;
-}
-
-static const struct setup setups[] = {
-	{ "descriptors unmapped", "ring_memory", desc_unmapped },
-	{ "used ring ends unmapped", "ring_memory", used_ends_unmapped },
-	{ "avail ring across regions", "ring_memory", avail_across_regions },
-	{ "used ring misaligned", "ring_align", misaligned },
-	{ "63 entries", "ring_size", not_a_power_of_two },
-	{ "0 entries", "ring_size", no_entries },
-	{ "65535 entries", "ring_size", too_many_entries },
-	{ "features that were not offered", "features", never_offered },
-	{ "regions overlap", "regions", overlapping },
-	{ "region wraps around", "regions", wrapping },
-};
-
-static void
-bad_setup_leaves_the_ring_stopped(void **state)
-{
-	char xstat[64];
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < RTE_DIM(setups); i++) {
-		struct fakepeer *fp = fp_new(FP_MODERN, NUM);
-
-		print_message("  %s\n", setups[i].name);
-		snprintf(xstat, sizeof(xstat), "violation_%s",
-			 setups[i].xstat);
-		setups[i].change(fp);
-		fp->peer.rings[RX].epoch++;
-		fp_adopt(fp);
-		assert_false(fp_link(fp));
-		assert_true(fp_wait_broken(fp, RX));
-		assert_in_range(fp_xstat(fp, xstat), 1, 2);
-		fp_post(&fp->rings[RX], GOOD, 112, 0);
-		assert_int_equal(burst(fp, RX), 0);
-		fp_free(fp);
-	}
-}
-
-static void
-peer_truncating_its_table_breaks_rings_outside_it(void **state)
-{
-	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
-
-	(void)state;
-	fp->peer.regions[0] = fp->peer.regions[2];
-	fp->peer.n_regions = 2;
-	fp_adopt(fp);
-	assert_true(fp_wait_broken(fp, RX));
-	assert_true(fp_wait_broken(fp, TX));
-	assert_int_equal(fp_xstat(fp, "violation_ring_memory"), 2);
-	assert_int_equal(burst(fp, RX), 0);
-	assert_int_equal(burst(fp, TX), 0);
-	fp_free(fp);
-}
-
-/* The receive queue's used ring ends where its region does, but for the event
- * index. */
-static struct fakepeer *
-ring_at_the_end_of_its_region(uint64_t features)
-{
-	const uint64_t used_len = sizeof(struct vring_used) +
-		NUM * sizeof(struct vring_used_elem);
-	struct fakepeer *fp = fp_new(features, NUM);
-	const struct vhostpci_region *last = &fp->peer.regions[FP_REGIONS - 1];
-
-	fp->peer.rings[RX].used = last->gpa + last->size - used_len;
-	fp->peer.rings[RX].epoch++;
-	fp_adopt(fp);
-	return fp;
-}
-
-static void
-ring_without_event_index_may_end_with_its_region(void **state)
-{
-	struct fakepeer *fp = ring_at_the_end_of_its_region(FP_MODERN);
-
-	(void)state;
-	assert_true(fp_link(fp));
-	fp_free(fp);
-
-	fp = ring_at_the_end_of_its_region(FP_MODERN | FP_EVENT_IDX);
-	assert_true(fp_wait_broken(fp, RX));
-	assert_false(fp_link(fp));
-	fp_free(fp);
-}
-
 int
 main(int argc, char *argv[])
 {
@@ -606,11 +436,6 @@ main(int argc, char *argv[])
 		cmocka_unit_test(packets_before_the_violation_are_delivered),
 		cmocka_unit_test(
 			dropped_packet_leaves_the_next_ones_room_as_it_is),
-		cmocka_unit_test(bad_setup_leaves_the_ring_stopped),
-		cmocka_unit_test(
-			peer_truncating_its_table_breaks_rings_outside_it),
-		cmocka_unit_test(
-			ring_without_event_index_may_end_with_its_region),
 	};
 
 	(void)argc;

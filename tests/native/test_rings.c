@@ -9,7 +9,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -42,17 +41,6 @@ packet_size(void)
 		sizes[rand_r(&seed) % RTE_DIM(sizes)];
 }
 
-static void
-fill(uint64_t gpa, uint32_t at, uint32_t len, uint8_t kind)
-{
-	uint32_t i;
-
-	/* Byte by byte: the range may lie across regions. */
-	for (i = 0; i < len; i++)
-		*(uint8_t *)fp_addr(gpa + i) = at + i < HDR ? 0xee :
-			fp_pattern(at + i - HDR, kind);
-}
-
 /*
  * Driver: make a chain of @total bytes cut at random, direct or in a table
  * (@indirect), with @flags on each; filled with packet @kind if it is to be
@@ -76,7 +64,7 @@ post_chain(struct fakepeer *fp, struct fp_ring *r, uint32_t total,
 			len = RTE_MIN(pick(0, 15), total - at);
 		gpa = fp_buffer(fp, len);
 		if (!(flags & W))
-			fill(gpa, at, len, kind);
+			fp_fill(gpa, at, len, kind);
 		fp_desc(table, i, gpa, len, flags | (i < n - 1 ? N : 0), i + 1);
 		at += len;
 	}
@@ -139,44 +127,6 @@ packets_of_every_layout_are_received(void **state)
 	fp_free(fp);
 }
 
-/* Where the writable chain of @head puts byte @at. */
-static uint8_t *
-chain_byte(struct fp_ring *r, uint32_t head, uint32_t at)
-{
-	struct vring_desc d = r->desc[head];
-	uint64_t table = 0;
-
-	if (d.flags & IND) {
-		table = d.addr;
-		d = *(struct vring_desc *)fp_addr(table);
-	}
-	while (at >= d.len) {
-		at -= d.len;
-		assert_true(d.flags & N);
-		d = table != 0 ? *(struct vring_desc *)fp_addr(table +
-				16ull * d.next) : r->desc[d.next];
-	}
-	return fp_addr(d.addr + at);
-}
-
-/* Driver: take one packet off the used ring and compare it. */
-static void
-check_sent(struct fp_ring *r, uint32_t len, uint8_t kind)
-{
-	uint32_t at = 0, buffers = 0, expect = 1, i;
-
-	do {
-		const struct vring_used_elem *used = fp_used(r);
-
-		assert_non_null(used);
-		for (i = 0; i < used->len; i++, at++)
-			fp_check_byte(at, *chain_byte(r, used->id, i), &expect,
-				      kind);
-		buffers++;
-	} while (buffers < expect);
-	assert_int_equal(at, HDR + len);
-}
-
 /* A packet in one to three segments. */
 static struct rte_mbuf *
 cut_packet(uint32_t len, uint8_t kind)
@@ -222,7 +172,7 @@ send_round(struct fakepeer *fp, unsigned int n, bool indirect, bool mergeable)
 	fp_publish(r);
 	assert_int_equal(fp_tx(fp, pkts, n), n);
 	for (i = 0; i < n; i++)
-		check_sent(r, len[i], i);
+		fp_check_sent(r, len[i], i);
 	assert_null(fp_used(r));
 }
 
@@ -262,8 +212,8 @@ jumbo_takes_many_mergeable_buffers(void **state)
 	for (i = 0; i < 8; i++)
 		fp_post(r, fp_buffer(fp, 1536), 1536, W);
 	assert_int_equal(fp_tx(fp, pkts, 2), 2);
-	check_sent(r, 9014, 3);
-	check_sent(r, 60, 4);
+	fp_check_sent(r, 9014, 3);
+	fp_check_sent(r, 60, 4);
 	assert_int_equal(fp_xstat(fp, "tx_ring0_packets"), 2);
 	assert_int_equal(fp_xstat(fp, "tx_ring0_bytes"), 9074);
 	fp_free(fp);
@@ -283,7 +233,7 @@ packet_waits_until_the_peer_offers_enough_buffers(void **state)
 	assert_int_equal(fp_xstat(fp, "tx_ring0_full"), 1);
 	fp_post(r, fp_buffer(fp, 1536), 1536, W);
 	assert_int_equal(fp_tx(fp, &m, 1), 1);
-	check_sent(r, 3000, 3);
+	fp_check_sent(r, 3000, 3);
 	fp_free(fp);
 }
 
@@ -297,7 +247,7 @@ packet_that_never_fits_is_dropped_and_counted(void **state)
 	(void)state;
 	fp_post(r, GOOD, 1526, W);
 	assert_int_equal(fp_tx(fp, pkts, 2), 2);
-	check_sent(r, 60, 2);
+	fp_check_sent(r, 60, 2);
 	assert_null(fp_used(r));
 	assert_int_equal(fp_xstat(fp, "tx_ring0_oversized"), 1);
 	assert_int_equal(fp_xstat(fp, "tx_ring0_packets"), 1);
@@ -318,82 +268,6 @@ whole_ring_too_small_drops_the_packet(void **state)
 	assert_int_equal(fp_tx(fp, &m, 1), 1);
 	assert_null(fp_used(r));
 	assert_int_equal(fp_xstat(fp, "tx_ring0_oversized"), 1);
-	fp_free(fp);
-}
-
-/* Driver: an indirect table of @n descriptors, of which the last one has @size
- * bytes and the others @rest. Returns its gpa. */
-static uint64_t
-make_table(struct fakepeer *fp, unsigned int n, uint32_t rest, uint32_t size)
-{
-	uint64_t gpa = RTE_ALIGN_CEIL(fp_buffer(fp, 16 * n + 16), 16);
-	unsigned int i;
-
-	for (i = 0; i < n; i++) {
-		uint32_t len = i < n - 1 ? rest : size;
-		struct vring_desc d = {
-			.addr = fp_buffer(fp, len), .len = len,
-			.flags = W | (i < n - 1 ? N : 0), .next = i + 1,
-		};
-		/* A table may lie across regions, a descriptor of it not. */
-		memcpy(fp_addr(gpa + 16ull * i), &d, sizeof(d));
-	}
-	return gpa;
-}
-
-/* The limit is one of each chain (virtio 1.x, 2.7.5.3.1). */
-static void
-packet_over_several_tables_may_have_more_descriptors_than_the_ring(void **state)
-{
-	struct fakepeer *fp = fp_new(FP_MODERN | FP_MRG | FP_INDIRECT, 4);
-	struct fp_ring *r = &fp->rings[FP_TO_PEER];
-	struct rte_mbuf *m;
-	unsigned int i, round;
-
-	(void)state;
-	for (round = 0; round < 3; round++) {
-		for (i = 0; i < 4; i++) {
-			fp_desc(r->desc, i, make_table(fp, 3, 100, 100),
-				3 * 16, IND, 0);
-			fp_avail(r, i);
-		}
-		fp_publish(r);
-		m = fp_packet(12 * 100 - HDR, round);
-		assert_int_equal(fp_tx(fp, &m, 1), 1);
-		check_sent(r, 12 * 100 - HDR, round);
-		assert_null(fp_used(r));
-	}
-	assert_int_equal(fp_xstat(fp, "tx_ring0_packets"), 3);
-	assert_int_equal(fp_xstat(fp, "tx_ring0_violations"), 0);
-	fp_free(fp);
-}
-
-/* ... but no packet is worth any number of them. */
-static void
-packet_over_tables_of_nothing_is_dropped(void **state)
-{
-	struct fakepeer *fp = fp_new(FP_MODERN | FP_MRG | FP_INDIRECT, 1024);
-	struct fp_ring *r = &fp->rings[FP_TO_PEER];
-	uint64_t table = make_table(fp, 600, 0, 8);
-	struct rte_mbuf *pkts[32];
-	unsigned int i, got, dropped = 0;
-
-	(void)state;
-	for (i = 0; i < 32; i++)
-		pkts[i] = fp_packet(60, i);
-	for (i = 0; i < 1000; i++) {
-		fp_desc(r->desc, i, table, 600 * 16, IND, 0);
-		fp_avail(r, i);
-	}
-	fp_publish(r);
-	while (dropped < 32) {
-		got = fp_tx(fp, pkts + dropped, 32 - dropped);
-		assert_in_range(got, 1, 2);
-		dropped += got;
-	}
-	assert_int_equal(fp_xstat(fp, "tx_ring0_oversized"), 32);
-	assert_int_equal(fp_xstat(fp, "tx_ring0_violations"), 0);
-	assert_int_equal(r->used->idx, 0);
 	fp_free(fp);
 }
 
@@ -453,94 +327,6 @@ indices_wrap(void **state)
 	fp_free(fp);
 }
 
-/*
- * Driver: @n chains that have all but their heads in common: nothing in
- * @len - 2 descriptors, and a buffer in the last.
- */
-static void
-post_long_chains(struct fp_ring *r, unsigned int n, unsigned int len,
-		 uint32_t size, uint16_t flags)
-{
-	const unsigned int last = n + len - 2;
-	unsigned int i;
-
-	for (i = 0; i < last; i++)
-		fp_desc(r->desc, i, GOOD, 0, flags | N, i < n ? n : i + 1);
-	fp_desc(r->desc, last, GOOD, size, flags, 0);
-	for (i = 0; i < n; i++)
-		fp_avail(r, i);
-	fp_publish(r);
-}
-
-/* Whoever polls other ports as well may not be kept by one of them. */
-static void
-receiving_long_chains_does_not_make_bursts_long(void **state)
-{
-	struct fakepeer *fp = fp_new(FP_MODERN, 1024);
-	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
-	struct rte_mbuf *pkts[32];
-	unsigned int bursts;
-
-	(void)state;
-	fill(GOOD, 0, HDR + 60, 7);
-	post_long_chains(r, 32, 990, HDR + 60, 0);
-	for (bursts = 0; bursts < 32; bursts++) {
-		assert_int_equal(fp_rx(fp, pkts, 32), 1);
-		fp_check_mbuf(pkts[0], 60, 7);
-		rte_pktmbuf_free(pkts[0]);
-		assert_int_equal(r->used->idx, bursts + 1);
-	}
-	assert_int_equal(fp_rx(fp, pkts, 32), 0);
-	assert_int_equal(fp_xstat(fp, "rx_ring0_violations"), 0);
-	fp_free(fp);
-}
-
-static void
-sending_into_long_chains_does_not_make_bursts_long(void **state)
-{
-	struct fakepeer *fp = fp_new(FP_MODERN | FP_MRG, 1024);
-	struct fp_ring *r = &fp->rings[FP_TO_PEER];
-	struct rte_mbuf *pkts[32];
-	unsigned int i, got, sent = 0;
-
-	(void)state;
-	for (i = 0; i < 32; i++)
-		pkts[i] = fp_packet(60, i);
-	post_long_chains(r, 32, 990, 2000, W);
-	while (sent < 32) {
-		got = fp_tx(fp, pkts + sent, 32 - sent);
-		assert_in_range(got, 1, 4);
-		sent += got;
-		assert_int_equal(r->used->idx, sent);
-	}
-	assert_int_equal(fp_xstat(fp, "tx_ring0_packets"), 32);
-	assert_int_equal(fp_xstat(fp, "tx_ring0_violations"), 0);
-	fp_free(fp);
-}
-
-/* Nor may packets that no chain can hold. */
-static void
-dropping_at_long_chains_does_not_make_bursts_long(void **state)
-{
-	struct fakepeer *fp = fp_new(FP_MODERN, 1024);
-	struct fp_ring *r = &fp->rings[FP_TO_PEER];
-	struct rte_mbuf *pkts[32];
-	unsigned int i, got, dropped = 0;
-
-	(void)state;
-	for (i = 0; i < 32; i++)
-		pkts[i] = fp_packet(60, i);
-	post_long_chains(r, 1, 990, HDR + 59, W);
-	while (dropped < 32) {
-		got = fp_tx(fp, pkts + dropped, 32 - dropped);
-		assert_in_range(got, 1, 4);
-		dropped += got;
-	}
-	assert_int_equal(fp_xstat(fp, "tx_ring0_oversized"), 32);
-	assert_int_equal(r->used->idx, 0);
-	fp_free(fp);
-}
-
 int
 main(int argc, char *argv[])
 {
@@ -553,18 +339,9 @@ main(int argc, char *argv[])
 			packet_waits_until_the_peer_offers_enough_buffers),
 		cmocka_unit_test(packet_that_never_fits_is_dropped_and_counted),
 		cmocka_unit_test(whole_ring_too_small_drops_the_packet),
-		cmocka_unit_test(
-	packet_over_several_tables_may_have_more_descriptors_than_the_ring),
-		cmocka_unit_test(packet_over_tables_of_nothing_is_dropped),
 		cmocka_unit_test(odd_packets_are_dropped_and_counted),
 		cmocka_unit_test(legacy_header_has_ten_bytes),
 		cmocka_unit_test(indices_wrap),
-		cmocka_unit_test(
-			receiving_long_chains_does_not_make_bursts_long),
-		cmocka_unit_test(
-			sending_into_long_chains_does_not_make_bursts_long),
-		cmocka_unit_test(
-			dropping_at_long_chains_does_not_make_bursts_long),
 	};
 	const char *from = getenv("VHOSTPCI_TEST_SEED");
 
