@@ -25,7 +25,7 @@ def _grid(prefixes):
 
 
 WHOLE = _grid(WAYS)
-SPLIT_UP = _grid(f"{way}-{part}" for way in WAYS for part in PARTS)
+SPLIT_UP = _grid([f"{way}-{part}" for way in WAYS for part in PARTS])
 
 
 def cases():
