@@ -7,6 +7,8 @@ from collections import defaultdict
 # Names of cases that make a picture: a line for each ring, over the size.
 _SIZED = re.compile(r"(?P<what>loop|oneway)-(?P<ring>split|packed)-"
                     r"(?P<size>\d+|imix)-(?P<where>ovs|pmd)(?P<rest>-nomrg)?$")
+# Parts of a burst: a bar for each layout and size, stacked.
+_STAGE = re.compile(r"stage-(?P<stage>[rt]x-[a-z]+)-(?P<of>(split|packed)-\d+)-pmd$")
 _ORDER = ("64", "128", "256", "512", "1024", "1514", "imix")
 
 
@@ -22,6 +24,7 @@ def draw(summaries, folder):
         return []
     made = [_sized(pyplot, key, rows, folder)
             for key, rows in _group(summaries).items()]
+    made += _stages(pyplot, summaries, folder)
     made += _ratios(pyplot, summaries, folder)
     return made
 
@@ -72,9 +75,36 @@ def _sized(pyplot, key, rows, folder):
     return path
 
 
+def _stages(pyplot, summaries, folder):
+    """Where the cycles of a packet's receive and transmit burst go."""
+    found = defaultdict(dict)
+    for row in summaries:
+        match = _STAGE.match(row["case"])
+        if match and row["subject"]:
+            found[match["stage"]][match["of"]] = row["subject"]
+    if not found:
+        return []
+    bars = list(dict.fromkeys(of for rows in found.values() for of in rows))
+    below = dict.fromkeys(bars, 0)
+    figure, axes = pyplot.subplots(figsize=(8, 4.5))
+    for stage, rows in found.items():
+        axes.bar(bars, [rows.get(of, 0) for of in bars], 0.6,
+                 bottom=list(below.values()), label=stage)
+        below = {of: below[of] + rows.get(of, 0) for of in bars}
+    axes.set_xlabel("rings, bytes per packet")
+    axes.set_ylabel("cycles per packet")
+    axes.set_title("stages of the vhostpci port's bursts")
+    axes.legend(ncols=2)
+    figure.tight_layout()
+    path = folder / "stages.png"
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return [path]
+
+
 def _ratios(pyplot, summaries, folder):
     """All ratios below each other, with their spread."""
-    rows = [r for r in summaries if r["ratio"]
+    rows = [r for r in summaries if r["ratio"] and not _STAGE.match(r["case"])
             and not r["case"].startswith("floor")][::-1]
     if not rows:
         return []
@@ -85,6 +115,7 @@ def _ratios(pyplot, summaries, folder):
                   fmt="o", capsize=2)
     axes.axvline(1, color="grey", linewidth=1)
     axes.set_yticks(range(len(rows)), [r["case"] for r in rows], fontsize=7)
+    axes.set_ylim(-1, len(rows))
     axes.set_xlabel("vhostpci : vhost-user; 10th to 90th percentile")
     figure.tight_layout()
     path = folder / "ratios.png"

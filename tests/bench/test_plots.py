@@ -16,7 +16,8 @@ matplotlib.use("Agg")
 from matplotlib import colors, image, pyplot  # noqa: E402
 
 SIZES = ("64", "512", "1514", "imix")
-RATIOS = "ratios.png"
+STAGES = ("rx-ring", "rx-copy", "tx-copy")
+RATIOS, PARTS = "ratios.png", "stages.png"
 
 
 def rounds(subject, baseline):
@@ -36,6 +37,10 @@ def summaries():
             table.add_sets(name, "cycles", rounds(60.0 + i, 90.0 + i))
         table.add_sets(f"loop-split-{size}-ovs-stock", "cycles",
                        rounds(60.0 + i, 110.0 + i))
+    for of, cycles in (("split-64", 9.0), ("packed-1514", 90.0)):
+        for stage in STAGES:
+            table.add_sets(f"stage-{stage}-{of}-pmd", "cycles",
+                           rounds(cycles, 4 * cycles))
     # Neither has a size, and the last has no figures at all.
     table.add("latency-p50-64-ovs", "us", [3.0, 3.5], [4.0, 4.2])
     table.fail("loop-packed-64-ovs", "cycles", "made up")
@@ -72,10 +77,10 @@ def shares(path, *wanted):
 def test_each_kind_of_case_makes_its_picture(tmp_path, summaries, drawn):
     made = plots.draw(summaries, tmp_path)
     names = {"loop-split-ovs.png", "loop-packed-pmd.png",
-             "loop-split-pmd-nomrg.png", "oneway-split-ovs.png", RATIOS}
+             "loop-split-pmd-nomrg.png", "oneway-split-ovs.png", RATIOS, PARTS}
     assert {path.name for path in made} == names == set(drawn)
     assert {path.name for path in tmp_path.iterdir()} == names
-    for name in names - {RATIOS}:
+    for name in names - {RATIOS, PARTS}:
         # Bars of both kinds of port, and background around them.
         baseline, subject, white = shares(tmp_path / name, "C0", "C1", "white")
         assert baseline > subject > 0.05 and 0.2 < white < 0.9, name
@@ -83,6 +88,9 @@ def test_each_kind_of_case_makes_its_picture(tmp_path, summaries, drawn):
         assert drawn[name]["bars"] == 2 * len(SIZES)
     assert drawn["loop-split-pmd-nomrg.png"]["title"] == \
         "loop, split rings, drivers alone, not mergeable"
+    assert drawn[PARTS]["x"] == ["split-64", "packed-1514"]
+    assert drawn[PARTS]["bars"] == len(STAGES) * 2
+    assert min(shares(tmp_path / PARTS, "C0", "C1", "C2")) > 0.02
     marks, white = shares(tmp_path / RATIOS, "C0", "white")
     assert marks > 0.0005 and 0.5 < white < 0.999
 
@@ -90,8 +98,10 @@ def test_each_kind_of_case_makes_its_picture(tmp_path, summaries, drawn):
 def test_ratios_show_every_case_and_stock_is_nowhere_else(tmp_path, summaries,
                                                           drawn):
     plots.draw(summaries, tmp_path)
-    measured = [row["case"] for row in summaries if row["ratio"]]
-    # From the top as in the table; the floor is no port's.
+    measured = [row["case"] for row in summaries if row["ratio"]
+                and not row["case"].startswith("stage")]
+    # From the top as in the table; the floor is no port's, and a stage's ratio
+    # is its share of a burst.
     assert drawn[RATIOS]["y"][::-1] == measured
     assert "loop-split-64-ovs-stock" in measured
     assert "latency-p50-64-ovs" in measured
