@@ -85,8 +85,12 @@ stage() {
     fi
     rm -f "$RUNNING/$name"
     tell "$name: FAILED after $((SECONDS - began)) s; the end of ${LOGS#"$PWD"/}/$name.log:"
-    # Made lines of compilers and linkers are long; their ends say little.
-    tail -n 40 "$LOGS/$name.log" | cut -c1-300 | sed 's/^/    /'
+    # Made lines of compilers and linkers are long; their ends say little. What
+    # failed may be far before the end, where the tests that came after it are.
+    {
+        grep -E '^(FAIL|ERROR|XPASS): ' "$LOGS/$name.log" | sort -u || true
+        tail -n 80 "$LOGS/$name.log"
+    } | cut -c1-300 | sed 's/^/    /'
     return 1
 }
 
