@@ -83,18 +83,20 @@ def sets(take, options):
     """Repeat take(i), a set of rounds {name: value}, until `rounds` of them
     were taken with the cores near each other, or twice as many in all.
 
-    Returns {"near": {name: [values]}, "far": ...}.
+    Returns {"near": {name: [values]}, "far": ...}.  Sets while the cores moved
+    are neither; where there are no others, they are better than nothing, and
+    are "far".
     """
-    found = {"near": {}, "far": {}}
+    found = {"near": {}, "far": {}, None: {}}
     regime, good = Regime(options), 0
     for i in range(2 * options.rounds):
         regime.wait()
         values = take(i)
         where = regime.after()
-        if where:
-            for name, value in values.items():
-                found[where].setdefault(name, []).append(value)
+        for name, value in values.items():
+            found[where].setdefault(name, []).append(value)
         good += where == "near"
         if good == options.rounds:
             break
-    return found
+    moved = found.pop(None)
+    return found if any(found.values()) else {"near": {}, "far": moved}

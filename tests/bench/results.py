@@ -62,8 +62,8 @@ class Rounds:
 
 @dataclass
 class Case:
-    """Near rounds count; far ones, with the cores apart, are kept beside them,
-    and count if there are no others."""
+    """Near rounds count; far ones, with the cores apart or not always near,
+    are kept beside them, and count if there are no others."""
     name: str
     unit: str
     near: Rounds = field(default_factory=Rounds)

@@ -2,11 +2,13 @@
 """The bench itself: one short round of each kind of case.  Packets move, none
 that circulates is lost, and results.json has its shape; time is not looked
 at.  Skipped, with the reason, where it cannot run."""
+import itertools
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +18,7 @@ if "top_builddir" in os.environ:
     os.environ.setdefault("VHOSTPCI_BUILDDIR", os.environ["top_builddir"])
 
 import bench  # noqa: E402
+import machine  # noqa: E402
 import results  # noqa: E402
 from peers import Layout, NotNegotiated, check_front_end  # noqa: E402
 from switch import config  # noqa: E402
@@ -135,3 +138,20 @@ def test_far_rounds_count_only_if_there_are_no_near_ones():
     assert (near["ratio"], near["rounds"], near["cores"]) == (0.75, 2, "near")
     assert near["far"]["ratio"] == 3.0
     assert (far["ratio"], far["cores"]) == (3.0, "far")
+
+
+# Crossings before and after each set of rounds, and what becomes of the sets.
+@pytest.mark.parametrize("crossings, near, far", [
+    ([100], [0, 1], []),
+    ([900], [], [0, 1, 2, 3]),
+    ([100, 900, 900, 100, 100], [3], [1]),
+    ([100, 900], [], [0, 1, 2, 3]),  # nothing but changes
+])
+def test_sets_are_sorted_by_where_the_cores_are(monkeypatch, crossings, near,
+                                                far):
+    told = itertools.cycle(crossings)
+    monkeypatch.setattr(machine, "crossing", lambda: next(told))
+    options = SimpleNamespace(rounds=2, near=450, patience=0, all_patience=0)
+    found = machine.sets(lambda i: {"subject": i}, options)
+    assert found == {"near": {"subject": near} if near else {},
+                     "far": {"subject": far} if far else {}}
