@@ -40,19 +40,29 @@ def cases():
     return grid("loop")
 
 
+def patiently(take):
+    """The last of (packets, what was found), which take() returns: again, if
+    there are no packets.  On a crowded machine none of the processes may have
+    run."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        packets, found = take()
+        if packets or time.monotonic() > deadline:
+            return found
+
+
 def one_round(who, seconds):
+    def take():
+        time.sleep(seconds)
+        reading = who.switch.read()
+        return reading.packets, reading
+
     who.peers.select(who.kind)
     with active(who):
         who.peers.go()
         time.sleep(WARM_S)
         who.switch.clear()
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            time.sleep(seconds)
-            reading = who.switch.read()
-            # On a crowded machine none of the processes may have run.
-            if reading.packets or time.monotonic() > deadline:
-                break
+        reading = patiently(take)
         _, refused = who.peers.halt()
     lost = reading.drops + refused
     if lost:

@@ -4,7 +4,7 @@ vSwitch alone."""
 import contextlib
 import time
 
-from loop import FAILURES, FILL_BURSTS, UNIT, Lost, run_grid
+from loop import FAILURES, FILL_BURSTS, UNIT, Lost, patiently, run_grid
 from machine import sets
 from peers import Peers
 from ports import Ports
@@ -51,9 +51,10 @@ def _loop(contenders, size, options, what):
         with active(who):
             who.peers.fill(who.kind, size, FILL_BURSTS)
 
-    def one(who):
-        before = getattr(who.switch, "stamps", dict)()
-        who.peers.select(who.kind)
+    def stamps(who):
+        return getattr(who.switch, "stamps", dict)()
+
+    def take(who):
         with active(who):
             who.peers.go()
             time.sleep(options.seconds)
@@ -61,9 +62,15 @@ def _loop(contenders, size, options, what):
         told = who.switch.last
         if told["drops"]:
             raise Lost(f"{told['drops']:.0f} packets were dropped")
+        return told["packets"], told
+
+    def one(who):
+        before = stamps(who)
+        who.peers.select(who.kind)
+        told = patiently(lambda: take(who))
         if not told["packets"]:
             raise Lost("no packet circulates")
-        after = getattr(who.switch, "stamps", dict)()
+        after = stamps(who)
         return {name: cycles / told["packets"] for name, cycles in what(
             told, {way: after[way] - before[way] for way in after}).items()}
 
@@ -133,7 +140,7 @@ def _ovs_alone(size, options, name, results):
         for i in (0, 1):
             ovs.add_flow(f"in_port=null{i},actions=output:null{1 - i}")
 
-        def take(_):
+        def take():
             ovs.clear()
             time.sleep(options.seconds)
             cycles, packets = ovs.busy()
@@ -143,10 +150,16 @@ def _ovs_alone(size, options, name, results):
             ports.send("end")
             told = ports.answer("forward")
             ovs.thaw()
+            return min(packets, told["packets"]), (cycles, packets, told)
+
+        def one():
+            cycles, packets, told = patiently(take)
+            if not packets or not told["packets"]:
+                raise Lost("no packet comes through")
             return {"subject": cycles / packets,
                     "baseline": (told["rx"] + told["tx"]) / told["packets"]}
 
-        found = [take(i) for i in range(options.rounds)]
+        found = [one() for _ in range(options.rounds)]
         results.add(name, UNIT, [f["subject"] for f in found],
                     [f["baseline"] for f in found])
 

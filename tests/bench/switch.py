@@ -93,9 +93,9 @@ class OvsSwitch(NativeOvs):
         """Cycles and packets of passes that found packets, since clear()."""
         text = self.appctl("dpif-netdev/pmd-stats-show")
         text = text[text.index(f"core_id {SWITCH_CPU}:"):]
-        return [int(n) for n in re.search(
-            r"avg processing cycles per packet: [\d.]+ \((\d+)/(\d+)\)",
-            text).groups()]
+        found = re.search(
+            r"avg processing cycles per packet: [\d.]+ \((\d+)/(\d+)\)", text)
+        return [int(n) for n in found.groups()] if found else [0, 0]
 
     def read(self):
         return Reading(*self.busy(), self._drops(self.kind) - self.dropped)

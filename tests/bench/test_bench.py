@@ -18,6 +18,7 @@ if "top_builddir" in os.environ:
     os.environ.setdefault("VHOSTPCI_BUILDDIR", os.environ["top_builddir"])
 
 import bench  # noqa: E402
+import loop  # noqa: E402
 import machine  # noqa: E402
 import results  # noqa: E402
 from peers import Layout, NotNegotiated, check_front_end  # noqa: E402
@@ -155,3 +156,12 @@ def test_sets_are_sorted_by_where_the_cores_are(monkeypatch, crossings, near,
     found = machine.sets(lambda i: {"subject": i}, options)
     assert found == {"near": {"subject": near} if near else {},
                      "far": {"subject": far} if far else {}}
+
+
+def test_a_round_without_packets_is_taken_again(monkeypatch):
+    taken = iter([(0, "none"), (0, "none yet"), (5, "some"), (6, "more"),
+                  (0, "none")])
+    assert loop.patiently(lambda: next(taken)) == "some"
+    assert loop.patiently(lambda: next(taken)) == "more"
+    monkeypatch.setattr(loop, "PATIENCE_S", 0)
+    assert loop.patiently(lambda: next(taken)) == "none"

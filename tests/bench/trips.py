@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One way: from a generator through the switch into a sink, at full speed
 (losses are counted), and one packet at a time (latency)."""
-from loop import FAILURES, UNIT, Lost, add_found, grid, run_grid
+from loop import FAILURES, UNIT, Lost, add_found, grid, patiently, run_grid
 from machine import sets
 from rigs import Layout, PortPeers, PortSwitch, active, check_layouts
 
@@ -22,13 +22,17 @@ def cases():
 
 def _one_way(who, size, options):
     """Cycles per packet of the switch, and the peers' counts."""
-    with active(who):
-        who.switch.clear()
-        told = who.peers.oneway(who.kind, 0 if size == "imix" else size,
-                                options.seconds)
-        reading = who.switch.read()
-    reading = reading or who.switch.reading()
-    if not told["received"]:
+    def take():
+        with active(who):
+            who.switch.clear()
+            told = who.peers.oneway(who.kind, 0 if size == "imix" else size,
+                                    options.seconds)
+            reading = who.switch.read()
+        reading = reading or who.switch.reading()
+        return min(told["received"], reading.packets), (told, reading)
+
+    told, reading = patiently(take)
+    if not told["received"] or not reading.packets:
         raise Lost("no packet arrives")
     return reading.cycles / reading.packets, told
 
