@@ -30,6 +30,11 @@ def test_sentences_in_troubleshooting_occur_in_the_source():
         f"troubleshooting.md:{line}: {text}" for line, text in wrong)
 
 
+def test_sentences_of_the_source_are_explained():
+    wrong = list(messages.unexplained())
+    assert not wrong, "not in troubleshooting.md:\n" + bad(wrong)
+
+
 def anchor(heading):
     """As GitHub makes it."""
     text = re.sub(r"[^\w\- ]", "", heading.strip().lower())
