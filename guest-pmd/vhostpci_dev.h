@@ -81,6 +81,9 @@ struct vhostpci_dev {
 	/* An adoption timed out: all queues stand still until the next adoption. */
 	bool unsettled;
 	uint16_t n_rxq, n_txq;
+	/* Tx queues, by bit, of which a burst may still use another ring than
+	 * rings[0]. */
+	uint64_t tx_moved;
 	uint16_t taken;		/* VHOSTPCI_OL_TAKE_*, VHOSTPCI_OL_LEGACY */
 	bool tx_offloads;	/* the application asks for some */
 	struct vhostpci_queue *rxq[VHOSTPCI_MAX_QUEUES];
@@ -156,11 +159,11 @@ vhostpci_peer_ring(const struct vhostpci_peer *peer, unsigned int i)
 uint64_t vhostpci_txmap_concerned(const struct vhostpci_dev *dev,
 				  const struct vhostpci_peer *peer,
 				  uint32_t changed);
-/* With those stopped: give all tx queues their rings. Returns whether rings are
- * left to vhostpci_txmap_unshare(), once no burst is under way that began
+/* With those stopped: give all tx queues their rings. Returns whether something
+ * is left to vhostpci_txmap_settle(), once no burst is under way that began
  * before. */
 bool vhostpci_txmap_assign(struct vhostpci_dev *dev);
-void vhostpci_txmap_unshare(struct vhostpci_dev *dev);
+void vhostpci_txmap_settle(struct vhostpci_dev *dev);
 
 /* vhostpci_link.c */
 

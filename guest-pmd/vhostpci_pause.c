@@ -15,8 +15,8 @@
 #include "vhostpci_dev.h"
 #include "vhostpci_pause.h"
 
-/* How long a ring's lock may wait for bursts to end, to be needed no more. */
-#define VHOSTPCI_UNSHARE_MS	2
+/* How long to wait for bursts that use the ring that their queue left. */
+#define VHOSTPCI_SETTLE_MS	2
 
 static const struct vhostpci_queue_set all_queues = { UINT64_MAX, UINT64_MAX };
 
@@ -97,8 +97,10 @@ vhostpci_pause_queues(struct vhostpci_dev *dev, struct vhostpci_queue_set set)
 	ask_to_stop(dev->txq, set.tx);
 	full_barrier();
 	if (wait_stopped(dev->rxq, set.rx, deadline) &&
-	    wait_stopped(dev->txq, set.tx, deadline))
+	    wait_stopped(dev->txq, set.tx, deadline)) {
+		dev->tx_moved &= ~set.tx;
 		return 0;
+	}
 	dev->unsettled = true;
 	dev->total.timeouts++;
 	return -ETIMEDOUT;
@@ -142,14 +144,14 @@ static void
 assign_tx(struct vhostpci_dev *dev, uint64_t set)
 {
 	uint64_t deadline = rte_get_timer_cycles() +
-		rte_get_timer_hz() * VHOSTPCI_UNSHARE_MS / 1000;
+		rte_get_timer_hz() * VHOSTPCI_SETTLE_MS / 1000;
 	unsigned int q;
 
-	/* Too long a burst: the ring stays locked until the next time. */
+	/* Too long a burst: a lock stays, and its queue is remembered. */
 	if (vhostpci_txmap_assign(dev)) {
 		full_barrier();
 		if (wait_stopped(dev->txq, UINT64_MAX, deadline))
-			vhostpci_txmap_unshare(dev);
+			vhostpci_txmap_settle(dev);
 	}
 	for (q = 0; q < dev->n_txq; q++) {
 		if (set >> q & 1 && dev->txq[q] != NULL)

@@ -21,7 +21,9 @@
  *
  * The release pairs with the acquire: who comes to a ring sees that it is
  * shared. Bursts that still use the ring that their queue left end before that
- * one goes unlocked.
+ * one goes unlocked, stops or starts again: if they take too long to wait for
+ * them at once, control remembers their queues (tx_moved) and stops those, too,
+ * with the next change.
  */
 
 #include "vhostpci_dev.h"
@@ -85,6 +87,8 @@ vhostpci_txmap_concerned(const struct vhostpci_dev *dev,
 	if (was.n == 0)
 		return is.n > 0 ? UINT64_MAX : 0;
 	changed |= get_another(dev, &was, &is);
+	if (changed != 0)
+		set = dev->tx_moved;
 	for (q = 0; q < dev->n_txq; q++) {
 		if (changed >> was.at[q % was.n] & 1)
 			set |= 1ULL << q;
@@ -109,24 +113,27 @@ vhostpci_txmap_assign(struct vhostpci_dev *dev)
 	}
 	for (i = 0; i < dev->n_txq; i++) {
 		struct vhostpci_queue *queue = dev->txq[i];
+		struct vhostpci_ring *to = p.n == 0 ? NULL :
+			&dev->rings[2 * p.at[i % p.n]];
 
 		if (queue == NULL)
 			continue;
+		if (queue->run && queue->rings[0] != to)
+			dev->tx_moved |= 1ULL << i;
 		queue->n_rings = p.n > 0;
 		/* release: pairs with the acquire in a burst; see above. */
-		__atomic_store_n(&queue->rings[0], p.n == 0 ? NULL :
-				 &dev->rings[2 * p.at[i % p.n]],
-				 __ATOMIC_RELEASE);
+		__atomic_store_n(&queue->rings[0], to, __ATOMIC_RELEASE);
 	}
-	return left;
+	return left || dev->tx_moved != 0;
 }
 
 void
-vhostpci_txmap_unshare(struct vhostpci_dev *dev)
+vhostpci_txmap_settle(struct vhostpci_dev *dev)
 {
 	struct pairs p = running(&dev->peer);
 	unsigned int k;
 
+	dev->tx_moved = 0;
 	for (k = 0; k < p.n; k++) {
 		if (!is_shared(dev, k, p.n))
 			__atomic_store_n(&dev->rings[2 * p.at[k]].shared,

@@ -40,7 +40,7 @@ call(struct vhostpci_dev *dev, unsigned int i)
 	uint64_t end = rte_get_timer_cycles() + 5 * rte_get_timer_hz();
 
 	__atomic_fetch_add(&fp->calls[i], 1, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&fp->hold, __ATOMIC_ACQUIRE) &&
+	while (__atomic_load_n(&fp->hold, __ATOMIC_ACQUIRE) >> i & 1 &&
 	       rte_get_timer_cycles() < end)
 		rte_delay_us_sleep(100);
 }

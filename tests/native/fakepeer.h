@@ -62,8 +62,9 @@ struct fakepeer {
 	int kick_fds[VHOSTPCI_MAX_RINGS];
 	unsigned int n_kick_fds;
 	bool no_kick_fds;	/* test: w: there are none */
-	/* test: w, datapath: r: calls, and with them bursts, do not end */
-	bool hold;
+	/* test: w, datapath: r: calls of these rings, by bit, and with them
+	 * bursts, do not end */
+	uint32_t hold;
 };
 
 #define FP_MODERN	(1ULL << VIRTIO_F_VERSION_1)

@@ -394,7 +394,7 @@ hold_burst(struct fakepeer *fp)
 	uint64_t end = rte_get_timer_cycles() + 5 * rte_get_timer_hz();
 	pthread_t thread;
 
-	__atomic_store_n(&fp->hold, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&fp->hold, 1u << FP_FROM_PEER, __ATOMIC_RELEASE);
 	fp_post(&fp->rings[FP_FROM_PEER], GOOD, HDR + 60, 0);
 	assert_int_equal(pthread_create(&thread, NULL, receive_one, fp), 0);
 	while (__atomic_load_n(&fp->calls[FP_FROM_PEER], __ATOMIC_ACQUIRE) ==
@@ -408,7 +408,7 @@ hold_burst(struct fakepeer *fp)
 static void
 end_burst(struct fakepeer *fp, pthread_t thread)
 {
-	__atomic_store_n(&fp->hold, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&fp->hold, 0, __ATOMIC_RELEASE);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 }
 

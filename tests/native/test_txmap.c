@@ -123,7 +123,7 @@ queues_send_while_another_pair_starts(void **state)
 	pthread_t thread;
 
 	(void)state;
-	__atomic_store_n(&fp->hold, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&fp->hold, 1u << FP_FROM_PEER, __ATOMIC_RELEASE);
 	fp_post(&fp->rings[FP_FROM_PEER], BUFFERS, HDR + LEN, 0);
 	assert_int_equal(pthread_create(&thread, NULL, receive_one, fp), 0);
 	while (__atomic_load_n(&fp->calls[FP_FROM_PEER], __ATOMIC_ACQUIRE) ==
@@ -135,7 +135,7 @@ queues_send_while_another_pair_starts(void **state)
 	assert_true(send_one(fp, 0, 1));
 	assert_true(send_one(fp, 1, 2));
 	assert_int_equal(used(fp, 0), 2);
-	__atomic_store_n(&fp->hold, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&fp->hold, 0, __ATOMIC_RELEASE);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	fp_adopt(fp);
 	assert_true(send_one(fp, 0, 3));
@@ -196,6 +196,81 @@ queues_stop_for_their_own_ring_only(void **state)
 		}
 	}
 	fp_free(fp);
+}
+
+struct one {
+	struct fakepeer *fp;
+	uint16_t queue;
+	bool sent;
+};
+
+static void *
+send_one_thread(void *arg)
+{
+	struct one *one = arg;
+
+	one->sent = send_one(one->fp, one->queue, 1);
+	return NULL;
+}
+
+/* A burst of a queue that moved to another ring meanwhile goes on with the ring
+ * that it began with: that one does not stop before the burst ends. */
+static void
+ring_does_not_stop_under_a_burst_whose_queue_moved(void **state)
+{
+	static const struct {
+		uint16_t n, queue;	/* tx queues; the one that sends */
+		unsigned int pair;	/* on it */
+		unsigned int began, moved, stopped; /* pairs running, by bit */
+	} cases[] = {
+		{ 4, 1, 0, 1, 3, 2 },	/* a ring that stays shared */
+		{ 1, 0, 1, 2, 3, 1 },	/* none is ever shared */
+		{ 2, 1, 2, 5, 7, 3 },
+	};
+	unsigned int c, i, q;
+
+	(void)state;
+	for (c = 0; c < RTE_DIM(cases); c++) {
+		struct fakepeer *fp = new_port(cases[c].n);
+		struct one one = { .fp = fp, .queue = cases[c].queue };
+		unsigned int ring = 2 * cases[c].pair, calls;
+		uint64_t end = rte_get_timer_cycles() + 20 * rte_get_timer_hz();
+		pthread_t thread;
+
+		assert_int_equal(adopt_pairs(fp, cases[c].began, 1), 0);
+		assert_ptr_equal(fp->dev->txq[one.queue]->rings[0],
+				 &fp->dev->rings[ring]);
+		fp->rings[ring].avail->flags = 0;
+		calls = fp->calls[ring];
+		__atomic_store_n(&fp->hold, 1u << ring, __ATOMIC_RELEASE);
+		assert_int_equal(pthread_create(&thread, NULL, send_one_thread,
+						&one), 0);
+		while (__atomic_load_n(&fp->calls[ring], __ATOMIC_ACQUIRE) ==
+		       calls) {
+			assert_true(rte_get_timer_cycles() < end);
+			rte_delay_us_sleep(100);
+		}
+		/* It goes on sending, to another ring. */
+		assert_int_equal(adopt_pairs(fp, cases[c].moved, 1), 0);
+		assert_int_equal(fp->dev->txq[one.queue]->run, 1);
+		assert_ptr_not_equal(fp->dev->txq[one.queue]->rings[0],
+				     &fp->dev->rings[ring]);
+		assert_int_equal(adopt_pairs(fp, cases[c].stopped, 1),
+				 -ETIMEDOUT);
+		assert_true(fp->dev->rings[ring].running);
+		__atomic_store_n(&fp->hold, 0, __ATOMIC_RELEASE);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_true(one.sent);
+		fp_adopt(fp);
+		assert_false(fp->dev->rings[ring].running);
+		for (i = 0; i < 2; i++) {
+			for (q = 0; q < cases[c].n; q++)
+				assert_true(send_one(fp, q, 2));
+			/* Nothing is left of it: the next stop is at once. */
+			assert_int_equal(adopt_pairs(fp, 1 << i, 1), 0);
+		}
+		fp_free(fp);
+	}
 }
 
 struct sender {
@@ -330,6 +405,8 @@ main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(queues_send_while_another_pair_starts),
 		cmocka_unit_test(queues_stop_for_their_own_ring_only),
+		cmocka_unit_test(
+			ring_does_not_stop_under_a_burst_whose_queue_moved),
 		cmocka_unit_test(two_queues_never_use_a_ring_at_once),
 	};
 
