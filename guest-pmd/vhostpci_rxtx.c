@@ -123,15 +123,13 @@ vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 		return 0;
 	/* acquire: pairs with the release in vhostpci_txmap_assign(). */
 	ring = __atomic_load_n(&queue->rings[0], __ATOMIC_ACQUIRE);
-	if (unlikely(ring->broken)) {
-		leave(queue);
-		return 0;
-	}
 	/* relaxed: the acquire orders. It may change before the end. */
 	shared = __atomic_load_n(&ring->shared, __ATOMIC_RELAXED);
 	if (shared)
 		rte_spinlock_lock(&ring->lock);
-	done = ring->tx(ring, pkts, n);
+	/* With the lock: another queue's burst may just have broken it. */
+	if (likely(!ring->broken))
+		done = ring->tx(ring, pkts, n);
 	if (shared)
 		rte_spinlock_unlock(&ring->lock);
 	leave(queue);
