@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 
 #include <netinet/in.h>
 
@@ -313,21 +314,23 @@ static uint32_t big_held[RTE_MAX_ETHPORTS];
 int
 vhostpci_offload_init(void)
 {
-	struct rte_mempool *pool;
+	/* ethdev operations on different ports may run at the same time. */
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int rc = 0;
 
-	/* ethdev operations on different ports may run at the same time; only
-	 * who finds the name free makes the pool. */
-	if (__atomic_load_n(&big_pool, __ATOMIC_ACQUIRE) != NULL)
-		return 0;
-	pool = rte_mempool_create("vhostpci_big", BIG_BUFFERS,
-				  BIG_INFO + BIG_LEN, 0, 0, NULL, NULL, NULL,
-				  NULL, SOCKET_ID_ANY, 0);
-	if (pool == NULL)
-		return __atomic_load_n(&big_pool, __ATOMIC_ACQUIRE) != NULL ?
-			0 : -ENOMEM;
-	/* release: pairs with the acquire in vhostpci_offload_room(). */
-	__atomic_store_n(&big_pool, pool, __ATOMIC_RELEASE);
-	return 0;
+	pthread_mutex_lock(&lock);
+	if (big_pool == NULL) {
+		struct rte_mempool *pool =
+			rte_mempool_create("vhostpci_big", BIG_BUFFERS,
+					   BIG_INFO + BIG_LEN, 0, 0, NULL, NULL,
+					   NULL, NULL, SOCKET_ID_ANY, 0);
+
+		rc = pool == NULL ? -ENOMEM : 0;
+		/* release: pairs with the acquire in vhostpci_offload_room(). */
+		__atomic_store_n(&big_pool, pool, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&lock);
+	return rc;
 }
 
 /* Whoever frees the mbuf, on any thread. */
