@@ -319,8 +319,12 @@ void vhost_pci_rings_settle(VhostPciNet *s)
 {
     unsigned int i;
 
-    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        if (s->rings[i].run) {
+    for (i = 0; s->core.connected && i < VHOST_PCI_MAX_RINGS; i++) {
+        const struct vu_ring *v = &s->core.rings[i];
+        const VhostPciRingState *r = &s->rings[i];
+
+        /* Or paused, which the driver may not know. */
+        if (r->run || (v->ran && r->epoch && r->core_epoch == v->epoch)) {
             vhost_pci_ring_base(s, i);
         }
     }

@@ -55,6 +55,7 @@ static void vhost_pci_rings_follow(VhostPciNet *s)
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
         const struct vu_ring *v = &s->core.rings[i];
         VhostPciRingState *r = &s->rings[i];
+        bool paused = !r->run;
 
         r->run = v->run;
         if (!v->run) {
@@ -67,6 +68,9 @@ static void vhost_pci_rings_follow(VhostPciNet *s)
             r->core_epoch = v->epoch;
             r->broken = false;
             vhost_pci_ring_begin(s, i, v->base);
+        } else if (paused && r->settled) {
+            /* The driver lost it meanwhile: it goes on from there. */
+            vhost_pci_ring_begin(s, i, r->base);
         }
     }
 }
@@ -234,7 +238,8 @@ int vhost_pci_state_update(void *opaque, uint32_t changed)
 
     vhost_pci_rings_follow(s);
     vhost_pci_notify_sync(s);
-    if (vhost_pci_refresh(s)) {
+    /* Another fd is no news for the driver, but work for the notifiers. */
+    if (vhost_pci_refresh(s) || changed & VU_CHANGED_FDS) {
         vhost_pci_socket_changed(s);
     }
     /*

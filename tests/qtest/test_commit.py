@@ -9,7 +9,8 @@ import struct
 from itertools import accumulate
 
 import pytest
-from frontend import MIB, REM_MEM_REG, RING_PACKED, RING_SIZE, memfd
+from frontend import (MIB, REM_MEM_REG, RING_PACKED, RING_SIZE,
+                      SET_VRING_ENABLE, memfd)
 from machine import wait_until
 from test_state import in_thread, running
 
@@ -217,6 +218,49 @@ def test_driver_that_is_cut_off_in_a_commit(make_bench):
     driver.wait_state(lambda s: True, "nothing runs")
     again = driver.wait_state(running(1), "ring 1 is back")
     assert again.rings[FROM_PEER].base == both(ends[1])
+
+
+def enable(front, ring, on):
+    return front.acked(SET_VRING_ENABLE, struct.pack("<II", ring, on))
+
+
+def cut_off(make_bench):
+    """A driver that does not acknowledge that ring 0 is paused."""
+    bench = make_bench(",ack-timeout=300")
+    driver, front, state = session(bench)
+    assert enable(front, TO_PEER, 0) == 0
+    assert "does not answer" in bench.get("driver")
+    return driver, front, state
+
+
+def test_driver_that_is_cut_off_from_a_paused_ring(make_bench):
+    """What it returns since, it writes into memory that is not the peer's."""
+    driver, front, state = cut_off(make_bench)
+    for ring in (TO_PEER, FROM_PEER):
+        driver.progress(ring, state.rings[ring].epoch << 32
+                        | both(ahead(BASE, 5)))
+        assert front.stop_ring(ring) == both(BASE)
+
+
+def test_paused_rings_go_on_after_a_driver_was_cut_off(make_bench):
+    driver, front, state = cut_off(make_bench)
+    assert enable(front, FROM_PEER, 0) == 0
+    driver.wait_state(running(), "nothing runs")
+    for ring in (TO_PEER, FROM_PEER):
+        assert enable(front, ring, 1) == 0
+    again = driver.wait_state(running(0, 1), "both rings run again")
+    for ring in (TO_PEER, FROM_PEER):
+        assert again.rings[ring].base == both(BASE)
+        assert again.rings[ring].epoch != state.rings[ring].epoch
+        driver.progress(ring, again.rings[ring].epoch << 32
+                        | both(ahead(BASE, 7)))
+    base = in_thread(front.stop_ring, FROM_PEER)
+    driver.wait_state(running(0), "ring 1 stopped")
+    assert wait_until(base, "the base") == both(ahead(BASE, 7))
+    driver.reset()
+    driver.start()
+    last = driver.wait_state(running(0), "another driver")
+    assert last.rings[TO_PEER].base == both(ahead(BASE, 7))
 
 
 def test_places_that_make_no_commit(bench):
