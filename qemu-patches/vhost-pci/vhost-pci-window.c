@@ -320,7 +320,7 @@ int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
                           "window-size", r->size / MiB, s->window_size / MiB);
         return -ENOSPC;
     }
-    b = vhost_pci_backing_new(s, r, fd, pagesize, align);
+    b = vhost_pci_backing_new(s, r, fd, pagesize, MAX(align, pagesize));
     if (!b) {
         return -ENOMEM;
     }

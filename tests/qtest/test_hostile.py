@@ -299,6 +299,18 @@ def test_driver_gone_wild_on_its_registers(bench):
     wait_until(lambda: base() is not None, "the reply")
 
 
+def test_other_fds_are_rationed_as_well(bench):
+    """They are no news for the driver, but the device has to watch them."""
+    _, front, _ = start(bench)
+    calls, started = 800, time.monotonic()
+    for i in range(calls):
+        fd = os.eventfd(0)
+        front.send(SET_VRING_CALL, struct.pack("<Q", 0), (fd,))
+        os.close(fd)
+    front.acked(SET_VRING_ENABLE, struct.pack("<II", 0, 1))
+    assert time.monotonic() - started > 0.9 * (calls - 512) / 100
+
+
 def test_changes_of_a_peer_are_rationed(bench):
     """What a peer may change is bounded in time: the driver is told of each,
     and may have other peers to look after."""
