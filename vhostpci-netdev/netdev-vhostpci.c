@@ -176,8 +176,11 @@ port_attach(struct vhostpci_port *port, struct netdev *netdev,
                                        &port->devargs, errp);
 
     if (error) {
-        retry_wanted = true;
-        retry_fingerprint = fingerprint;
+        /* Of the first that failed: what came since, it has not seen. */
+        if (!retry_wanted) {
+            retry_wanted = true;
+            retry_fingerprint = fingerprint;
+        }
         if (error == EADDRNOTAVAIL) {
             want_socket_retry();
         }
