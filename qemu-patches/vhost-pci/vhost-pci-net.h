@@ -183,11 +183,13 @@ uint32_t vhost_pci_status(const VhostPciNet *s);
 int vhost_pci_state_update(void *opaque, uint32_t changed);
 
 /* vhost-pci-place.c */
+/* Has ring @i begun and not been stopped? It runs, or is paused. */
+bool vhost_pci_ring_has_place(const VhostPciNet *s, unsigned int i);
 /* Where ring @i stands, for the next driver. */
 uint32_t vhost_pci_ring_place(VhostPciNet *s, unsigned int i);
 /* Callback of the core: the same for the front-end; the ring is at rest. */
 uint32_t vhost_pci_ring_base(void *opaque, unsigned int i);
-/* The driver has lost the window: what runs stands where it stands now. */
+/* The driver has lost the window: rings stand where they stand now. */
 void vhost_pci_rings_settle(VhostPciNet *s);
 
 /* vhost-pci-socket.c */

@@ -315,16 +315,21 @@ uint32_t vhost_pci_ring_base(void *opaque, unsigned int i)
     return base;
 }
 
+bool vhost_pci_ring_has_place(const VhostPciNet *s, unsigned int i)
+{
+    const struct vu_ring *v = &s->core.rings[i];
+    const VhostPciRingState *r = &s->rings[i];
+
+    return s->core.connected &&
+           (r->run || (v->ran && r->epoch && r->core_epoch == v->epoch));
+}
+
 void vhost_pci_rings_settle(VhostPciNet *s)
 {
     unsigned int i;
 
-    for (i = 0; s->core.connected && i < VHOST_PCI_MAX_RINGS; i++) {
-        const struct vu_ring *v = &s->core.rings[i];
-        const VhostPciRingState *r = &s->rings[i];
-
-        /* Or paused, which the driver may not know. */
-        if (r->run || (v->ran && r->epoch && r->core_epoch == v->epoch)) {
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        if (vhost_pci_ring_has_place(s, i)) {
             vhost_pci_ring_base(s, i);
         }
     }

@@ -55,7 +55,6 @@ static void vhost_pci_rings_follow(VhostPciNet *s)
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
         const struct vu_ring *v = &s->core.rings[i];
         VhostPciRingState *r = &s->rings[i];
-        bool paused = !r->run;
 
         r->run = v->run;
         if (!v->run) {
@@ -68,23 +67,20 @@ static void vhost_pci_rings_follow(VhostPciNet *s)
             r->core_epoch = v->epoch;
             r->broken = false;
             vhost_pci_ring_begin(s, i, v->base);
-        } else if (paused && r->settled) {
-            /* The driver lost it meanwhile: it goes on from there. */
-            vhost_pci_ring_begin(s, i, r->base);
         }
     }
 }
 
 /*
- * The driver lost its place, or there is a new one: let the running rings
- * begin anew where the last one left them.
+ * The driver lost its place, or there is a new one: let rings begin anew where
+ * the last one left them, those that are paused as soon as they go on.
  */
 static void vhost_pci_rings_renew(VhostPciNet *s)
 {
     unsigned int i;
 
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        if (s->rings[i].run) {
+        if (vhost_pci_ring_has_place(s, i)) {
             vhost_pci_ring_begin(s, i, vhost_pci_ring_place(s, i));
         }
     }

@@ -263,6 +263,20 @@ def test_paused_rings_go_on_after_a_driver_was_cut_off(make_bench):
     assert last.rings[TO_PEER].base == both(ahead(BASE, 7))
 
 
+def test_paused_rings_go_on_with_another_driver(bench):
+    driver, front, state = session(bench)
+    paused = in_thread(enable, front, TO_PEER, 0)
+    driver.progress(TO_PEER, state.rings[TO_PEER].epoch << 32
+                    | both(ahead(BASE, 7)))
+    driver.wait_state(running(1), "ring 0 is paused")
+    assert wait_until(lambda: paused() is not None, "the reply")
+    driver.reset()
+    driver.start()
+    assert enable(front, TO_PEER, 1) == 0
+    again = driver.wait_state(running(0, 1), "ring 0 goes on")
+    assert again.rings[TO_PEER].base == both(ahead(BASE, 7))
+
+
 def test_places_that_make_no_commit(bench):
     """Nonsense of the driver's reaches no memory and no front-end."""
     driver, front, state = session(bench)
