@@ -70,7 +70,8 @@ static atomic_bool removed[RTE_MAX_ETHPORTS];
 /* A port lacks its device.  When the devices of this machine change, vswitchd
  * is asked to try again. */
 static bool retry_wanted;
-static uint32_t retry_fingerprint;
+static uint32_t retry_fingerprint; /* of the last that failed */
+static bool retry_changed;         /* ... and another one's is not the same */
 static long long int next_look;
 
 /* A port cannot have its socket: the directory is not there yet, or somebody
@@ -176,11 +177,10 @@ port_attach(struct vhostpci_port *port, struct netdev *netdev,
                                        &port->devargs, errp);
 
     if (error) {
-        /* Of the first that failed: what came since, it has not seen. */
-        if (!retry_wanted) {
-            retry_wanted = true;
-            retry_fingerprint = fingerprint;
-        }
+        /* What came since another port failed, that one has not seen. */
+        retry_changed |= retry_wanted && fingerprint != retry_fingerprint;
+        retry_wanted = true;
+        retry_fingerprint = fingerprint;
         if (error == EADDRNOTAVAIL) {
             want_socket_retry();
         }
@@ -301,9 +301,10 @@ look_at_ports(const struct netdev_class *class)
 static void
 look_for_devices(void)
 {
-    if (retry_wanted && vhostpci_sysfs_fingerprint() != retry_fingerprint) {
+    if (retry_wanted && (retry_changed || vhostpci_sysfs_fingerprint()
+                         != retry_fingerprint)) {
         VLOG_INFO("vhost-pci devices changed: trying again");
-        retry_wanted = false;
+        retry_wanted = retry_changed = false;
         if_notifier_manual_report();
     }
 }
