@@ -22,7 +22,8 @@
  * Changes of the peer's state and fds: at once, and then one in so many
  * milliseconds. Each costs the driver an interrupt and a look at the whole
  * state, in a thread that may serve other devices too, whose time limits go on
- * running, or this loop new notifiers. A start of all 60 rings takes some 300.
+ * running, or this loop new notifiers. A start takes a few for each of at most
+ * 60 rings: fds to kick, to call and for errors, and enabling.
  */
 #define CHANGES_BURST       512
 #define CHANGES_INTERVAL_MS 10

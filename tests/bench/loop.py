@@ -41,9 +41,9 @@ def cases():
 
 
 def patiently(take):
-    """The last of (packets, what was found), which take() returns: again, if
-    there are no packets.  On a crowded machine none of the processes may have
-    run."""
+    """The last of what take() finds.  It returns (packets, what was found), and
+    is called again while there are no packets, for PATIENCE_S: on a crowded
+    machine none of the processes may have run."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         packets, found = take()
