@@ -46,7 +46,7 @@ def join(text):
 
 def sources():
     for folder in FOLDERS:
-        yield from sorted((TOP / folder).glob("*.[ch]"))
+        yield from sorted((TOP / folder).rglob("*.[ch]"))
 
 
 def sentences(path):
@@ -78,11 +78,18 @@ def said(path):
     yield from rules(path)
 
 
+def rule_table(text):
+    """[(name, sentence)] of the driver's table of rules, if text holds it."""
+    table = re.search(r"rules\[VHOSTPCI_N_RULES\] = {(.*?)^};", text,
+                      re.S | re.M)
+    found = re.findall(rf'{{\s*"(\w+)",\s*({STRING})\s*}}',
+                       table.group(1) if table else "")
+    return [(name, said[1:-1]) for name, said in found if len(said) > 2]
+
+
 def rules(path):
-    """The table of rules in vhostpci_ring.c: name, text."""
-    if path.name == "vhostpci_ring.c":
-        found = re.findall(rf'{{\s*"\w+",\s*({STRING})\s*}}', path.read_text())
-        yield from (s[1:-1] for s in found if len(s) > 2)
+    """The sentences of the table of rules, in the file that holds it."""
+    yield from (said for _, said in rule_table(path.read_text()))
 
 
 def bare(sentence):

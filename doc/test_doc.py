@@ -103,12 +103,11 @@ def test_every_status_key_is_in_the_guide_and_the_manual():
 
 
 def test_every_statistic_is_in_the_drivers_manual():
-    source = (TOP / "guest-pmd" / "vhostpci_stats.c").read_text()
+    source = "".join(p.read_text() for p in messages.sources()
+                     if TOP / "guest-pmd" in p.parents)
     fields = re.findall(r"FIELD\((\w+), ", source)
     single = re.findall(r'add\(c, [^"]*"([a-z_]+)"\)', source)
-    rules = re.findall(r'{\s*"(\w+)", "[^"]+" }|{\s*"(\w+)",\s*"[^"]+"\s*}',
-                       (TOP / "guest-pmd" / "vhostpci_ring.c").read_text())
-    rules = [a or b for a, b in rules]
+    rules = [name for name, _ in messages.rule_table(source)]
     assert len(fields) > 5 and single and len(rules) > 10
     text = (DOC / "man/net_vhostpci.7").read_text()
     missing = [n for n in (*single, *rules) if n not in text]
