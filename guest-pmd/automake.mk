@@ -25,6 +25,7 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_info.c \
 	guest-pmd/vhostpci_intr.c \
 	guest-pmd/vhostpci_intr.h \
+	guest-pmd/vhostpci_kicks.c \
 	guest-pmd/vhostpci_limit.c \
 	guest-pmd/vhostpci_limit.h \
 	guest-pmd/vhostpci_link.c \
@@ -35,6 +36,7 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_pause.c \
 	guest-pmd/vhostpci_pause.h \
 	guest-pmd/vhostpci_peer.c \
+	guest-pmd/vhostpci_port.c \
 	guest-pmd/vhostpci_queue.c \
 	guest-pmd/vhostpci_ring.c \
 	guest-pmd/vhostpci_ring.h \

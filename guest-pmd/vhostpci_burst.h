@@ -19,7 +19,6 @@
 #include <rte_memcpy.h>
 
 #include "vhostpci_copy.h"
-#include "vhostpci_dev.h"
 #include "vhostpci_offload.h"
 #include "vhostpci_stamp.h"
 

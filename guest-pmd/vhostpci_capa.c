@@ -74,7 +74,8 @@ vhostpci_set_taken(struct vhostpci_dev *dev, uint16_t taken)
 						       ring->features,
 						       taken);
 		if (ring->running)
-			vhostpci_ring_select(ring, ring->features);
+			vhostpci_ring_select(ring, ring->features,
+					     dev->tx_offloads);
 	}
 }
 

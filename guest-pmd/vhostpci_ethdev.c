@@ -284,44 +284,6 @@ const struct eth_dev_ops vhostpci_ops = {
 	.flow_ctrl_get = flow_ctrl_get,
 };
 
-size_t
-vhostpci_dev_size(void)
-{
-	return sizeof(struct vhostpci_dev);
-}
-
-struct vhostpci_transport *
-vhostpci_dev_transport(struct vhostpci_dev *dev)
-{
-	return &dev->transport;
-}
-
-const char *
-vhostpci_dev_label(const struct vhostpci_dev *dev)
-{
-	return dev->transport.peer_name[0] != '\0' ?
-		dev->transport.peer_name : dev->eth_dev->data->name;
-}
-
-bool
-vhostpci_dev_is_stuck(const struct vhostpci_dev *dev)
-{
-	return dev->stuck;
-}
-
-bool
-vhostpci_dev_may_log(struct vhostpci_dev *dev)
-{
-	uint64_t refused;
-
-	if (!vhostpci_limit_take(&dev->log_limit, &refused))
-		return false;
-	if (refused > 0)
-		VHOSTPCI_LOG(WARNING, "peer %s: %" PRIu64 " lines left out",
-			     vhostpci_dev_label(dev), refused);
-	return true;
-}
-
 /* Stable for a named peer: the same port has the same address after a restart.
  */
 static void
@@ -366,6 +328,8 @@ make_rings(struct vhostpci_dev *dev)
 
 		ring->index = i;
 		ring->dev = dev;
+		ring->signal = t->ops->call;
+		ring->report = vhostpci_broken_signal;
 		ring->port = dev->eth_dev->data->port_id;
 		ring->mem = &dev->mem;
 		ring->progress = &t->progress[i * t->progress_stride];

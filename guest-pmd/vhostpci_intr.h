@@ -24,14 +24,6 @@
 
 struct rte_eth_dev;
 struct vhostpci_dev;
-struct vhostpci_ring;
-
-/* Asking for kicks: control or ethdev, lock held. The ring is set up. */
-
-/* Ask the peer for a kick when the next buffer comes, or for none. Ends with a
- * full barrier, so that vhostpci_is_idle() after it sees what came without a
- * kick. */
-void vhostpci_ring_kicks(struct vhostpci_ring *ring, bool on);
 
 /* ethdev, lock held: for a new configuration. 0 or -errno. */
 int vhostpci_intr_configure(struct vhostpci_dev *dev);

@@ -166,14 +166,6 @@ vhostpci_resume_queues(struct vhostpci_dev *dev, struct vhostpci_queue_set set)
 	assign_tx(dev, set.tx);
 }
 
-/* Bursts leave calls to later bursts, of which there may be none now. */
-void
-vhostpci_ring_make_call(struct vhostpci_ring *ring)
-{
-	if (vhostpci_ring_usable(ring) && ring->call && ring->untold > 0)
-		vhostpci_ring_call(ring);
-}
-
 static void
 make_calls(struct vhostpci_dev *dev)
 {

@@ -21,13 +21,4 @@ int vhostpci_pause_queues(struct vhostpci_dev *dev,
  * started. */
 void vhostpci_resume_queues(struct vhostpci_dev *dev,
 			    struct vhostpci_queue_set set);
-/* No burst uses @ring: make the call that bursts left to later bursts. */
-void vhostpci_ring_make_call(struct vhostpci_ring *ring);
-
-static inline bool
-vhostpci_ring_usable(const struct vhostpci_ring *ring)
-{
-	return ring->running && ring->broken == VHOSTPCI_RULE_NONE;
-}
-
 #endif

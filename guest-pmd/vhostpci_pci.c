@@ -87,7 +87,12 @@ pci_close(struct vhostpci_dev *dev)
 static int
 pci_kick_fds(struct vhostpci_dev *dev, const int *fds, unsigned int n)
 {
-	return vhostpci_pci_kick_fds(to_pci(dev), fds, n);
+	struct vhostpci_pci *p = to_pci(dev);
+	int ret = vhostpci_pci_kick_fds(p, fds, n);
+
+	/* A message that came while the interrupt was off raised nothing. */
+	vhostpci_pci_control_poll_in(p, 1);
+	return ret;
 }
 
 static const struct vhostpci_transport_ops pci_ops = {

@@ -80,8 +80,6 @@ vhostpci_pci_kick_fds(struct vhostpci_pci *p, const int *fds, unsigned int n)
 			reason = "the system has too few vectors";
 			ret = enable(p, NULL, 0) != 0 ? -EIO : 0;
 		}
-		/* A message that came meanwhile raised nothing. */
-		vhostpci_pci_control_poll_in(p, 1);
 	}
 	if (ret != 0)
 		VHOSTPCI_LOG(ERR, "%s: cannot enable the interrupt",

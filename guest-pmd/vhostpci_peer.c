@@ -108,8 +108,11 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
 						       peer->features,
 						       dev->taken);
-		if (now->run)
+		if (now->run) {
+			vhostpci_ring_select(ring, peer->features,
+					     dev->tx_offloads);
 			rule = vhostpci_ring_start(ring, now, peer->features);
+		}
 	}
 	if (now->run && mem_rule != VHOSTPCI_RULE_NONE && !ring->broken)
 		rule = mem_rule;

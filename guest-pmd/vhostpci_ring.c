@@ -6,8 +6,6 @@
 #include <linux/virtio_net.h>
 
 #include "vhostpci_chain.h"
-#include "vhostpci_dev.h"
-#include "vhostpci_intr.h"
 #include "vhostpci_layout.h"
 
 static const struct {
@@ -73,14 +71,21 @@ vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule)
 {
 	__atomic_store_n(&ring->broken, rule, __ATOMIC_RELEASE);
 	/* Once per start of a ring. */
-	vhostpci_broken_signal(ring->dev);
+	ring->report(ring->dev);
 }
 
 void
 vhostpci_ring_call(struct vhostpci_ring *ring)
 {
 	ring->count.calls++;
-	ring->dev->transport.ops->call(ring->dev, ring->index);
+	ring->signal(ring->dev, ring->index);
+}
+
+void
+vhostpci_ring_make_call(struct vhostpci_ring *ring)
+{
+	if (vhostpci_ring_usable(ring) && ring->call && ring->untold > 0)
+		vhostpci_ring_call(ring);
 }
 
 /* Bytes of the three parts (virtio 1.x, 2.7 and 2.8), and their alignment. */
@@ -285,6 +290,16 @@ publish_place(const struct vhostpci_ring *ring)
 	vhostpci_ring_publish(ring, place, place);
 }
 
+/* virtio 1.x, 5.1.6.1: num_buffers is always there in a modern header. */
+static uint8_t
+header_len(uint64_t features)
+{
+	return features & (1ULL << VIRTIO_NET_F_MRG_RXBUF |
+			   1ULL << VIRTIO_F_VERSION_1) ?
+		sizeof(struct virtio_net_hdr_v1) :
+		sizeof(struct virtio_net_hdr);
+}
+
 enum vhostpci_rule
 vhostpci_ring_start(struct vhostpci_ring *ring,
 		    const struct vhostpci_vring_desc *vr, uint64_t features)
@@ -297,7 +312,9 @@ vhostpci_ring_start(struct vhostpci_ring *ring,
 	ring->broken = VHOSTPCI_RULE_NONE;
 	ring->reported = false;
 	ring->stalled = false;
-	vhostpci_ring_select(ring, features);
+	ring->features = features;
+	ring->packed = features & (1ULL << VIRTIO_F_RING_PACKED);
+	ring->hdr_len = header_len(features);
 	if (vr->num == 0 || vr->num > VHOSTPCI_MAX_RING_SIZE ||
 	    (!ring->packed && !rte_is_power_of_2(vr->num)))
 		return VHOSTPCI_RULE_RING_SIZE;

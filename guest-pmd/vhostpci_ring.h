@@ -115,7 +115,12 @@ struct vhostpci_ring {
 		vhostpci_tx_t tx;	/* even index */
 	};
 	volatile uint64_t *progress;	/* datapath: w */
+	/* constant: whose ring it is, which only these two know more of. Any
+	 * thread: signal the peer that ring @i has used buffers; say that a
+	 * ring has broken. */
 	struct vhostpci_dev *dev;
+	void (*signal)(struct vhostpci_dev *dev, unsigned int i);
+	void (*report)(struct vhostpci_dev *dev);
 	uint32_t epoch;			/* 0: never started */
 	uint16_t size;
 	uint16_t port;			/* for mbufs */
@@ -158,8 +163,8 @@ struct vhostpci_ring {
 
 /*
  * control: set @ring up as @vr describes, with @features, or say what is wrong
- * with it. No burst uses the ring. Sets everything but index, mem, dev,
- * progress and shared.
+ * with it. No burst uses the ring. Sets everything but what is constant, shared
+ * and what vhostpci_ring_select() sets.
  */
 enum vhostpci_rule vhostpci_ring_start(struct vhostpci_ring *ring,
 				       const struct vhostpci_vring_desc *vr,
@@ -170,8 +175,29 @@ enum vhostpci_rule
 vhostpci_ring_relocate(struct vhostpci_ring *ring,
 		       const struct vhostpci_vring_desc *vr);
 
-/* control: choose ring->rx or ring->tx, once per start. */
-void vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features);
+/* control, no burst uses the ring: choose ring->rx or ring->tx, by @features,
+ * ring->offload and whether the application wants something done to packets
+ * that it sends. At each start, and when one of these changes. */
+void vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features,
+			  bool tx_offloads);
+
+/*
+ * control or ethdev, the port's lock held, the ring is set up: ask the peer for
+ * a kick when the next buffer comes, or for none. Ends with a full barrier, so
+ * that vhostpci_is_idle() after it sees what came without a kick.
+ */
+void vhostpci_ring_kicks(struct vhostpci_ring *ring, bool on);
+
+/* control or ethdev: may bursts use the ring? */
+static inline bool
+vhostpci_ring_usable(const struct vhostpci_ring *ring)
+{
+	return ring->running && ring->broken == VHOSTPCI_RULE_NONE;
+}
+
+/* control or ethdev, no burst uses the ring: make the call that bursts left to
+ * later bursts, of which there may be none now. */
+void vhostpci_ring_make_call(struct vhostpci_ring *ring);
 
 static __rte_always_inline bool
 vhostpci_ring_is_rx(const struct vhostpci_ring *ring)

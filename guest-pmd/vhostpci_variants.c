@@ -84,9 +84,9 @@ mbuf_rearm(uint16_t port)
 }
 
 void
-vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features)
+vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features,
+		     bool tx_offloads)
 {
-	bool modern = features & (1ULL << VIRTIO_F_VERSION_1);
 	unsigned int mrg = flag_if(features, 1ULL << VIRTIO_NET_F_MRG_RXBUF,
 				   F_MRG_RXBUF);
 	unsigned int in_order = flag_if(features, 1ULL << VIRTIO_F_IN_ORDER,
@@ -94,17 +94,11 @@ vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features)
 	unsigned int flags =
 		flag_if(features, 1ULL << VIRTIO_F_RING_PACKED, F_PACKED);
 
-	/* virtio 1.x, 5.1.6.1: num_buffers is always there in a modern header
-	 */
-	ring->hdr_len = mrg || modern ? sizeof(struct virtio_net_hdr_v1) :
-		sizeof(struct virtio_net_hdr);
-	ring->packed = flags & F_PACKED;
-	ring->features = features;
 	ring->rearm = mbuf_rearm(ring->port);
 	/* What an application wants done to its packets is done whatever the
 	 * peer takes. */
 	if (ring->offload != 0 ||
-	    (!vhostpci_ring_is_rx(ring) && ring->dev->tx_offloads))
+	    (!vhostpci_ring_is_rx(ring) && tx_offloads))
 		flags |= F_OFFLOAD;
 	if (vhostpci_ring_is_rx(ring))
 		ring->rx = rx_variants[flags | in_order];
