@@ -38,9 +38,14 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_peer.c \
 	guest-pmd/vhostpci_port.c \
 	guest-pmd/vhostpci_queue.c \
+	guest-pmd/vhostpci_resume.c \
+	guest-pmd/vhostpci_resume.h \
 	guest-pmd/vhostpci_ring.c \
 	guest-pmd/vhostpci_ring.h \
+	guest-pmd/vhostpci_rules.c \
+	guest-pmd/vhostpci_rules.h \
 	guest-pmd/vhostpci_rxtx.c \
+	guest-pmd/vhostpci_setup.c \
 	guest-pmd/vhostpci_stamp.h \
 	guest-pmd/vhostpci_txmap.c \
 	guest-pmd/vhostpci_variants.c \

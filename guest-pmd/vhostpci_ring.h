@@ -16,6 +16,7 @@
 #include <rte_spinlock.h>
 
 #include "vhostpci_mem.h"
+#include "vhostpci_rules.h"
 #include "vhostpci_stamp.h"
 
 /* Bounds on what a peer may ask of us. */
@@ -31,40 +32,6 @@
  * limit is one that no honest peer's buffers come near. */
 #define VHOSTPCI_RX_WALK	256
 #define VHOSTPCI_TX_WALK	2048
-
-/*
- * Rules that a peer may break. Each stops the ring and has a sentence
- * (vhostpci_rule_text(), at most 47 characters) and a counter
- * (vhostpci_rule_name(), an xstats name).
- */
-enum vhostpci_rule {
-	VHOSTPCI_RULE_NONE = 0,
-	/* while packets flow */
-	VHOSTPCI_RULE_AVAIL_JUMP,
-	VHOSTPCI_RULE_HEAD_INDEX,
-	VHOSTPCI_RULE_NEXT_INDEX,
-	VHOSTPCI_RULE_CHAIN_LENGTH,
-	VHOSTPCI_RULE_INDIRECT_FEATURE,
-	VHOSTPCI_RULE_INDIRECT_NEXT,
-	VHOSTPCI_RULE_INDIRECT_SIZE,
-	VHOSTPCI_RULE_INDIRECT_NESTED,
-	VHOSTPCI_RULE_DIRECTION,
-	VHOSTPCI_RULE_MEMORY,
-	VHOSTPCI_RULE_SHORT,
-	VHOSTPCI_RULE_LONG,
-	VHOSTPCI_RULE_CSUM,
-	VHOSTPCI_RULE_GSO_TYPE,
-	VHOSTPCI_RULE_GSO_HEADER,
-	/* when a ring is set up */
-	VHOSTPCI_RULE_RING_SIZE,
-	VHOSTPCI_RULE_RING_ALIGN,
-	VHOSTPCI_RULE_RING_MEMORY,
-	VHOSTPCI_RULE_FEATURES,
-	VHOSTPCI_RULE_REGIONS,
-	VHOSTPCI_N_RULES
-};
-const char *vhostpci_rule_text(enum vhostpci_rule rule);
-const char *vhostpci_rule_name(enum vhostpci_rule rule);
 
 /* datapath: w (one thread at a time), others: r, without tearing. Only ever
  * grow; a reset is a baseline kept by control. */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Where a ring goes on after whoever served it before. */
+
+#ifndef VHOSTPCI_RESUME_H
+#define VHOSTPCI_RESUME_H
+
+#include "vhostpci_ring.h"
+
+/*
+ * control, while @ring is set up and its memory found: set ring->last and
+ * ring->wrap; of a packed ring, end the commit of a process that was killed in
+ * it. VHOSTPCI_RULE_NONE, or what is wrong with the place.
+ */
+enum vhostpci_rule vhostpci_ring_resume(struct vhostpci_ring *ring,
+					const struct vhostpci_vring_desc *vr);
+
+#endif
