@@ -9,7 +9,9 @@ pmd_file = guest-pmd/$(pmd_name).23.0
 # The port and its rings, without a transport.
 guest_pmd_port_sources = \
 	guest-pmd/rte_pmd_vhostpci.h \
-	guest-pmd/vhostpci.h \
+	guest-pmd/base/log.h \
+	guest-pmd/base/transport.h \
+	guest-pmd/port/attach.h \
 	guest-pmd/vhostpci_capa.c \
 	guest-pmd/vhostpci_chain.c \
 	guest-pmd/vhostpci_chain.h \
@@ -20,14 +22,14 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_layout.h \
 	guest-pmd/vhostpci_dev.h \
 	guest-pmd/vhostpci_ethdev.c \
-	guest-pmd/vhostpci_headers.c \
-	guest-pmd/vhostpci_headers.h \
+	guest-pmd/base/headers.c \
+	guest-pmd/base/headers.h \
 	guest-pmd/vhostpci_info.c \
 	guest-pmd/vhostpci_intr.c \
 	guest-pmd/vhostpci_intr.h \
 	guest-pmd/vhostpci_kicks.c \
-	guest-pmd/vhostpci_limit.c \
-	guest-pmd/vhostpci_limit.h \
+	guest-pmd/base/limit.c \
+	guest-pmd/base/limit.h \
 	guest-pmd/vhostpci_link.c \
 	guest-pmd/vhostpci_mem.c \
 	guest-pmd/vhostpci_mem.h \
@@ -46,7 +48,7 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_rules.h \
 	guest-pmd/vhostpci_rxtx.c \
 	guest-pmd/vhostpci_setup.c \
-	guest-pmd/vhostpci_stamp.h \
+	guest-pmd/base/stamp.h \
 	guest-pmd/vhostpci_txmap.c \
 	guest-pmd/vhostpci_variants.c \
 	guest-pmd/vhostpci_stats.c

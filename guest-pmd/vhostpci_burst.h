@@ -20,7 +20,7 @@
 
 #include "vhostpci_copy.h"
 #include "vhostpci_offload.h"
-#include "vhostpci_stamp.h"
+#include "base/stamp.h"
 
 /* How often a tx burst looks again for buffers before it gives up. */
 #define TX_RETRIES	8

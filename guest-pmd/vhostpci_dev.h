@@ -33,7 +33,8 @@
 #include <ethdev_driver.h>
 
 #include "vhostpci_intr.h"
-#include "vhostpci_limit.h"
+#include "base/limit.h"
+#include "port/attach.h"
 #include "vhostpci_ring.h"
 
 #define VHOSTPCI_MAX_PAIRS	(VHOSTPCI_MAX_RINGS / 2)

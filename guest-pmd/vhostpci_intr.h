@@ -34,9 +34,6 @@ void vhostpci_intr_rearm(struct vhostpci_dev *dev, unsigned int q);
 /* control or ethdev, lock held: wake queue @q, if it wants that. */
 void vhostpci_intr_fire(struct vhostpci_dev *dev, unsigned int q);
 
-/* control: the peer kicked ring @i. Takes dev->lock. */
-void vhostpci_intr_kicked(struct vhostpci_dev *dev, unsigned int i);
-
 /* eth_dev_ops */
 int vhostpci_rx_intr_enable(struct rte_eth_dev *eth_dev, uint16_t q);
 int vhostpci_rx_intr_disable(struct rte_eth_dev *eth_dev, uint16_t q);

@@ -13,7 +13,7 @@
 
 #include <rte_branch_prediction.h>
 
-#include "vhostpci.h"
+#include "base/transport.h"
 
 /* control: w while no burst runs; datapath: r. Sorted by gpa; regions that are
  * adjacent in gpa and in addr are one. */

@@ -12,7 +12,7 @@
 #include <rte_mempool.h>
 #include <rte_tcp.h>
 
-#include "vhostpci_headers.h"
+#include "base/headers.h"
 #include "vhostpci_offload.h"
 
 /*

@@ -24,8 +24,8 @@
 
 #include <bus_pci_driver.h>
 
-#include "../protocol/vhost_pci.h"
-#include "vhostpci.h"
+#include "vhost_pci.h"
+#include "port/attach.h"
 #include "vhostpci_pci_ctrlq.h"
 #include "vhostpci_window.h"
 

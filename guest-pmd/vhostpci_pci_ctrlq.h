@@ -18,7 +18,7 @@
 
 #include <linux/virtio_ring.h>
 
-#include "../protocol/vhost_pci.h"
+#include "vhost_pci.h"
 
 struct rte_memzone;
 

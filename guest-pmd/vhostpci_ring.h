@@ -17,7 +17,7 @@
 
 #include "vhostpci_mem.h"
 #include "vhostpci_rules.h"
-#include "vhostpci_stamp.h"
+#include "base/stamp.h"
 
 /* Bounds on what a peer may ask of us. */
 #define VHOSTPCI_MAX_RING_SIZE	32768

@@ -12,7 +12,7 @@
 
 #include <rte_branch_prediction.h>
 
-#include "vhostpci.h"
+#include "base/log.h"
 #include "vhostpci_signal.h"
 
 /* Results that are left in the context before they are taken out, all at once:

@@ -16,7 +16,6 @@
 #include <sys/statfs.h>
 #include <sys/uio.h>
 
-#include "vhostpci_intr.h"
 #include "vhostpci_socket.h"
 
 /* The unit in which @fd can be mapped; 0: error, errno set. */

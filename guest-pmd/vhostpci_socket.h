@@ -18,8 +18,8 @@
 #include <sys/un.h>
 
 #include "vhost_user.h"
-#include "vhostpci.h"
-#include "vhostpci_limit.h"
+#include "port/attach.h"
+#include "base/limit.h"
 #include "vhostpci_signal.h"
 
 struct vhostpci_socket {

@@ -15,6 +15,7 @@
 #include <rte_common.h>
 #include <rte_cycles.h>
 
+#include "base/log.h"
 #include "vhostpci_window.h"
 
 /* Uncached reads are one to two orders of magnitude slower than cached ones;

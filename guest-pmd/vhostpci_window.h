@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vhostpci.h"
+#include "base/transport.h"
 
 struct rte_pci_device;
 

@@ -13,7 +13,7 @@ from switch import SWITCH_CPU, OvsSwitch
 
 SIZES = (64, 512, 1514)
 WAYS = ("rx", "tx")
-# Of VHOSTPCI_STAGES in vhostpci_stamp.h.
+# Of VHOSTPCI_STAGES in base/stamp.h.
 PARTS = ("ring", "translate", "mbuf", "copy")
 
 

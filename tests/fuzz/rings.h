@@ -29,7 +29,7 @@
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 
-#include "vhostpci.h"
+#include "port/attach.h"
 
 #define RF_LOW		0x100000ull
 #define RF_LOW_SIZE	0x40000ull

@@ -22,7 +22,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
-#include "vhostpci.h"
+#include "port/attach.h"
 
 #define FP_LOW		0x100000ull
 #define FP_HIGH		0x200000ull

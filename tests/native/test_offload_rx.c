@@ -16,7 +16,7 @@
 
 #include "fakepeer.h"
 #include "offload_pkt.h"
-#include "vhostpci_headers.h"
+#include "base/headers.h"
 #include "vhostpci_offload.h"
 
 #define ALL	VHOSTPCI_OL_NEGOTIATED

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* See vhostpci_headers.h. */
+/* See base/headers.h. */
 
 #include <stddef.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
-#include "vhostpci_headers.h"
+#include "base/headers.h"
 
 /* Extension headers of an IPv6 packet that are looked at. */
 #define MAX_EXTENSIONS	8

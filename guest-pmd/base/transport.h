@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * net_vhostpci: what the rooms of the driver share.
+ * The contract between a transport and a port.
  *
  * A transport (pci, socket) learns what the peer looks like and hands it to
- * vhostpci_peer_adopt() as one struct vhostpci_peer. The rings and the ethdev
- * shell know nothing of where it came from; the transport knows nothing of
- * rings.
+ * vhostpci_peer_adopt() (port/attach.h) as one struct vhostpci_peer. Rings and
+ * ports do not know where it came from; a transport does not know rings.
  *
  * Threads:
  *   datapath  an lcore in rx_burst/tx_burst
  *   control   the transport's thread: the EAL interrupt thread
  *   ethdev    whoever calls ethdev ops (OVS main thread)
  * control and ethdev exclude each other by vhostpci_dev.lock. The datapath
- * takes no lock: see "Quiescence" in vhostpci_dev.h.
+ * takes no such lock: see "Quiescence" in vhostpci_dev.h.
  */
 
-#ifndef VHOSTPCI_H
-#define VHOSTPCI_H
+#ifndef VHOSTPCI_BASE_TRANSPORT_H
+#define VHOSTPCI_BASE_TRANSPORT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,13 +24,15 @@
 
 #include <rte_common.h>
 #include <rte_ether.h>
-#include <rte_log.h>
 
-#define VHOSTPCI_MAX_REGIONS	32
-#define VHOSTPCI_MAX_RINGS	60
-#define VHOSTPCI_NAME_LEN	64
+#include "vhost_pci.h"
 
-struct rte_eth_dev;
+/* The contracts' bounds are the driver's: no table of one is copied into a
+ * smaller one of the other. */
+#define VHOSTPCI_MAX_REGIONS	VHOST_PCI_MAX_REGIONS
+#define VHOSTPCI_MAX_RINGS	VHOST_PCI_MAX_RINGS
+#define VHOSTPCI_NAME_LEN	VHOST_PCI_PEER_NAME_LEN
+
 struct vhostpci_dev;
 
 /* The peer's memory as this process sees it. Immutable once adopted. */
@@ -131,69 +132,5 @@ struct vhostpci_transport {
 	volatile uint64_t *progress;
 	unsigned int progress_stride;	/* in uint64_t */
 };
-
-/*
- * ethdev: virtio feature bits that the rings of this build can serve; a
- * transport offers a subset. Bits that mean nothing to a ring (control queue,
- * MTU, ...) are among them.
- */
-uint64_t vhostpci_supported_features(void);
-
-/*
- * control: adopt @peer. Returns when no burst uses the previous state any
- * more, its progress is published, and the caller may unmap what @peer no
- * longer has. Raises link events as needed. Takes dev->lock.
- * Returns 0, or -ETIMEDOUT when a burst did not end within
- * VHOSTPCI_QUIESCE_MS (the old memory must then stay mapped; call again).
- * A ring or feature set that cannot be served is left stopped, counted and
- * logged; that is not an error of this call.
- */
-int vhostpci_peer_adopt(struct vhostpci_dev *dev,
-			const struct vhostpci_peer *peer);
-#define VHOSTPCI_QUIESCE_MS	90
-
-/*
- * Make an ethdev of a transport. @eth_dev was allocated by the bus glue (PCI:
- * rte_eth_dev_pci_generic_probe or equivalent; vdev: rte_eth_vdev_allocate),
- * its dev_private has room for vhostpci_dev_size() zeroed bytes. Returns the
- * device or NULL with rte_errno (ENOTSUP: built for another DPDK release, or a
- * secondary process); the caller then releases the port. Copies *@transport.
- * The caller calls rte_eth_dev_probing_finish() (PCI: the generic probe does)
- * and may call vhostpci_peer_adopt() from the return of this call on. The
- * ethdev is closed through eth_dev->dev_ops, which calls ops->close().
- */
-size_t vhostpci_dev_size(void);
-struct vhostpci_dev *
-vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
-		       const struct vhostpci_transport *transport);
-/* For a probe that fails after vhostpci_ethdev_create(): undo it. The caller
- * releases the port and what is its own; ops->close() is not called. */
-void vhostpci_ethdev_abandon(struct vhostpci_dev *dev);
-/* For bus remove callbacks: stop, close and release the port. Does nothing
- * for a port that the application has closed already. 0 or -errno. */
-int vhostpci_ethdev_destroy(struct rte_eth_dev *eth_dev);
-/* The device's copy: a transport may change window_type in it, in control. */
-struct vhostpci_transport *vhostpci_dev_transport(struct vhostpci_dev *dev);
-/* For log lines: the peer's name, or the ethdev's while that is unknown. */
-const char *vhostpci_dev_label(const struct vhostpci_dev *dev);
-/* For ops->close(): a burst does not end. */
-bool vhostpci_dev_is_stuck(const struct vhostpci_dev *dev);
-/* control: the device disappeared (surprise removal): raise RMV. */
-void vhostpci_dev_removed(struct vhostpci_dev *dev);
-
-/* Logging: one dynamic log type, "pmd.net.vhostpci". */
-extern int vhostpci_logtype;
-#define VHOSTPCI_LOG(level, fmt, ...) \
-	rte_log(RTE_LOG_ ## level, vhostpci_logtype, \
-		"net_vhostpci: " fmt "\n", ## __VA_ARGS__)
-/* Lines that a peer can cause at will: only so many of them, per port. Any
- * thread but the datapath. */
-bool vhostpci_dev_may_log(struct vhostpci_dev *dev);
-#define VHOSTPCI_PEER_LOG(dev, level, fmt, ...) \
-	do { \
-		if (rte_log_can_log(vhostpci_logtype, RTE_LOG_ ## level) && \
-		    vhostpci_dev_may_log(dev)) \
-			VHOSTPCI_LOG(level, fmt, ## __VA_ARGS__); \
-	} while (0)
 
 #endif

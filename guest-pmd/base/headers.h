@@ -3,8 +3,8 @@
 /* Where the headers of a packet are, and its checksums. Of packets in our own
  * memory: they may lie, but they stay as they are. */
 
-#ifndef VHOSTPCI_HEADERS_H
-#define VHOSTPCI_HEADERS_H
+#ifndef VHOSTPCI_BASE_HEADERS_H
+#define VHOSTPCI_BASE_HEADERS_H
 
 #include <stdbool.h>
 #include <stdint.h>

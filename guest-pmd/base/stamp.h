@@ -11,8 +11,8 @@
  * loop, are done in two, to be told apart.
  */
 
-#ifndef VHOSTPCI_STAMP_H
-#define VHOSTPCI_STAMP_H
+#ifndef VHOSTPCI_BASE_STAMP_H
+#define VHOSTPCI_BASE_STAMP_H
 
 /* @X is called with each: indices and entries of the ring; descriptors checked
  * and translated, data asked for; mbufs taken or given back; packets copied,

@@ -5,8 +5,8 @@
  * messages, kicks. A token bucket: so many at once, so many a second for ever.
  */
 
-#ifndef VHOSTPCI_LIMIT_H
-#define VHOSTPCI_LIMIT_H
+#ifndef VHOSTPCI_BASE_LIMIT_H
+#define VHOSTPCI_BASE_LIMIT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* See vhostpci_limit.h. */
+/* See base/limit.h. */
 
 #include <rte_common.h>
 #include <rte_cycles.h>
 
-#include "vhostpci_limit.h"
+#include "base/limit.h"
 
 void
 vhostpci_limit_init(struct vhostpci_limit *limit, uint32_t per_second,
