@@ -13,13 +13,13 @@ guest_pmd_port_sources = \
 	guest-pmd/base/transport.h \
 	guest-pmd/port/attach.h \
 	guest-pmd/vhostpci_capa.c \
-	guest-pmd/vhostpci_chain.c \
-	guest-pmd/vhostpci_chain.h \
+	guest-pmd/vring/chain.c \
+	guest-pmd/vring/chain.h \
 	guest-pmd/vhostpci_copy.c \
 	guest-pmd/vhostpci_copy.h \
 	guest-pmd/vhostpci_broken.c \
 	guest-pmd/vhostpci_burst.h \
-	guest-pmd/vhostpci_layout.h \
+	guest-pmd/vring/layout.h \
 	guest-pmd/vhostpci_dev.h \
 	guest-pmd/vhostpci_ethdev.c \
 	guest-pmd/base/headers.c \
@@ -27,12 +27,12 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_info.c \
 	guest-pmd/vhostpci_intr.c \
 	guest-pmd/vhostpci_intr.h \
-	guest-pmd/vhostpci_kicks.c \
+	guest-pmd/vring/kicks.c \
 	guest-pmd/base/limit.c \
 	guest-pmd/base/limit.h \
 	guest-pmd/vhostpci_link.c \
-	guest-pmd/vhostpci_mem.c \
-	guest-pmd/vhostpci_mem.h \
+	guest-pmd/vring/mem.c \
+	guest-pmd/vring/mem.h \
 	guest-pmd/vhostpci_offload.c \
 	guest-pmd/vhostpci_offload.h \
 	guest-pmd/vhostpci_pause.c \
@@ -40,14 +40,14 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_peer.c \
 	guest-pmd/vhostpci_port.c \
 	guest-pmd/vhostpci_queue.c \
-	guest-pmd/vhostpci_resume.c \
-	guest-pmd/vhostpci_resume.h \
-	guest-pmd/vhostpci_ring.c \
-	guest-pmd/vhostpci_ring.h \
-	guest-pmd/vhostpci_rules.c \
-	guest-pmd/vhostpci_rules.h \
+	guest-pmd/vring/resume.c \
+	guest-pmd/vring/resume.h \
+	guest-pmd/vring/ring.c \
+	guest-pmd/vring/ring.h \
+	guest-pmd/vring/rules.c \
+	guest-pmd/vring/rules.h \
 	guest-pmd/vhostpci_rxtx.c \
-	guest-pmd/vhostpci_setup.c \
+	guest-pmd/vring/setup.c \
 	guest-pmd/base/stamp.h \
 	guest-pmd/vhostpci_txmap.c \
 	guest-pmd/vhostpci_variants.c \

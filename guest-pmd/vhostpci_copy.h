@@ -8,7 +8,7 @@
 #ifndef VHOSTPCI_COPY_H
 #define VHOSTPCI_COPY_H
 
-#include "vhostpci_layout.h"
+#include "vring/layout.h"
 #include "vhostpci_offload.h"
 
 /* Copying a packet may also end in one of these (besides a rule, negative). */

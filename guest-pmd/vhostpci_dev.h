@@ -35,7 +35,7 @@
 #include "vhostpci_intr.h"
 #include "base/limit.h"
 #include "port/attach.h"
-#include "vhostpci_ring.h"
+#include "vring/ring.h"
 
 #define VHOSTPCI_MAX_PAIRS	(VHOSTPCI_MAX_RINGS / 2)
 #define VHOSTPCI_MAX_QUEUES	64 /* tx: more queues than rings share them */
@@ -91,7 +91,7 @@ struct vhostpci_dev {
 	struct vhostpci_queue *txq[VHOSTPCI_MAX_QUEUES];
 
 	struct vhostpci_peer peer;	/* as last adopted */
-	/* rings: rw by datapath as vhostpci_ring.h says. */
+	/* rings: rw by datapath as vring/ring.h says. */
 	struct vhostpci_mem mem;
 	struct vhostpci_ring *rings;
 	uint16_t n_rings;	/* constant: as many as the transport allows */

@@ -11,7 +11,7 @@
 
 #include "vhostpci_dev.h"
 #include "vhostpci_intr.h"
-#include "vhostpci_layout.h"
+#include "vring/layout.h"
 #include "vhostpci_pause.h"
 
 static bool

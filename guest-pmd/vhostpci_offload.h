@@ -24,7 +24,7 @@
 
 #include <rte_mbuf.h>
 
-#include "vhostpci_ring.h"
+#include "vring/ring.h"
 
 /* virtio feature bits: what the peer may leave to us ... */
 #define VHOSTPCI_OFFLOAD_CSUM	(1ULL << VIRTIO_NET_F_CSUM | \

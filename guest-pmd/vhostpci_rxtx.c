@@ -9,7 +9,7 @@
 #include <rte_atomic.h>
 
 #include "vhostpci_dev.h"
-#include "vhostpci_layout.h"
+#include "vring/layout.h"
 
 /* See "Quiescence" in vhostpci_dev.h. */
 static __rte_always_inline bool

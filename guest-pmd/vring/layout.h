@@ -6,13 +6,13 @@
  * in the bursts.
  */
 
-#ifndef VHOSTPCI_LAYOUT_H
-#define VHOSTPCI_LAYOUT_H
+#ifndef VHOSTPCI_VRING_LAYOUT_H
+#define VHOSTPCI_VRING_LAYOUT_H
 
 #include <rte_atomic.h>
 #include <rte_prefetch.h>
 
-#include "vhostpci_chain.h"
+#include "vring/chain.h"
 
 /* Variant flags: one instance of the bursts for each combination in use. */
 #define F_PACKED	(1u << 0)

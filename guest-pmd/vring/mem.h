@@ -8,8 +8,8 @@
  * range, as is a miss.
  */
 
-#ifndef VHOSTPCI_MEM_H
-#define VHOSTPCI_MEM_H
+#ifndef VHOSTPCI_VRING_MEM_H
+#define VHOSTPCI_VRING_MEM_H
 
 #include <rte_branch_prediction.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* See vhostpci_rules.h. */
+/* See vring/rules.h. */
 
-#include "vhostpci_rules.h"
+#include "vring/rules.h"
 
 static const struct {
 	const char *name, *text;

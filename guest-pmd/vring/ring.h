@@ -7,16 +7,16 @@
  * each field is read once, into a local, and only the local is looked at.
  */
 
-#ifndef VHOSTPCI_RING_H
-#define VHOSTPCI_RING_H
+#ifndef VHOSTPCI_VRING_RING_H
+#define VHOSTPCI_VRING_RING_H
 
 #include <linux/virtio_ring.h>
 
 #include <rte_mbuf.h>
 #include <rte_spinlock.h>
 
-#include "vhostpci_mem.h"
-#include "vhostpci_rules.h"
+#include "vring/mem.h"
+#include "vring/rules.h"
 #include "base/stamp.h"
 
 /* Bounds on what a peer may ask of us. */

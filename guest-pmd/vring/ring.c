@@ -2,7 +2,7 @@
 
 /* What a ring tells: its peer, and whose it is. */
 
-#include "vhostpci_ring.h"
+#include "vring/ring.h"
 
 void
 vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule)

@@ -2,10 +2,10 @@
 
 /* Where a ring goes on after whoever served it before. */
 
-#ifndef VHOSTPCI_RESUME_H
-#define VHOSTPCI_RESUME_H
+#ifndef VHOSTPCI_VRING_RESUME_H
+#define VHOSTPCI_VRING_RESUME_H
 
-#include "vhostpci_ring.h"
+#include "vring/ring.h"
 
 /*
  * control, while @ring is set up and its memory found: set ring->last and

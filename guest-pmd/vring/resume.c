@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* See vhostpci_resume.h. */
+/* See vring/resume.h. */
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
-#include "vhostpci_chain.h"
-#include "vhostpci_layout.h"
-#include "vhostpci_resume.h"
+#include "vring/chain.h"
+#include "vring/layout.h"
+#include "vring/resume.h"
 
 /*
  * Where to go on: at the used index. On a split ring at rest that is where we

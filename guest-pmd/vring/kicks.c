@@ -4,7 +4,7 @@
 
 #include <rte_atomic.h>
 
-#include "vhostpci_ring.h"
+#include "vring/ring.h"
 
 /* With event indices an index just passed is reached again after 65535 buffers,
  * so that the peer kicks that rarely; the next one, with the next. avail_event

@@ -2,8 +2,8 @@
 
 /* What a peer may not do to a ring. */
 
-#ifndef VHOSTPCI_RULES_H
-#define VHOSTPCI_RULES_H
+#ifndef VHOSTPCI_VRING_RULES_H
+#define VHOSTPCI_VRING_RULES_H
 
 /*
  * Rules that a peer may break. Each stops the ring and has a sentence

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The peer's memory: see vhostpci_mem.h. */
+/* The peer's memory: see vring/mem.h. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include <rte_memcpy.h>
 
-#include "vhostpci_mem.h"
+#include "vring/mem.h"
 
 static int
 region_cmp(const void *a, const void *b)

@@ -5,8 +5,8 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
-#include "vhostpci_resume.h"
-#include "vhostpci_ring.h"
+#include "vring/resume.h"
+#include "vring/ring.h"
 
 /* Bytes of the three parts (virtio 1.x, 2.7 and 2.8), and their alignment. */
 struct extent {

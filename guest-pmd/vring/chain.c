@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Walking descriptor chains: see vhostpci_chain.h. */
+/* Walking descriptor chains: see vring/chain.h. */
 
 #include <rte_atomic.h>
 
-#include "vhostpci_chain.h"
+#include "vring/chain.h"
 
 /* Descriptor @i < table_len of the indirect table. It may lie across regions:
  * copy it whole. */

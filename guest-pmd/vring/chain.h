@@ -8,10 +8,10 @@
  * Functions return 0, or a violated rule as a negative number.
  */
 
-#ifndef VHOSTPCI_CHAIN_H
-#define VHOSTPCI_CHAIN_H
+#ifndef VHOSTPCI_VRING_CHAIN_H
+#define VHOSTPCI_VRING_CHAIN_H
 
-#include "vhostpci_ring.h"
+#include "vring/ring.h"
 
 /* What the rings look at of a descriptor, of either layout. */
 struct vhostpci_desc {
