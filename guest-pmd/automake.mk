@@ -19,7 +19,14 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_copy.h \
 	guest-pmd/vhostpci_broken.c \
 	guest-pmd/vhostpci_burst.h \
+	guest-pmd/vring/cursor.h \
 	guest-pmd/vring/layout.h \
+	guest-pmd/vring/packed.h \
+	guest-pmd/vring/reader.c \
+	guest-pmd/vring/reader.h \
+	guest-pmd/vring/split.h \
+	guest-pmd/vring/writer.c \
+	guest-pmd/vring/writer.h \
 	guest-pmd/vhostpci_dev.h \
 	guest-pmd/vhostpci_ethdev.c \
 	guest-pmd/base/headers.c \

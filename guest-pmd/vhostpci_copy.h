@@ -11,13 +11,6 @@
 #include "vring/layout.h"
 #include "vhostpci_offload.h"
 
-/* Copying a packet may also end in one of these (besides a rule, negative). */
-enum {
-	VHOSTPCI_DROP = 1,	/* the packet does not fit, and never will */
-	VHOSTPCI_NO_ROOM = 2,	/* not now: the driver offers too few buffers */
-	VHOSTPCI_DROPPED = VHOSTPCI_OFFLOAD_DROP,	/* and counted */
-};
-
 /*
  * datapath: copy the chain of @slot, which is the next one, to @m, and hand it
  * back. Returns 0, VHOSTPCI_DROP (handed back all the same) or a rule. @flags

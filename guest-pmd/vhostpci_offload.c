@@ -23,7 +23,7 @@ static int
 drop(struct vhostpci_ring *ring)
 {
 	ring->count.unsupported++;
-	return VHOSTPCI_OFFLOAD_DROP;
+	return VHOSTPCI_DROPPED;
 }
 
 static void

@@ -59,9 +59,6 @@
 				 RTE_MBUF_F_TX_UDP_SEG | \
 				 RTE_MBUF_F_TX_IP_CKSUM)
 
-/* Returned for a packet to be dropped, which is counted already. */
-#define VHOSTPCI_OFFLOAD_DROP	3
-
 /*
  * control or ethdev, while no burst uses the ring: the value of ring->offload.
  * @features: acknowledged by the peer; @taken: VHOSTPCI_OL_TAKE_* and _LEGACY.
@@ -93,7 +90,7 @@ int vhostpci_offload_tx_slow(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
  * datapath: @m holds a received packet in one segment, data_len and pkt_len
  * set, and has no flags beyond its buffer's. @hdr is our copy of its header.
  * Sets ol_flags and the lengths that go with them, and completes the checksum
- * in the packet if that is for us to do. Returns 0, VHOSTPCI_OFFLOAD_DROP or a
+ * in the packet if that is for us to do. Returns 0, VHOSTPCI_DROPPED or a
  * negative rule that the peer broke; @m is then empty and as fresh as before.
  * With ring->offload == 0 the header says nothing.
  */
@@ -113,7 +110,7 @@ vhostpci_offload_rx(struct vhostpci_ring *ring, struct rte_mbuf *m,
  * datapath: fill @hdr for the packet *@pkt that is about to be sent, and write
  * the checksums that the packet needs. May be repeated. Data that is shared is
  * not written to: *@pkt is then exchanged for a copy, and the reference to the
- * old one is given up. Returns 0 or VHOSTPCI_OFFLOAD_DROP (*@pkt stays the
+ * old one is given up. Returns 0 or VHOSTPCI_DROPPED (*@pkt stays the
  * caller's). Works for every ring; with ring->offload == 0 all checksums are
  * computed here.
  */

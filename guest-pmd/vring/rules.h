@@ -36,6 +36,16 @@ enum vhostpci_rule {
 	VHOSTPCI_RULE_REGIONS,
 	VHOSTPCI_N_RULES
 };
+/*
+ * What becomes of a packet: 0, it is through; one of these; or the rule that
+ * its chain breaks, as a negative number.
+ */
+enum vhostpci_fate {
+	VHOSTPCI_DROP = 1,	/* it does not fit, and never will */
+	VHOSTPCI_NO_ROOM,	/* not now: the driver offers too few buffers */
+	VHOSTPCI_DROPPED,	/* as the first, and counted already */
+};
+
 const char *vhostpci_rule_text(enum vhostpci_rule rule);
 const char *vhostpci_rule_name(enum vhostpci_rule rule);
 

@@ -205,7 +205,7 @@ segmentation_that_nobody_takes_is_dropped_and_counted(void **state)
 	(void)state;
 	ring.offload = ALL | VHOSTPCI_OL_TAKE_CSUM;
 	assert_int_equal(vhostpci_offload_rx(&ring, m, &hdr),
-			 VHOSTPCI_OFFLOAD_DROP);
+			 VHOSTPCI_DROPPED);
 	assert_int_equal(ring.count.unsupported, 1);
 	rte_pktmbuf_free(m);
 
@@ -301,9 +301,9 @@ static const struct {
 	{ "no checksum", ALL, HEADER,
 	  { PLACE, .gso_type = 1, .gso_size = 100 } },
 	{ "no size", ALL, HEADER, { NEEDS, PLACE, .gso_type = 1 } },
-	{ "of the other IP", ALL, VHOSTPCI_OFFLOAD_DROP,
+	{ "of the other IP", ALL, VHOSTPCI_DROPPED,
 	  { NEEDS, PLACE, .gso_type = 4, .gso_size = 100 } },
-	{ "checksum not TCP's", ALL, VHOSTPCI_OFFLOAD_DROP,
+	{ "checksum not TCP's", ALL, VHOSTPCI_DROPPED,
 	  { NEEDS, .csum_start = 34, .csum_offset = 6, .gso_type = 1,
 	    .gso_size = 100 } },
 };
@@ -325,7 +325,7 @@ hostile_header_breaks_its_rule(void **state)
 		rc = vhostpci_offload_rx(&ring, m, &hostile[i].hdr);
 		if (rc != hostile[i].result)
 			fail_msg("%s: %d", hostile[i].name, rc);
-		drops += rc == VHOSTPCI_OFFLOAD_DROP;
+		drops += rc == VHOSTPCI_DROPPED;
 		assert_int_equal(m->ol_flags, BUFFER);
 		assert_int_equal(m->data_len, 0);
 		assert_int_equal(m->pkt_len, 0);
@@ -348,7 +348,7 @@ try_rx(uint32_t len, const struct virtio_net_hdr *hdr)
 		assert_true(p.l4_len <= p.l4_bytes);
 	}
 	rc = vhostpci_offload_rx(&ring, m, hdr);
-	assert_true(rc == 0 || rc == VHOSTPCI_OFFLOAD_DROP ||
+	assert_true(rc == 0 || rc == VHOSTPCI_DROPPED ||
 		    rc == -VHOSTPCI_RULE_CSUM ||
 		    rc == -VHOSTPCI_RULE_GSO_TYPE ||
 		    rc == -VHOSTPCI_RULE_GSO_HEADER);

@@ -193,7 +193,7 @@ segmentation_that_the_peer_cannot_do_is_dropped_and_counted(void **state)
 		m = tx_tso_packet(false, 1001, 0x10);
 		ring.offload = without[i];
 		assert_int_equal(vhostpci_offload_tx(&ring, &m, &hdr),
-				 VHOSTPCI_OFFLOAD_DROP);
+				 VHOSTPCI_DROPPED);
 		rte_pktmbuf_free(m);
 	}
 	assert_int_equal(ring.count.unsupported, RTE_DIM(without));
@@ -214,7 +214,7 @@ expect_tx_drop(struct rte_mbuf *m)
 	struct virtio_net_hdr hdr;
 
 	assert_int_equal(vhostpci_offload_tx(&ring, &m, &hdr),
-			 VHOSTPCI_OFFLOAD_DROP);
+			 VHOSTPCI_DROPPED);
 	assert_int_equal(ring.count.unsupported, before + 1);
 	rte_pktmbuf_free(m);
 }

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Where a burst stands in a ring, and what it found out about a chain before it
+ * touches the data. All is inline; flags are constants in the bursts.
+ */
+
+#ifndef VHOSTPCI_VRING_CURSOR_H
+#define VHOSTPCI_VRING_CURSOR_H
+
+#include <rte_prefetch.h>
+
+#include "vring/chain.h"
+
+/* Variant flags: one instance of the bursts for each combination in use. */
+#define F_PACKED	(1u << 0)
+#define F_MRG_RXBUF	(1u << 1)
+#define F_IN_ORDER	(1u << 2)	/* rx: one used entry for a batch */
+#define F_OFFLOAD	(1u << 3)	/* headers say something */
+
+/* Start loading a line that is going to be written. Without a hint, stores to
+ * lines that another core wrote last wait for these one after the other.
+ * The instruction is a no-op where it is not known. */
+static __rte_always_inline void
+vhostpci_prefetch_write(const void *p)
+{
+#ifdef RTE_ARCH_X86
+	asm volatile("prefetchw %0" : : "m" (*(const volatile uint8_t *)p));
+#else
+	__builtin_prefetch(p, 1, 3);
+#endif
+}
+
+#define VHOSTPCI_DESCS_A_LINE \
+	(RTE_CACHE_LINE_SIZE / sizeof(struct vring_desc))
+
+/* Packets between two commits, and chains that these can take: one each, two
+ * batches at most, but the last, which push_reopen() bounds. */
+#define VHOSTPCI_BATCH	32
+#define VHOSTPCI_MAX_GIVEN	(2 * VHOSTPCI_BATCH + VHOSTPCI_MAX_CHAIN)
+
+/* Packed: a used descriptor to be written at the commit. */
+struct vhostpci_used {
+	uint64_t value;
+	uint16_t at;
+};
+
+/* Where a burst stands. Nothing of it is visible to the driver until
+ * vhostpci_commit(): a burst may give up anywhere. */
+struct vhostpci_burst {
+	uint16_t at;		/* the next chain; like ring->last, ->wrap */
+	bool wrap;
+	bool first_wrap;	/* ... at the last commit */
+	uint16_t first;
+	uint16_t end;		/* like ring->end */
+	uint16_t given;		/* chains handed back since */
+	uint64_t held;		/* in order: the one used entry */
+	struct vhostpci_used *shadow;	/* packed: VHOSTPCI_MAX_GIVEN of them */
+};
+
+/* What was found out about a packet before its data is touched. */
+struct vhostpci_slot {
+	uint8_t *addr;		/* NULL: not on the shortest path */
+	union vhostpci_raw_desc raw;	/* the head, as read once */
+	uint16_t id;
+};
+
+static __rte_always_inline struct vhostpci_burst
+vhostpci_burst_begin(const struct vhostpci_ring *ring,
+		     struct vhostpci_used *shadow)
+{
+	return (struct vhostpci_burst) {
+		.at = ring->last, .wrap = ring->wrap,
+		.first = ring->last, .first_wrap = ring->wrap,
+		.end = ring->end,
+		.shadow = shadow,
+	};
+}
+
+static __rte_always_inline struct vhostpci_desc
+vhostpci_slot_desc(const struct vhostpci_slot *slot, bool packed)
+{
+	return packed ? vhostpci_desc_packed(slot->raw) :
+		vhostpci_desc_split(slot->raw);
+}
+
+/* What to look for in the packets of a slot. */
+enum vhostpci_look {
+	VHOSTPCI_LOOK_NOT,
+	VHOSTPCI_LOOK_RX,
+	VHOSTPCI_LOOK_TX,
+};
+
+/* Is the packet of @slot in one descriptor, for the right direction, in one
+ * region? Then start loading its data, or what will be written. */
+static __rte_always_inline void
+vhostpci_look(struct vhostpci_ring *ring, struct vhostpci_slot *slot,
+	      enum vhostpci_look look, bool packed)
+{
+	const struct vhostpci_desc desc = vhostpci_slot_desc(slot, packed);
+	uint16_t flags = look == VHOSTPCI_LOOK_TX ? VRING_DESC_F_WRITE : 0;
+	uint8_t *addr = NULL;
+
+	if (look == VHOSTPCI_LOOK_NOT)
+		return;
+	if (likely(desc.flags == flags && desc.len > ring->hdr_len &&
+		   desc.len <= VHOSTPCI_MAX_PKT_LEN))
+		addr = vhostpci_mem_addr(ring->mem, &ring->cache, desc.addr,
+					 desc.len);
+	slot->addr = addr;
+	if (unlikely(addr == NULL))
+		return;
+	if (look == VHOSTPCI_LOOK_RX) {
+		rte_prefetch0(addr + ring->hdr_len);
+	} else {
+		rte_prefetch0(addr);
+		vhostpci_prefetch_write(addr + ring->hdr_len);
+	}
+}
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Copying a packet out of a chain of several descriptors or regions.
+ */
+
+#ifndef VHOSTPCI_VRING_READER_H
+#define VHOSTPCI_VRING_READER_H
+
+#include <linux/virtio_net.h>
+
+#include "vring/cursor.h"
+
+/* Takes in what a chain holds, the header first. The caller sets room and data,
+ * and the rest to 0. */
+struct vhostpci_reader {
+	union {
+		struct virtio_net_hdr hdr;
+		uint8_t bytes[sizeof(struct virtio_net_hdr_v1)];
+	};
+	uint32_t got;		/* of the header */
+	uint32_t total;		/* of the packet */
+	uint32_t room;		/* bytes at data */
+	uint8_t *data;		/* ours */
+};
+
+/*
+ * datapath: copy the chain of @slot, which is the one at @b, to @reader, as much
+ * of it as there is room for; reader->total is the packet's length all the same,
+ * VHOSTPCI_MAX_PKT_LEN at most. @chain is left where the chain ends. 0 or a rule
+ * as a negative number. The chain is not handed back.
+ */
+int vhostpci_read_chain(struct vhostpci_ring *ring,
+			const struct vhostpci_burst *b,
+			const struct vhostpci_slot *slot,
+			struct vhostpci_reader *reader,
+			struct vhostpci_chain *chain);
+
+#endif
