@@ -15,10 +15,17 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_capa.c \
 	guest-pmd/vring/chain.c \
 	guest-pmd/vring/chain.h \
-	guest-pmd/vhostpci_copy.c \
-	guest-pmd/vhostpci_copy.h \
+	guest-pmd/net/copy.c \
+	guest-pmd/net/copy.h \
 	guest-pmd/vhostpci_broken.c \
-	guest-pmd/vhostpci_burst.h \
+	guest-pmd/net/large.c \
+	guest-pmd/net/large.h \
+	guest-pmd/net/look.h \
+	guest-pmd/net/rx.h \
+	guest-pmd/net/rxtx.h \
+	guest-pmd/net/tx.h \
+	guest-pmd/net/variants.h \
+	guest-pmd/vring/queue.h \
 	guest-pmd/vring/cursor.h \
 	guest-pmd/vring/layout.h \
 	guest-pmd/vring/packed.h \
@@ -40,8 +47,8 @@ guest_pmd_port_sources = \
 	guest-pmd/vhostpci_link.c \
 	guest-pmd/vring/mem.c \
 	guest-pmd/vring/mem.h \
-	guest-pmd/vhostpci_offload.c \
-	guest-pmd/vhostpci_offload.h \
+	guest-pmd/net/offload.c \
+	guest-pmd/net/offload.h \
 	guest-pmd/vhostpci_pause.c \
 	guest-pmd/vhostpci_pause.h \
 	guest-pmd/vhostpci_peer.c \
@@ -53,11 +60,11 @@ guest_pmd_port_sources = \
 	guest-pmd/vring/ring.h \
 	guest-pmd/vring/rules.c \
 	guest-pmd/vring/rules.h \
-	guest-pmd/vhostpci_rxtx.c \
+	guest-pmd/net/rxtx.c \
 	guest-pmd/vring/setup.c \
 	guest-pmd/base/stamp.h \
 	guest-pmd/vhostpci_txmap.c \
-	guest-pmd/vhostpci_variants.c \
+	guest-pmd/net/variants.c \
 	guest-pmd/vhostpci_stats.c
 
 guest_pmd_socket_sources = \

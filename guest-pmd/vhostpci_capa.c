@@ -6,7 +6,7 @@
 #include <linux/virtio_net.h>
 
 #include "vhostpci_dev.h"
-#include "vhostpci_offload.h"
+#include "net/offload.h"
 
 /* Ethernet header, two VLAN tags, CRC: what an MTU does not count. */
 #define OVERHEAD	(RTE_ETHER_HDR_LEN + 8)

@@ -35,29 +35,9 @@
 #include "vhostpci_intr.h"
 #include "base/limit.h"
 #include "port/attach.h"
-#include "vring/ring.h"
-
-#define VHOSTPCI_MAX_PAIRS	(VHOSTPCI_MAX_RINGS / 2)
-#define VHOSTPCI_MAX_QUEUES	64 /* tx: more queues than rings share them */
-
-struct vhostpci_queue {
-	uint32_t in_burst;	/* datapath: w, control: r */
-	uint32_t run;		/* control: w, datapath: r */
-	bool fence;		/* constant */
-	/* control: w while in_burst is 0; datapath: r. rx: every running ring
-	 * of ours; tx: the one ring we send to, if any, which may become
-	 * another one during a burst (vhostpci_txmap.c). */
-	uint16_t n_rings;
-	uint16_t next;		/* datapath: rw: the ring to begin with */
-	uint16_t id;
-	struct rte_mempool *mp;	/* rx */
-	struct vhostpci_dev *dev;
-	/* rx queue 0: an address to announce (MAC | 1 << 48), or 0. control: w
-	 * nonzero, datapath: w 0 once done. */
-	uint64_t announce;
-	uint64_t announced;	/* datapath: w */
-	struct vhostpci_ring *rings[];	/* rx: room for one of each pair */
-} __rte_cache_aligned;
+#include "net/rxtx.h"
+#include "net/variants.h"
+#include "vring/queue.h"
 
 /* Since creation; reset by baseline. */
 struct vhostpci_totals {
@@ -205,10 +185,6 @@ int vhostpci_rx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
 			       struct rte_eth_burst_mode *mode);
 int vhostpci_tx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
 			       struct rte_eth_burst_mode *mode);
-
-/* vhostpci_rxtx.c */
-uint16_t vhostpci_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
-uint16_t vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
 
 /* vhostpci_stats.c; a lock is taken inside where needed. */
 int vhostpci_stats_get(struct rte_eth_dev *eth_dev, struct rte_eth_stats *s);

@@ -12,7 +12,8 @@
 
 #include "rte_pmd_vhostpci.h"
 #include "vhostpci_dev.h"
-#include "vhostpci_offload.h"
+#include "net/large.h"
+#include "net/offload.h"
 
 RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vhostpci, NOTICE);
 
@@ -31,7 +32,7 @@ dev_configure(struct rte_eth_dev *eth_dev)
 		dev, eth_dev->data->dev_conf.rxmode.offloads);
 	if (taken & VHOSTPCI_OL_TAKE_TSO &&
 	    dev->transport.offered_features & VHOSTPCI_OFFLOAD_TSO)
-		rc = vhostpci_offload_init();
+		rc = vhostpci_large_init();
 	if (rc != 0) {
 		VHOSTPCI_LOG(ERR, "%s: no memory for large packets",
 			     eth_dev->data->name);

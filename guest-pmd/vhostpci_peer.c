@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #include "vhostpci_dev.h"
-#include "vhostpci_offload.h"
+#include "net/offload.h"
 #include "vhostpci_pause.h"
 
 static bool

@@ -24,7 +24,7 @@ queue_new(struct vhostpci_dev *dev, uint16_t id, unsigned int n_rings,
 	if (queue == NULL)
 		return NULL;
 	queue->id = id;
-	queue->dev = dev;
+	queue->port = dev->eth_dev->data->port_id;
 	queue->fence = dev->fence;
 	return queue;
 }

@@ -16,7 +16,7 @@
 #include <rte_kvargs.h>
 #include <rte_string_fns.h>
 
-#include "vhostpci_offload.h"
+#include "net/offload.h"
 #include "vhostpci_socket.h"
 
 #define ARG_PATH	"path"		/* of the UNIX socket */

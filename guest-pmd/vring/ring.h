@@ -12,7 +12,6 @@
 
 #include <linux/virtio_ring.h>
 
-#include <rte_mbuf.h>
 #include <rte_spinlock.h>
 
 #include "vring/mem.h"
@@ -54,10 +53,9 @@ struct vhostpci_counters {
 #endif
 };
 
+struct rte_mbuf;
+struct rte_mempool;
 struct vhostpci_ring;
-/* data_off, refcnt, nb_segs and port of an mbuf, in one. */
-#define VHOSTPCI_MBUF_REARM	offsetof(struct rte_mbuf, data_off)
-
 /* Move up to @n packets; returns how many. One call a burst. */
 typedef uint16_t (*vhostpci_rx_t)(struct vhostpci_ring *ring,
 				  struct rte_mempool *mp,
@@ -131,7 +129,7 @@ struct vhostpci_ring {
 /*
  * control: set @ring up as @vr describes, with @features, or say what is wrong
  * with it. No burst uses the ring. Sets everything but what is constant, shared
- * and what vhostpci_ring_select() sets.
+ * and what the bursts choose (net/variants.h).
  */
 enum vhostpci_rule vhostpci_ring_start(struct vhostpci_ring *ring,
 				       const struct vhostpci_vring_desc *vr,
@@ -141,12 +139,6 @@ enum vhostpci_rule vhostpci_ring_start(struct vhostpci_ring *ring,
 enum vhostpci_rule
 vhostpci_ring_relocate(struct vhostpci_ring *ring,
 		       const struct vhostpci_vring_desc *vr);
-
-/* control, no burst uses the ring: choose ring->rx or ring->tx, by @features,
- * ring->offload and whether the application wants something done to packets
- * that it sends. At each start, and when one of these changes. */
-void vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features,
-			  bool tx_offloads);
 
 /*
  * control or ethdev, the port's lock held, the ring is set up: ask the peer for

@@ -17,7 +17,8 @@
 
 #include "fakepeer.h"
 #include "offload_pkt.h"
-#include "vhostpci_offload.h"
+#include "net/large.h"
+#include "net/offload.h"
 
 #define MOST	170	/* two thirds of 255 */
 
@@ -39,7 +40,7 @@ take_all(uint16_t port, struct rte_mbuf **m)
 
 	for (n = 0;; n++) {
 		m[n] = of_port(port);
-		if (vhostpci_offload_room(m[n], 65407) != 0)
+		if (vhostpci_large_room(m[n], 65407) != 0)
 			break;
 	}
 	rte_pktmbuf_free(m[n]);
@@ -54,10 +55,10 @@ large_buffers_are_bounded_and_come_back(void **state)
 
 	(void)state;
 	one = of_port(0);
-	assert_int_equal(vhostpci_offload_room(one, 100), -ENOBUFS);
-	assert_int_equal(vhostpci_offload_init(), 0);
-	assert_int_equal(vhostpci_offload_init(), 0);
-	assert_int_equal(vhostpci_offload_room(one, 65408), -EMSGSIZE);
+	assert_int_equal(vhostpci_large_room(one, 100), -ENOBUFS);
+	assert_int_equal(vhostpci_large_init(), 0);
+	assert_int_equal(vhostpci_large_init(), 0);
+	assert_int_equal(vhostpci_large_room(one, 65408), -EMSGSIZE);
 	rte_pktmbuf_free(one);
 
 	for (round = 0; round < 2; round++) {
@@ -81,7 +82,7 @@ ports_share_large_buffers(void **state)
 	unsigned int n[4], port, i;
 
 	(void)state;
-	assert_int_equal(vhostpci_offload_init(), 0);
+	assert_int_equal(vhostpci_large_init(), 0);
 	for (port = 0; port < 4; port++)
 		n[port] = take_all(port, m[port]);
 	assert_int_equal(n[0], MOST);
@@ -135,7 +136,7 @@ large_buffers_come_back_from_any_thread(void **state)
 	void *rc;
 
 	(void)state;
-	assert_int_equal(vhostpci_offload_init(), 0);
+	assert_int_equal(vhostpci_large_init(), 0);
 	for (i = 0; i < RTE_DIM(f); i++) {
 		f[i].m = m;
 		f[i].n = take_all(0, m);

@@ -17,7 +17,7 @@
 #include "fakepeer.h"
 #include "offload_pkt.h"
 #include "base/headers.h"
-#include "vhostpci_offload.h"
+#include "net/offload.h"
 
 #define ALL	VHOSTPCI_OL_NEGOTIATED
 #define TAKE	(VHOSTPCI_OL_TAKE_CSUM | VHOSTPCI_OL_TAKE_TSO)

@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* See vhostpci_offload.h. */
-
-#include <assert.h>
-#include <errno.h>
-#include <pthread.h>
+/* See net/offload.h. */
 
 #include <netinet/in.h>
 
 #include <rte_byteorder.h>
-#include <rte_mempool.h>
 #include <rte_tcp.h>
 
 #include "base/headers.h"
-#include "vhostpci_offload.h"
+#include "net/offload.h"
 
 /*
  * From the peer.
@@ -282,101 +277,4 @@ vhostpci_offload_flags(bool rx, uint64_t features, uint16_t taken)
 	if (!(flags & VHOSTPCI_OL_CSUM))
 		return 0;
 	return rx ? flags | taken : flags;
-}
-
-/*
- * Buffers for packets larger than an mbuf. All of one size, in a pool, so that
- * a burst allocates nothing. An element is struct big, then the headroom and the
- * packet. Threads keep none for themselves (no mempool cache): those that only
- * free, as packets' receivers do, would soon have all of them.
- */
-#define BIG_BUFFERS	255
-#define BIG_INFO	RTE_CACHE_LINE_SIZE
-#define BIG_LEN		UINT16_MAX	/* struct rte_mbuf's buf_len */
-/*
- * A port may hold at most so many times what is free. Alone it gets two thirds;
- * @n ports whose packets all wait somewhere leave one part in 2n + 1, so that
- * none keeps another from receiving. Several queues of a port may look at once:
- * each then exceeds it by one buffer.
- */
-#define BIG_SHARE	2
-
-struct big {
-	struct rte_mbuf_ext_shared_info info;
-	uint16_t port;		/* who received it; m->port is anyone's */
-};
-static_assert(sizeof(struct big) <= BIG_INFO, "runs into the headroom");
-
-static struct rte_mempool *big_pool;	/* ethdev: w once; datapath: r */
-/* datapath: rw, whoever frees: rw. Outlives ports, as the packets do. */
-static uint32_t big_held[RTE_MAX_ETHPORTS];
-
-int
-vhostpci_offload_init(void)
-{
-	/* ethdev operations on different ports may run at the same time. */
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	int rc = 0;
-
-	pthread_mutex_lock(&lock);
-	if (big_pool == NULL) {
-		struct rte_mempool *pool =
-			rte_mempool_create("vhostpci_big", BIG_BUFFERS,
-					   BIG_INFO + BIG_LEN, 0, 0, NULL, NULL,
-					   NULL, NULL, SOCKET_ID_ANY, 0);
-
-		rc = pool == NULL ? -ENOMEM : 0;
-		/* release: pairs with the acquire in vhostpci_offload_room(). */
-		__atomic_store_n(&big_pool, pool, __ATOMIC_RELEASE);
-	}
-	pthread_mutex_unlock(&lock);
-	return rc;
-}
-
-/* Whoever frees the mbuf, on any thread. */
-static void
-big_free(void *addr __rte_unused, void *element)
-{
-	struct big *big = element;
-
-	/* relaxed: it is a number and guards nothing. */
-	__atomic_fetch_sub(&big_held[big->port], 1, __ATOMIC_RELAXED);
-	rte_mempool_put(__atomic_load_n(&big_pool, __ATOMIC_RELAXED), element);
-}
-
-/* A buffer for @port, or NULL. */
-static struct big *
-big_get(struct rte_mempool *pool, uint16_t port)
-{
-	uint32_t held = __atomic_load_n(&big_held[port], __ATOMIC_RELAXED);
-	void *element;
-
-	if (held >= BIG_SHARE * rte_mempool_avail_count(pool) ||
-	    rte_mempool_get(pool, &element) != 0)
-		return NULL;
-	__atomic_fetch_add(&big_held[port], 1, __ATOMIC_RELAXED);
-	((struct big *)element)->port = port;
-	return element;
-}
-
-int
-vhostpci_offload_room(struct rte_mbuf *m, uint32_t len)
-{
-	struct rte_mempool *pool = __atomic_load_n(&big_pool, __ATOMIC_ACQUIRE);
-	struct big *big;
-
-	/* A pinned buffer cannot be exchanged. */
-	if (len > BIG_LEN - RTE_PKTMBUF_HEADROOM || RTE_MBUF_HAS_EXTBUF(m))
-		return -EMSGSIZE;
-	big = pool == NULL ? NULL : big_get(pool, m->port);
-	if (big == NULL)
-		return -ENOBUFS;
-	big->info.free_cb = big_free;
-	big->info.fcb_opaque = big;
-	rte_mbuf_ext_refcnt_set(&big->info, 1);
-	rte_pktmbuf_attach_extbuf(m, (uint8_t *)big + BIG_INFO,
-				  rte_mempool_virt2iova(big) + BIG_INFO,
-				  BIG_LEN, &big->info);
-	rte_pktmbuf_reset_headroom(m);
-	return 0;
 }

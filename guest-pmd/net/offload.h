@@ -15,8 +15,8 @@
  * packet is parsed here, from our own copy.
  */
 
-#ifndef VHOSTPCI_OFFLOAD_H
-#define VHOSTPCI_OFFLOAD_H
+#ifndef VHOSTPCI_NET_OFFLOAD_H
+#define VHOSTPCI_NET_OFFLOAD_H
 
 #include <string.h>
 
@@ -65,21 +65,6 @@
  * 0: no header of this ring says anything.
  */
 uint16_t vhostpci_offload_flags(bool rx, uint64_t features, uint16_t taken);
-
-/*
- * ethdev: make the buffers for packets larger than mbufs, once per process;
- * they are never freed, as packets may be anywhere when a port closes. 0 or
- * -ENOMEM.
- */
-int vhostpci_offload_init(void);
-
-/*
- * datapath: give the fresh mbuf @m, which holds no packet but says its port,
- * contiguous room for @len bytes and the usual headroom. From a pool of fixed
- * size that ports share: 0, -ENOBUFS when it is empty or the port holds more
- * than its part, -EMSGSIZE when an mbuf cannot describe that much.
- */
-int vhostpci_offload_room(struct rte_mbuf *m, uint32_t len);
 
 int vhostpci_offload_rx_slow(struct vhostpci_ring *ring, struct rte_mbuf *m,
 			     const struct virtio_net_hdr *hdr);

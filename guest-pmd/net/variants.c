@@ -6,7 +6,9 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
-#include "vhostpci_burst.h"
+#include "net/rx.h"
+#include "net/tx.h"
+#include "net/variants.h"
 
 #define RX(name, flags) \
 	static uint16_t \

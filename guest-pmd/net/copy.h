@@ -5,11 +5,11 @@
  * several regions. What the bursts need of it.
  */
 
-#ifndef VHOSTPCI_COPY_H
-#define VHOSTPCI_COPY_H
+#ifndef VHOSTPCI_NET_COPY_H
+#define VHOSTPCI_NET_COPY_H
 
 #include "vring/layout.h"
-#include "vhostpci_offload.h"
+#include "net/offload.h"
 
 /*
  * datapath: copy the chain of @slot, which is the next one, to @m, and hand it

@@ -6,33 +6,10 @@
  */
 
 #include <rte_arp.h>
-#include <rte_atomic.h>
 
-#include "vhostpci_dev.h"
+#include "net/rxtx.h"
 #include "vring/layout.h"
-
-/* See "Quiescence" in vhostpci_dev.h. */
-static __rte_always_inline bool
-enter(struct vhostpci_queue *queue)
-{
-	__atomic_store_n(&queue->in_burst, 1, __ATOMIC_RELAXED);
-	if (unlikely(queue->fence))
-		rte_smp_mb();
-	else
-		rte_compiler_barrier();
-	/* acquire: pairs with control's release: we see the new set-up. */
-	if (likely(__atomic_load_n(&queue->run, __ATOMIC_ACQUIRE)))
-		return true;
-	__atomic_store_n(&queue->in_burst, 0, __ATOMIC_RELEASE);
-	return false;
-}
-
-static __rte_always_inline void
-leave(struct vhostpci_queue *queue)
-{
-	/* release: pairs with control's acquire: our accesses are over. */
-	__atomic_store_n(&queue->in_burst, 0, __ATOMIC_RELEASE);
-}
+#include "vring/queue.h"
 
 /* The peer moved and asks us to tell everybody: a RARP packet from it. */
 static uint16_t
@@ -50,7 +27,7 @@ receive_announcement(struct vhostpci_queue *queue, uint64_t value,
 	/* A later request meanwhile stays. */
 	__atomic_compare_exchange_n(&queue->announce, &value, 0, false,
 				    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-	pkts[0]->port = queue->dev->eth_dev->data->port_id;
+	pkts[0]->port = queue->port;
 	queue->announced++;
 	return 1;
 }
@@ -89,7 +66,7 @@ receive(struct vhostpci_queue *queue, uint64_t announce, struct rte_mbuf **pkts,
 	if (unlikely(announce != 0))
 		done = receive_announcement(queue, announce, pkts);
 	done += rx_rings(queue, pkts + done, n - done);
-	leave(queue);
+	vhostpci_queue_leave(queue);
 	return done;
 }
 
@@ -99,13 +76,13 @@ vhostpci_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 	struct vhostpci_queue *queue = rxq;
 	uint64_t announce;
 
-	if (unlikely(n == 0) || !enter(queue))
+	if (unlikely(n == 0) || !vhostpci_queue_enter(queue))
 		return 0;
 	announce = __atomic_load_n(&queue->announce, __ATOMIC_RELAXED);
 	/* Most polls of most ports: in and out. */
 	if (queue->n_rings == 1 && announce == 0 &&
 	    vhostpci_is_idle(queue->rings[0])) {
-		leave(queue);
+		vhostpci_queue_leave(queue);
 		return 0;
 	}
 	return receive(queue, announce, pkts, n);
@@ -119,7 +96,7 @@ vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 	uint16_t done = 0;
 	bool shared;
 
-	if (unlikely(n == 0) || !enter(queue))
+	if (unlikely(n == 0) || !vhostpci_queue_enter(queue))
 		return 0;
 	/* acquire: pairs with the release in vhostpci_txmap_assign(). */
 	ring = __atomic_load_n(&queue->rings[0], __ATOMIC_ACQUIRE);
@@ -132,6 +109,6 @@ vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 		done = ring->tx(ring, pkts, n);
 	if (shared)
 		rte_spinlock_unlock(&ring->lock);
-	leave(queue);
+	vhostpci_queue_leave(queue);
 	return done;
 }

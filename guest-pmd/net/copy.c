@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Packets over several descriptors: see vhostpci_copy.h. */
+/* Packets over several descriptors: see net/copy.h. */
 
 #include <linux/virtio_net.h>
 
-#include "vhostpci_copy.h"
-#include "vhostpci_offload.h"
+#include "net/copy.h"
+#include "net/large.h"
+#include "net/offload.h"
 #include "vring/reader.h"
 #include "vring/writer.h"
 
@@ -38,7 +39,7 @@ vhostpci_pull_chain(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	 * what comes of it is checked anew and fits, or does not. */
 	if (flags & F_OFFLOAD && rc == 0 && reader.total > reader.room &&
 	    ring->offload & VHOSTPCI_OL_TAKE_TSO &&
-	    vhostpci_offload_room(m, reader.total) == 0)
+	    vhostpci_large_room(m, reader.total) == 0)
 		rc = pull_into(ring, b, slot, m, &reader, &chain);
 	if (rc < 0)
 		return rc;

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The receiving burst of a ring: from the peer to mbufs. See net/look.h. */
+
+#ifndef VHOSTPCI_NET_RX_H
+#define VHOSTPCI_NET_RX_H
+
+#include <linux/virtio_net.h>
+
+#include <rte_memcpy.h>
+
+#include "net/copy.h"
+#include "net/look.h"
+#include "net/offload.h"
+
+/* data_off, refcnt, nb_segs and port of an mbuf, in one. */
+#define VHOSTPCI_MBUF_REARM	offsetof(struct rte_mbuf, data_off)
+
+/* What fresh mbufs begin with, from data_off to ol_flags. Those of a pool of
+ * pinned buffers are external for ever. */
+struct mbuf_start {
+	uint64_t rearm, ol_flags;
+};
+
+static __rte_always_inline struct mbuf_start
+mbuf_start(const struct vhostpci_ring *ring, struct rte_mempool *mp)
+{
+	bool pinned = rte_pktmbuf_priv_flags(mp) &
+		RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF;
+
+	return (struct mbuf_start) {
+		ring->rearm, pinned ? RTE_MBUF_F_EXTERNAL : 0,
+	};
+}
+
+/* Fill in a fresh mbuf, of which the pool guarantees next and little else. What
+ * nobody reads unless a flag says so (tx_offload, dynamic fields) is left. */
+static __rte_always_inline void
+mbuf_init(struct rte_mbuf *m, const struct mbuf_start *start, uint32_t len)
+{
+	memcpy((uint8_t *)m + VHOSTPCI_MBUF_REARM, start, sizeof(*start));
+	m->packet_type = 0;
+	m->pkt_len = len;
+	m->data_len = len;
+	m->vlan_tci = 0;
+}
+
+/* A packet off the shortest path. Its chain is handed back unless it breaks a
+ * rule. */
+static __rte_noinline int
+pull_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+	  const struct vhostpci_slot *slot, struct rte_mbuf *m,
+	  const struct mbuf_start *start, unsigned int flags)
+{
+	mbuf_init(m, start, 0);
+	return vhostpci_pull_chain(ring, b, slot, m, flags);
+}
+
+static __rte_always_inline int
+pull(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+     const struct vhostpci_slot *slot, struct rte_mbuf *m,
+     const struct mbuf_start *start, uint32_t len, const unsigned int flags)
+{
+	struct virtio_net_hdr hdr;
+
+	mbuf_init(m, start, len);
+	rte_memcpy((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM,
+		   slot->addr + ring->hdr_len, len);
+	vhostpci_give(ring, b, slot->id, 1, 0, flags);
+	if (flags & F_OFFLOAD) {
+		memcpy(&hdr, slot->addr, sizeof(hdr));
+		/* The copy is what is looked at from here on. */
+		rte_compiler_barrier();
+		return vhostpci_offload_rx(ring, m, &hdr);
+	}
+	return 0;
+}
+
+/* Count what became of a packet, and make the mbuf raw again. */
+static inline void
+not_received(struct vhostpci_ring *ring, struct rte_mbuf *m, int rc)
+{
+	if (rc == 0)
+		ring->count.runt++;
+	else if (rc == VHOSTPCI_DROP)
+		ring->count.oversized++;
+	if (RTE_MBUF_HAS_EXTBUF(m))
+		rte_pktmbuf_detach(m);
+}
+
+/* Receive the packets of @n slots into as many raw mbufs; returns how many hold
+ * packets now. The others' mbufs come behind. */
+static __rte_always_inline uint16_t
+pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+	   const struct vhostpci_slot *slots, struct rte_mbuf **pkts,
+	   uint16_t n, struct rte_mempool *mp, int *rule,
+	   const unsigned int flags)
+{
+	const struct mbuf_start start = mbuf_start(ring, mp);
+	const uint32_t room = rte_pktmbuf_data_room_size(mp) -
+		RTE_PKTMBUF_HEADROOM;
+	const uint32_t hdr_len = ring->hdr_len;
+	struct vhostpci_burst copy;
+	uint64_t bytes = 0;
+	uint16_t i, done = 0;
+	int rc;
+
+	VHOSTPCI_STAMP_BEGIN();
+	for (i = 0; i < n; i++) {
+		uint32_t len = slots[i].raw.split.len - hdr_len;
+		struct rte_mbuf *m = pkts[done];
+
+		if (likely(slots[i].addr != NULL && len <= room)) {
+			rc = pull(ring, b, &slots[i], m, &start, len, flags);
+		} else {
+			/* Only the copy has an address: *b is in registers. */
+			copy = *b;
+			rc = pull_slow(ring, &copy, &slots[i], m, &start,
+				       flags);
+			*b = copy;
+			len = m->pkt_len;
+			if (unlikely(ring->walked >= VHOSTPCI_RX_WALK))
+				n = i + 1;
+		}
+		if (likely(rc == 0 && len >= RTE_ETHER_HDR_LEN)) {
+			bytes += len;
+			done++;
+			continue;
+		}
+		not_received(ring, m, rc);
+		if (rc < 0) {
+			*rule = rc;
+			break;
+		}
+	}
+	VHOSTPCI_STAMP(ring, copy);
+	ring->count.packets += done;
+	ring->count.bytes += bytes;
+	return done;
+}
+
+/* Raw mbufs that were not needed. */
+static __rte_always_inline void
+put_back(struct rte_mempool *mp, struct rte_mbuf **pkts, uint16_t n)
+{
+	if (n > 0)
+		rte_mempool_put_bulk(mp, (void **)pkts, n);
+}
+
+/* Raw mbufs, at most @n: where the pool has not that many, a part of them is
+ * better than none for ever. */
+static __rte_always_inline uint16_t
+get_mbufs(struct vhostpci_ring *ring, struct rte_mempool *mp,
+	  struct rte_mbuf **pkts, uint16_t n)
+{
+	if (likely(rte_mempool_get_bulk(mp, (void **)pkts, n) == 0))
+		return n;
+	ring->count.no_mbuf++;
+	do
+		n /= 2;
+	while (n > 0 && rte_mempool_get_bulk(mp, (void **)pkts, n) != 0);
+	return n;
+}
+
+static __rte_always_inline uint16_t
+burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
+	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
+{
+	struct vhostpci_used shadow[VHOSTPCI_BATCH];
+	struct vhostpci_burst b = vhostpci_burst_begin(ring, shadow);
+	struct vhostpci_slot slots[VHOSTPCI_BATCH];
+	uint16_t done = 0, good, got;
+	int rule = 0;
+
+	VHOSTPCI_STAMP_BEGIN();
+	ring->walked = 0;
+	n = RTE_MIN(n, VHOSTPCI_BATCH);
+	if (vhostpci_pending(ring, &b, n, flags & F_PACKED) == 0) {
+		if (unlikely(ring->untold > 0))
+			vhostpci_tell(ring, flags);
+		return 0;
+	}
+	/* Once, unless a packed ring has chains. */
+	while (done < n && rule == 0 && ring->walked < VHOSTPCI_RX_WALK &&
+	       b.given < n) {
+		good = vhostpci_peek(ring, &b, slots, n - b.given, &rule,
+				     flags & F_PACKED,
+				     LOOK_IN_PEEK(VHOSTPCI_LOOK_RX));
+		if (good == 0)
+			break;
+		VHOSTPCI_STAMP(ring, ring);
+		look_now(ring, slots, good, VHOSTPCI_LOOK_RX, flags);
+		VHOSTPCI_STAMP_AGAIN();
+		got = get_mbufs(ring, mp, pkts + done, good);
+		VHOSTPCI_STAMP(ring, mbuf);
+		if (unlikely(got < good)) {
+			/* The rest was not looked at yet. */
+			good = got;
+			rule = 0;
+			if (good == 0)
+				break;
+		}
+		got = pull_batch(ring, &b, slots, pkts + done, good, mp, &rule,
+				 flags);
+		VHOSTPCI_STAMP_AGAIN();
+		put_back(mp, pkts + done + got, good - got);
+		done += got;
+		if (!(flags & F_PACKED))
+			break;
+	}
+	vhostpci_commit(ring, &b, flags);
+	VHOSTPCI_STAMP(ring, ring);
+	ring->end = b.end;
+	/* The barrier that this takes would wait for all our stores: leave it
+	 * to a poll with nothing else to do, but not for long. */
+	if (unlikely(ring->untold > ring->tell_after))
+		vhostpci_tell(ring, flags);
+	if (unlikely(rule < 0))
+		vhostpci_ring_break(ring, -rule);
+	return done;
+}
+
+#endif
