@@ -9,63 +9,73 @@ pmd_file = guest-pmd/$(pmd_name).23.0
 # The port and its rings, without a transport.
 guest_pmd_port_sources = \
 	guest-pmd/rte_pmd_vhostpci.h \
+	guest-pmd/base/headers.c \
+	guest-pmd/base/headers.h \
+	guest-pmd/base/limit.c \
+	guest-pmd/base/limit.h \
 	guest-pmd/base/log.h \
+	guest-pmd/base/stamp.h \
 	guest-pmd/base/transport.h \
-	guest-pmd/port/attach.h \
-	guest-pmd/vhostpci_capa.c \
-	guest-pmd/vring/chain.c \
-	guest-pmd/vring/chain.h \
 	guest-pmd/net/copy.c \
 	guest-pmd/net/copy.h \
-	guest-pmd/vhostpci_broken.c \
 	guest-pmd/net/large.c \
 	guest-pmd/net/large.h \
 	guest-pmd/net/look.h \
-	guest-pmd/net/rx.h \
-	guest-pmd/net/rxtx.h \
-	guest-pmd/net/tx.h \
-	guest-pmd/net/variants.h \
-	guest-pmd/vring/queue.h \
-	guest-pmd/vring/cursor.h \
-	guest-pmd/vring/layout.h \
-	guest-pmd/vring/packed.h \
-	guest-pmd/vring/reader.c \
-	guest-pmd/vring/reader.h \
-	guest-pmd/vring/split.h \
-	guest-pmd/vring/writer.c \
-	guest-pmd/vring/writer.h \
-	guest-pmd/vhostpci_dev.h \
-	guest-pmd/vhostpci_ethdev.c \
-	guest-pmd/base/headers.c \
-	guest-pmd/base/headers.h \
-	guest-pmd/vhostpci_info.c \
-	guest-pmd/vhostpci_intr.c \
-	guest-pmd/vhostpci_intr.h \
-	guest-pmd/vring/kicks.c \
-	guest-pmd/base/limit.c \
-	guest-pmd/base/limit.h \
-	guest-pmd/vhostpci_link.c \
-	guest-pmd/vring/mem.c \
-	guest-pmd/vring/mem.h \
 	guest-pmd/net/offload.c \
 	guest-pmd/net/offload.h \
-	guest-pmd/vhostpci_pause.c \
-	guest-pmd/vhostpci_pause.h \
-	guest-pmd/vhostpci_peer.c \
-	guest-pmd/vhostpci_port.c \
-	guest-pmd/vhostpci_queue.c \
+	guest-pmd/net/rx.h \
+	guest-pmd/net/rxtx.c \
+	guest-pmd/net/rxtx.h \
+	guest-pmd/net/tx.h \
+	guest-pmd/net/variants.c \
+	guest-pmd/net/variants.h \
+	guest-pmd/port/assign.c \
+	guest-pmd/port/assign.h \
+	guest-pmd/port/attach.h \
+	guest-pmd/port/broken.c \
+	guest-pmd/port/broken.h \
+	guest-pmd/port/capa.c \
+	guest-pmd/port/capa.h \
+	guest-pmd/port/ethdev.c \
+	guest-pmd/port/ethdev.h \
+	guest-pmd/port/info.c \
+	guest-pmd/port/intr.c \
+	guest-pmd/port/intr.h \
+	guest-pmd/port/link.c \
+	guest-pmd/port/link.h \
+	guest-pmd/port/pause.c \
+	guest-pmd/port/pause.h \
+	guest-pmd/port/peer.c \
+	guest-pmd/port/peer.h \
+	guest-pmd/port/port.c \
+	guest-pmd/port/port.h \
+	guest-pmd/port/queue.c \
+	guest-pmd/port/queue.h \
+	guest-pmd/port/stats.c \
+	guest-pmd/port/stats.h \
+	guest-pmd/port/txmap.c \
+	guest-pmd/port/txmap.h \
+	guest-pmd/vring/chain.c \
+	guest-pmd/vring/chain.h \
+	guest-pmd/vring/cursor.h \
+	guest-pmd/vring/kicks.c \
+	guest-pmd/vring/layout.h \
+	guest-pmd/vring/mem.c \
+	guest-pmd/vring/mem.h \
+	guest-pmd/vring/packed.h \
+	guest-pmd/vring/queue.h \
+	guest-pmd/vring/reader.c \
+	guest-pmd/vring/reader.h \
 	guest-pmd/vring/resume.c \
 	guest-pmd/vring/resume.h \
 	guest-pmd/vring/ring.c \
 	guest-pmd/vring/ring.h \
 	guest-pmd/vring/rules.c \
 	guest-pmd/vring/rules.h \
-	guest-pmd/net/rxtx.c \
 	guest-pmd/vring/setup.c \
-	guest-pmd/base/stamp.h \
-	guest-pmd/vhostpci_txmap.c \
-	guest-pmd/net/variants.c \
-	guest-pmd/vhostpci_stats.c
+	guest-pmd/vring/split.h \
+	guest-pmd/vring/writer.c \
+	guest-pmd/vring/writer.h
 
 guest_pmd_socket_sources = \
 	guest-pmd/vhostpci_signal.c \

@@ -3,7 +3,7 @@
 /*
  * The peer's kicks as interrupts: MSI-X vector kick_vector + i, which the
  * device raises for each kick of ring i, signals an eventfd of a receive queue
- * (vhostpci_intr.h). The kernel does that; nothing of this driver runs.
+ * (port/intr.h). The kernel does that; nothing of this driver runs.
  *
  * In EAL's handle of the device efds[v - 1] belongs to vector v, the last of
  * them is nb_efd, and max_intr counts vector 0 as well, which is all there is

@@ -12,7 +12,7 @@
  *   control   the transport's thread: the EAL interrupt thread
  *   ethdev    whoever calls ethdev ops (OVS main thread)
  * control and ethdev exclude each other by vhostpci_dev.lock. The datapath
- * takes no such lock: see "Quiescence" in vhostpci_dev.h.
+ * takes no such lock: see "Quiescence" in vring/queue.h.
  */
 
 #ifndef VHOSTPCI_BASE_TRANSPORT_H

@@ -22,7 +22,7 @@
 #include "fakepeer.h"
 #include "rings.h"
 #include "rte_pmd_vhostpci.h"
-#include "vhostpci_dev.h"
+#include "port/port.h"
 
 #define VDEV		"net_fuzzrings0"
 #define GUARD		0x10000ull

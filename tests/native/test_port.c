@@ -21,7 +21,8 @@
 #include <rte_cycles.h>
 
 #include "fakepeer.h"
-#include "vhostpci_dev.h"
+#include "port/assign.h"
+#include "port/port.h"
 
 #define NUM	64
 #define HDR	12u

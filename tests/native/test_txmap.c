@@ -19,7 +19,8 @@
 #include <rte_cycles.h>
 
 #include "fakepeer.h"
-#include "vhostpci_dev.h"
+#include "port/port.h"
+#include "port/txmap.h"
 
 #define NUM		64
 #define HDR		12u

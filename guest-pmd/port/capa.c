@@ -5,8 +5,10 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
-#include "vhostpci_dev.h"
 #include "net/offload.h"
+#include "net/variants.h"
+#include "port/capa.h"
+#include "port/port.h"
 
 /* Ethernet header, two VLAN tags, CRC: what an MTU does not count. */
 #define OVERHEAD	(RTE_ETHER_HDR_LEN + 8)

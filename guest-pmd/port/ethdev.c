@@ -10,10 +10,20 @@
 #include <rte_malloc.h>
 #include <rte_version.h>
 
-#include "rte_pmd_vhostpci.h"
-#include "vhostpci_dev.h"
 #include "net/large.h"
 #include "net/offload.h"
+#include "net/rxtx.h"
+#include "port/assign.h"
+#include "port/broken.h"
+#include "port/capa.h"
+#include "port/ethdev.h"
+#include "port/intr.h"
+#include "port/link.h"
+#include "port/pause.h"
+#include "port/port.h"
+#include "port/queue.h"
+#include "port/stats.h"
+#include "rte_pmd_vhostpci.h"
 
 RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vhostpci, NOTICE);
 

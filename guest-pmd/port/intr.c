@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* See vhostpci_intr.h. */
+/* See port/intr.h. */
 
 #include <errno.h>
 #include <unistd.h>
@@ -9,10 +9,9 @@
 
 #include <rte_interrupts.h>
 
-#include "vhostpci_dev.h"
-#include "vhostpci_intr.h"
+#include "port/intr.h"
+#include "port/port.h"
 #include "vring/layout.h"
-#include "vhostpci_pause.h"
 
 static bool
 wanted(const struct vhostpci_dev *dev, unsigned int q)

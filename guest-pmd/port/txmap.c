@@ -26,7 +26,8 @@
  * with the next change.
  */
 
-#include "vhostpci_dev.h"
+#include "port/port.h"
+#include "port/txmap.h"
 
 /* The pairs whose receive rings run, in order. */
 struct pairs {

@@ -7,9 +7,15 @@
 
 #include <errno.h>
 
-#include "vhostpci_dev.h"
 #include "net/offload.h"
-#include "vhostpci_pause.h"
+#include "net/variants.h"
+#include "port/assign.h"
+#include "port/intr.h"
+#include "port/link.h"
+#include "port/pause.h"
+#include "port/peer.h"
+#include "port/port.h"
+#include "port/txmap.h"
 
 static bool
 same_regions(const struct vhostpci_peer *a, const struct vhostpci_peer *b)

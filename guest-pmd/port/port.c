@@ -2,7 +2,7 @@
 
 /* What a transport may ask of its port. */
 
-#include "vhostpci_dev.h"
+#include "port/port.h"
 
 size_t
 vhostpci_dev_size(void)

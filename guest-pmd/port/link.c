@@ -10,8 +10,8 @@
 
 #include <rte_alarm.h>
 
-#include "vhostpci_dev.h"
-#include "vhostpci_pause.h"
+#include "port/link.h"
+#include "port/port.h"
 
 /* Peers that start, restart and are configured anew come up a few times. */
 #define UPS_PER_SECOND	4

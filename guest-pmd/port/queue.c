@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /* The ethdev's queues. They have no rings of their own: which of the peer's
- * rings a queue serves is decided in vhostpci_peer.c. */
+ * rings a queue serves is decided in port/peer.c. */
 
 #include <errno.h>
 #include <stdio.h>
 
 #include <rte_malloc.h>
 
-#include "vhostpci_dev.h"
+#include "port/port.h"
+#include "port/queue.h"
 
 static struct vhostpci_queue *
 queue_new(struct vhostpci_dev *dev, uint16_t id, unsigned int n_rings,

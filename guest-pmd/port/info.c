@@ -6,8 +6,9 @@
 
 #include <rte_string_fns.h>
 
+#include "port/ethdev.h"
+#include "port/port.h"
 #include "rte_pmd_vhostpci.h"
-#include "vhostpci_dev.h"
 
 static const char *
 window_text(enum vhostpci_window_type type)

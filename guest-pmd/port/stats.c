@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "vhostpci_dev.h"
+#include "port/port.h"
+#include "port/stats.h"
 
 #define FIELD(f, rx, tx) { #f, offsetof(struct vhostpci_counters, f), rx, tx }
 

@@ -13,7 +13,9 @@
 
 #include <rte_interrupts.h>
 
-#include "vhostpci_dev.h"
+#include "port/broken.h"
+#include "port/peer.h"
+#include "port/port.h"
 
 TAILQ_HEAD(dev_list, vhostpci_dev);
 

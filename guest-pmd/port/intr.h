@@ -16,8 +16,8 @@
  * next kick.
  */
 
-#ifndef VHOSTPCI_INTR_H
-#define VHOSTPCI_INTR_H
+#ifndef VHOSTPCI_PORT_INTR_H
+#define VHOSTPCI_PORT_INTR_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* How control stops bursts: "Quiescence" in vring/queue.h. */
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+
+#include <rte_cycles.h>
+#include <rte_pause.h>
+
+#include "port/pause.h"
+#include "port/port.h"
+
+/* How long to wait for bursts that use the ring that their queue left. */
+#define VHOSTPCI_SETTLE_MS	2
+
+static int
+membarrier(int cmd)
+{
+	return syscall(__NR_membarrier, cmd, 0, 0);
+}
+
+bool
+vhostpci_needs_fence(void)
+{
+	return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+}
+
+/* Pairs with the order of stores and loads at the start of a burst. */
+static void
+full_barrier(void)
+{
+	if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static bool
+wait_idle(const struct vhostpci_queue *queue, uint64_t deadline)
+{
+	unsigned int spins = 0;
+
+	/* acquire: pairs with the release at the end of a burst. */
+	while (__atomic_load_n(&queue->in_burst, __ATOMIC_ACQUIRE)) {
+		if (rte_get_timer_cycles() > deadline)
+			return false;
+		/* A burst takes microseconds, unless its thread is preempted:
+		 * then leave it the processor. */
+		if (++spins < 1000)
+			rte_pause();
+		else
+			rte_delay_us_sleep(20);
+	}
+	return true;
+}
+
+static void
+ask_to_stop(struct vhostpci_queue *const *queues, uint64_t set)
+{
+	unsigned int q;
+
+	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
+		if (set >> q & 1 && queues[q] != NULL)
+			__atomic_store_n(&queues[q]->run, 0, __ATOMIC_RELAXED);
+	}
+}
+
+static bool
+wait_stopped(struct vhostpci_queue *const *queues, uint64_t set,
+	     uint64_t deadline)
+{
+	unsigned int q;
+
+	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
+		if (set >> q & 1 && queues[q] != NULL &&
+		    !wait_idle(queues[q], deadline))
+			return false;
+	}
+	return true;
+}
+
+/* After -ETIMEDOUT the queues of @set stay stopped. */
+int
+vhostpci_pause_queues(struct vhostpci_dev *dev, struct vhostpci_queue_set set)
+{
+	uint64_t deadline = rte_get_timer_cycles() +
+		rte_get_timer_hz() * VHOSTPCI_QUIESCE_MS / 1000;
+
+	if (set.rx == 0 && set.tx == 0)
+		return 0;
+	ask_to_stop(dev->rxq, set.rx);
+	ask_to_stop(dev->txq, set.tx);
+	full_barrier();
+	if (wait_stopped(dev->rxq, set.rx, deadline) &&
+	    wait_stopped(dev->txq, set.tx, deadline)) {
+		dev->tx_moved &= ~set.tx;
+		return 0;
+	}
+	dev->unsettled = true;
+	dev->total.timeouts++;
+	return -ETIMEDOUT;
+}
+
+bool
+vhostpci_tx_bursts_end(struct vhostpci_dev *dev)
+{
+	uint64_t deadline = rte_get_timer_cycles() +
+		rte_get_timer_hz() * VHOSTPCI_SETTLE_MS / 1000;
+
+	full_barrier();
+	return wait_stopped(dev->txq, UINT64_MAX, deadline);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Stopping the bursts of some queues: see "Quiescence" in vring/queue.h. The
+ * port's lock is held. */
+
+#ifndef VHOSTPCI_PORT_PAUSE_H
+#define VHOSTPCI_PORT_PAUSE_H
+
+#include "port/port.h"
+
+/* Lock not needed: whether bursts need a fence. Registers the process for membarrier: at probe.
+ */
+bool vhostpci_needs_fence(void);
+
+/* Sets of queues, by bit. */
+struct vhostpci_queue_set {
+	uint64_t rx, tx;
+};
+
+/* No burst uses a queue of @set any more: 0; or -ETIMEDOUT, and they stay
+ * stopped. */
+int vhostpci_pause_queues(struct vhostpci_dev *dev,
+			  struct vhostpci_queue_set set);
+
+/* After the caller changed which ring each tx queue sends to: do the bursts that
+ * may have begun before end in time? */
+bool vhostpci_tx_bursts_end(struct vhostpci_dev *dev);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The ethdev's queues, as in struct eth_dev_ops. */
+
+#ifndef VHOSTPCI_PORT_QUEUE_H
+#define VHOSTPCI_PORT_QUEUE_H
+
+#include "port/port.h"
+
+int vhostpci_rx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
+			    uint16_t n_desc, unsigned int socket_id,
+			    const struct rte_eth_rxconf *conf,
+			    struct rte_mempool *mp);
+int vhostpci_tx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
+			    uint16_t n_desc, unsigned int socket_id,
+			    const struct rte_eth_txconf *conf);
+void vhostpci_rx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id);
+void vhostpci_tx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id);
+void vhostpci_rxq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
+			   struct rte_eth_rxq_info *info);
+void vhostpci_txq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
+			   struct rte_eth_txq_info *info);
+int vhostpci_rx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
+			       struct rte_eth_burst_mode *mode);
+int vhostpci_tx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
+			       struct rte_eth_burst_mode *mode);
+
+#endif
