@@ -78,25 +78,30 @@ guest_pmd_port_sources = \
 	guest-pmd/vring/writer.h
 
 guest_pmd_socket_sources = \
-	guest-pmd/vhostpci_signal.c \
-	guest-pmd/vhostpci_signal.h \
-	guest-pmd/vhostpci_socket.c \
-	guest-pmd/vhostpci_socket.h \
-	guest-pmd/vhostpci_socket_io.c \
-	guest-pmd/vhostpci_socket_listen.c \
-	guest-pmd/vhostpci_socket_vdev.c
+	guest-pmd/socket/io.c \
+	guest-pmd/socket/listen.c \
+	guest-pmd/socket/map.c \
+	guest-pmd/socket/signal.c \
+	guest-pmd/socket/signal.h \
+	guest-pmd/socket/socket.c \
+	guest-pmd/socket/socket.h \
+	guest-pmd/socket/transport.c \
+	guest-pmd/socket/vdev.c
 
 guest_pmd_sources = $(guest_pmd_port_sources) $(guest_pmd_socket_sources) \
 	$(protocol_sources) \
-	guest-pmd/vhostpci_pci.c \
-	guest-pmd/vhostpci_pci.h \
-	guest-pmd/vhostpci_pci_ctrlq.c \
-	guest-pmd/vhostpci_pci_ctrlq.h \
-	guest-pmd/vhostpci_pci_kicks.c \
-	guest-pmd/vhostpci_pci_state.c \
-	guest-pmd/vhostpci_pci_virtio.c \
-	guest-pmd/vhostpci_window.c \
-	guest-pmd/vhostpci_window.h
+	guest-pmd/pci/areas.c \
+	guest-pmd/pci/control.c \
+	guest-pmd/pci/convert.c \
+	guest-pmd/pci/ctrlq.c \
+	guest-pmd/pci/ctrlq.h \
+	guest-pmd/pci/kicks.c \
+	guest-pmd/pci/messages.c \
+	guest-pmd/pci/pci.c \
+	guest-pmd/pci/pci.h \
+	guest-pmd/pci/virtio.c \
+	guest-pmd/pci/window.c \
+	guest-pmd/pci/window.h
 
 if HAVE_PMD
 pmd_PROGRAMS += guest-pmd/librte_net_vhostpci.so.23.0

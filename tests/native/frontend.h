@@ -16,7 +16,7 @@
 
 #include "fakepeer.h"
 #include "vhost_user_int.h"
-#include "vhostpci_socket.h"
+#include "socket/socket.h"
 
 #define FE_SIZE		0x400000ull
 #define FE_GPA		0x10000000ull

@@ -63,7 +63,7 @@ TESTS += tests/unit/test_pci_ctrlq
 endif
 endif
 tests_unit_test_pci_ctrlq_SOURCES = tests/unit/test_pci_ctrlq.c \
-	guest-pmd/vhostpci_pci_ctrlq.c
+	guest-pmd/pci/ctrlq.c
 tests_unit_test_pci_ctrlq_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/guest-pmd
 tests_unit_test_pci_ctrlq_CFLAGS = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS)
 tests_unit_test_pci_ctrlq_LDADD = $(DPDK_LIBS) $(CMOCKA_LIBS)

@@ -14,7 +14,7 @@
 #include <rte_common.h>
 #include <rte_eal.h>
 
-#include "vhostpci_pci_ctrlq.h"
+#include "pci/ctrlq.h"
 
 #define BUF_LEN 256
 

@@ -4,14 +4,17 @@
  * The socket transport: this process is a vhost-user back-end, with the
  * peer's memory mapped straight from the fds that the front-end passes.
  *
- * vhostpci_socket.c turns what protocol/'s core says into struct
- * vhostpci_peer; vhostpci_socket_io.c is the thread that feeds the core from
- * the socket, which vhostpci_socket_listen.c makes; vhostpci_socket_vdev.c is
- * the driver on the vdev bus.
+ *   vdev.c       the driver on the vdev bus
+ *   listen.c     the socket
+ *   io.c         the thread that feeds the vhost-user core from the socket
+ *   socket.c     what the core says, as struct vhostpci_peer
+ *   map.c        the peer's memory
+ *   transport.c  transport operations
+ *   signal.c     calls to the peer
  */
 
-#ifndef VHOSTPCI_SOCKET_H
-#define VHOSTPCI_SOCKET_H
+#ifndef VHOSTPCI_SOCKET_SOCKET_H
+#define VHOSTPCI_SOCKET_SOCKET_H
 
 #include <pthread.h>
 #include <sys/types.h>
@@ -20,7 +23,7 @@
 #include "vhost_user.h"
 #include "port/attach.h"
 #include "base/limit.h"
-#include "vhostpci_signal.h"
+#include "socket/signal.h"
 
 struct vhostpci_socket {
 	/* Constant once the thread runs. */
@@ -66,15 +69,26 @@ struct vhostpci_socket {
 	uint64_t progress[VHOSTPCI_MAX_RINGS];
 };
 
-/* vhostpci_socket.c */
-extern const struct vu_ops vhostpci_socket_core_ops;
+/* socket/transport.c */
 extern const struct vhostpci_transport_ops vhostpci_socket_ops;
 /* thread: drain ring @i's kick fd, never waiting, and report it. */
 void vhostpci_socket_kicked(struct vhostpci_socket *s, unsigned int i);
+
+/* socket/socket.c */
+extern const struct vu_ops vhostpci_socket_core_ops;
 /* thread: adopt what the core shows now: 0, VU_WAIT or -errno. */
 int vhostpci_socket_adopt(struct vhostpci_socket *s);
+/* thread, or when there is none: @peer was adopted, and no burst is at a ring
+ * that does not run: close the call eventfds of those that are not to be called
+ * either. */
+void vhostpci_socket_drop_calls(struct vhostpci_socket *s,
+				const struct vhostpci_peer *peer);
 
-/* vhostpci_socket_listen.c */
+/* socket/map.c: as in struct vu_ops. */
+int vhostpci_socket_map(void *opaque, struct vu_region *r, int fd);
+void vhostpci_socket_unmap(void *opaque, struct vu_region *r);
+
+/* socket/listen.c */
 /* A socket to connect or listen with, or -errno. */
 int vhostpci_socket_new(void);
 /* Listen at s->addr: sets s->listen_fd. 0 or -errno, and logs why. */
@@ -82,7 +96,7 @@ int vhostpci_socket_listen(struct vhostpci_socket *s);
 /* Stop listening, if we do, and take away the socket if it is still ours. */
 void vhostpci_socket_unlisten(struct vhostpci_socket *s);
 
-/* vhostpci_socket_io.c */
+/* socket/io.c */
 /* Open the socket (server) and start the thread. 0 or -errno. */
 int vhostpci_socket_start(struct vhostpci_socket *s);
 /* End the connection and the thread, unmap everything. */

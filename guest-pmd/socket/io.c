@@ -19,7 +19,7 @@
 #include <rte_cycles.h>
 #include <rte_lcore.h>
 
-#include "vhostpci_socket.h"
+#include "socket/socket.h"
 
 #define RECONNECT_MS	200	/* between attempts of a client */
 #define REPEAT_MS	5	/* between attempts to adopt */

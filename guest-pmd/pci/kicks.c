@@ -15,7 +15,7 @@
 
 #include <rte_interrupts.h>
 
-#include "vhostpci_pci.h"
+#include "pci/pci.h"
 
 void
 vhostpci_pci_forget_kicks(struct vhostpci_pci *p)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* See vhostpci_signal.h. */
+/* See socket/signal.h. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <rte_branch_prediction.h>
 
 #include "base/log.h"
-#include "vhostpci_signal.h"
+#include "socket/signal.h"
 
 /* Results that are left in the context before they are taken out, all at once:
  * that costs a system call more. The context has room for twice as many, for

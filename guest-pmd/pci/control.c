@@ -21,7 +21,7 @@
 #include <rte_interrupts.h>
 #include <rte_io.h>
 
-#include "vhostpci_pci.h"
+#include "pci/pci.h"
 
 #define PCI_COMMAND			4
 #define PCI_COMMAND_INTX_DISABLE	0x400
@@ -44,161 +44,10 @@ vhostpci_pci_control_poll_in(struct vhostpci_pci *p, uint64_t us)
 	}
 }
 
-static void
-retry_later(struct vhostpci_pci *p)
+void
+vhostpci_pci_retry_later(struct vhostpci_pci *p)
 {
 	vhostpci_pci_control_poll_in(p, VHOSTPCI_PCI_RETRY_US);
-}
-
-/* Messages to the device. */
-
-/* A buffer that the device is done with; -ENOBUFS. */
-static int
-ack_buffer(struct vhostpci_pci *p)
-{
-	uint32_t len;
-	int i;
-
-	do {
-		i = vhostpci_ctrlq_take(&p->ackq, &len);
-	} while (i >= 0 || i == -EIO);
-	return vhostpci_ctrlq_get(&p->ackq);
-}
-
-static bool
-post_message(struct vhostpci_pci *p, struct vhost_pci_broken *m, uint16_t type,
-	     uint32_t len, uint64_t generation)
-{
-	int i = ack_buffer(p);
-
-	if (i < 0)
-		return false;
-	m->hdr.type = rte_cpu_to_le_16(type);
-	m->hdr.len = rte_cpu_to_le_32(len);
-	m->hdr.generation = rte_cpu_to_le_64(generation);
-	memcpy(vhostpci_ctrlq_buf(&p->ackq, i), m, len);
-	vhostpci_ctrlq_post(&p->ackq, i, len);
-	return true;
-}
-
-/* Post what waits. False if some of it must still wait. */
-static bool
-flush_messages(struct vhostpci_pci *p)
-{
-	bool posted = false, all = true;
-	struct vhost_pci_broken m;
-	unsigned int i;
-
-	for (i = 0; i < VHOST_PCI_MAX_RINGS && all; i++) {
-		if (p->broken[i].rule == NULL)
-			continue;
-		memset(&m, 0, sizeof(m));
-		m.ring = rte_cpu_to_le_16(i);
-		strlcpy(m.rule, p->broken[i].rule, sizeof(m.rule));
-		all = post_message(p, &m, VHOST_PCI_MSG_BROKEN, sizeof(m),
-				   p->broken[i].generation);
-		if (all)
-			p->broken[i].rule = NULL;
-		posted |= all;
-	}
-	if (all && p->ack_pending) {
-		memset(&m, 0, sizeof(m));
-		all = post_message(p, &m, VHOST_PCI_MSG_ACK, sizeof(m.hdr),
-				   p->ack_generation);
-		p->ack_pending = !all;
-		posted |= all;
-	}
-	if (posted)
-		vhostpci_ctrlq_kick(&p->ackq);
-	return all;
-}
-
-void
-vhostpci_pci_send_broken(struct vhostpci_pci *p, unsigned int ring,
-			 const char *rule)
-{
-	if (ring >= VHOST_PCI_MAX_RINGS || p->gone)
-		return;
-	p->broken[ring].rule = rule;
-	p->broken[ring].generation = p->ack_generation;
-	if (!flush_messages(p))
-		retry_later(p);
-}
-
-/* STATE to struct vhostpci_peer. */
-
-static int
-convert_region(struct vhostpci_pci *p, const struct vhost_pci_region *in,
-	       struct vhostpci_region *out)
-{
-	uint64_t offset = rte_le_to_cpu_64(in->window_offset);
-
-	out->gpa = rte_le_to_cpu_64(in->gpa);
-	out->size = rte_le_to_cpu_64(in->size);
-	if (out->size == 0 || out->gpa > UINT64_MAX - out->size ||
-	    out->size > p->window_area.len ||
-	    offset > p->window_area.len - out->size) {
-		VHOSTPCI_LOG(ERR,
-			     "%s: STATE has a region outside the window: 0x%" PRIx64 " bytes at 0x%" PRIx64,
-			     p->pci->name, out->size, offset);
-		return -ERANGE;
-	}
-	out->addr = vhostpci_window_map(&p->window,
-					p->window_area.offset + offset,
-					out->size);
-	if (out->addr == NULL) {
-		VHOSTPCI_LOG(ERR,
-			     "%s: cannot map 0x%" PRIx64 " bytes of the window: %s",
-			     p->pci->name, out->size, strerror(errno));
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-static void
-convert_ring(const struct vhost_pci_ring *in, struct vhostpci_vring_desc *out)
-{
-	uint16_t flags = rte_le_to_cpu_16(in->flags);
-
-	out->desc = rte_le_to_cpu_64(in->desc);
-	out->avail = rte_le_to_cpu_64(in->avail);
-	out->used = rte_le_to_cpu_64(in->used);
-	out->base = rte_le_to_cpu_32(in->base);
-	out->epoch = rte_le_to_cpu_32(in->epoch);
-	out->num = rte_le_to_cpu_16(in->num);
-	out->run = (flags & VHOST_PCI_RING_RUN) != 0;
-	out->call = (flags & VHOST_PCI_RING_CALL) != 0;
-}
-
-static int
-convert_state(struct vhostpci_pci *p, struct vhostpci_peer *peer)
-{
-	const struct vhost_pci_state *s = &p->state;
-	uint32_t status = rte_le_to_cpu_32(s->status);
-	unsigned int i;
-	int ret;
-
-	peer->features = rte_le_to_cpu_64(s->features);
-	peer->connected = (status & VHOST_PCI_S_CONNECTED) != 0;
-	peer->mtu = rte_le_to_cpu_16(s->mtu);
-	peer->rarp_count = rte_le_to_cpu_16(s->rarp_count);
-	memcpy(&peer->rarp_mac, s->rarp_mac, sizeof(peer->rarp_mac));
-	peer->n_regions = rte_le_to_cpu_16(s->n_regions);
-	peer->n_rings = rte_le_to_cpu_16(s->n_rings);
-	if (peer->n_regions > VHOSTPCI_MAX_REGIONS ||
-	    peer->n_rings > p->config.max_queue_pairs * 2) {
-		VHOSTPCI_LOG(ERR, "%s: STATE has %u regions and %u rings",
-			     p->pci->name, peer->n_regions, peer->n_rings);
-		return -EINVAL;
-	}
-	for (i = 0; i < peer->n_regions; i++) {
-		ret = convert_region(p, &s->regions[i], &peer->regions[i]);
-		if (ret != 0)
-			return ret;
-	}
-	for (i = 0; i < peer->n_rings; i++)
-		convert_ring(&s->rings[i], &peer->rings[i]);
-	return 0;
 }
 
 /* The state page stays mapped whatever the peer has. */
@@ -224,14 +73,14 @@ adopt_pending(struct vhostpci_pci *p)
 	int ret;
 
 	begin_mappings(p);
-	if (p->gone || convert_state(p, &peer) != 0) {
+	if (p->gone || vhostpci_pci_convert_state(p, &peer) != 0) {
 		begin_mappings(p);
 		peer = absent;
 	}
 	ret = vhostpci_peer_adopt(p->dev, &peer);
 	if (ret == -ETIMEDOUT) {
 		/* A burst still uses the old state: everything stays mapped. */
-		retry_later(p);
+		vhostpci_pci_retry_later(p);
 		return;
 	}
 	p->state_pending = false;
@@ -279,7 +128,7 @@ drain_eventq(struct vhostpci_pci *p)
 	if (n > 0)
 		vhostpci_ctrlq_kick(&p->eventq);
 	if (n == 4 * VHOST_PCI_CTRLQ_SIZE)
-		retry_later(p);
+		vhostpci_pci_retry_later(p);
 }
 
 /* The device left: no burst may touch its BARs any more. */
@@ -304,8 +153,8 @@ control_poll(struct vhostpci_pci *p)
 		drain_eventq(p);
 	if (p->state_pending)
 		adopt_pending(p);
-	if (!p->gone && !flush_messages(p))
-		retry_later(p);
+	if (!p->gone && !vhostpci_pci_flush_messages(p))
+		vhostpci_pci_retry_later(p);
 }
 
 static void

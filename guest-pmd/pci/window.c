@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Mapping the window BAR; vhostpci_window.h says why it is done by hand. */
+/* Mapping the window BAR; pci/window.h says why it is done by hand. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include <rte_cycles.h>
 
 #include "base/log.h"
-#include "vhostpci_window.h"
+#include "pci/window.h"
 
 /* Uncached reads are one to two orders of magnitude slower than cached ones;
  * anything this much slower than ordinary memory is not cached. */

@@ -17,7 +17,7 @@
 #include <rte_string_fns.h>
 
 #include "net/offload.h"
-#include "vhostpci_socket.h"
+#include "socket/socket.h"
 
 #define ARG_PATH	"path"		/* of the UNIX socket */
 #define ARG_CLIENT	"client"	/* 1: connect to the front-end */

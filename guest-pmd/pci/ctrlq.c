@@ -13,7 +13,7 @@
 #include <rte_io.h>
 #include <rte_memzone.h>
 
-#include "vhostpci_pci_ctrlq.h"
+#include "pci/ctrlq.h"
 
 /* The three parts of the ring share the first page of the memzone. Offsets
  * fit VHOST_PCI_CTRLQ_SIZE and satisfy the alignments of virtio 1.x, 2.7. */

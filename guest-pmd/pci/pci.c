@@ -18,7 +18,7 @@
 #include <rte_kvargs.h>
 #include <rte_malloc.h>
 
-#include "vhostpci_pci.h"
+#include "pci/pci.h"
 
 #define ARG_PEER	"peer"
 #define ARG_LEGACY	"legacy-ol-flags"
@@ -323,7 +323,7 @@ static const struct rte_pci_id pci_ids[] = {
 	{ .vendor_id = 0 },
 };
 
-/* Not NEED_MAPPING: see vhostpci_window.h. */
+/* Not NEED_MAPPING: see pci/window.h. */
 static struct rte_pci_driver vhostpci_pci_driver = {
 	.id_table = pci_ids,
 	.drv_flags = RTE_PCI_DRV_INTR_LSC | RTE_PCI_DRV_INTR_RMV,

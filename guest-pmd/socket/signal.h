@@ -11,8 +11,8 @@
  * do: a read from /dev/null, complete at once.
  */
 
-#ifndef VHOSTPCI_SIGNAL_H
-#define VHOSTPCI_SIGNAL_H
+#ifndef VHOSTPCI_SOCKET_SIGNAL_H
+#define VHOSTPCI_SOCKET_SIGNAL_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -18,7 +18,7 @@
 #include <rte_cycles.h>
 #include <rte_string_fns.h>
 
-#include "vhostpci_socket.h"
+#include "socket/socket.h"
 
 #define LOCK_MS	1000	/* for other ports to begin to listen */
 

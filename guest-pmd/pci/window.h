@@ -17,8 +17,8 @@
  * in the guest; otherwise /dev/mem silently gives the other mapping's type.
  */
 
-#ifndef VHOSTPCI_WINDOW_H
-#define VHOSTPCI_WINDOW_H
+#ifndef VHOSTPCI_PCI_WINDOW_H
+#define VHOSTPCI_PCI_WINDOW_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,19 +3,22 @@
 /*
  * The pci transport: drives the vhost-pci-net device (protocol/vhost_pci.h).
  *
- *   vhostpci_pci.c        probe, remove, transport operations
- *   vhostpci_pci_virtio.c PCI capabilities, registers, virtio initialisation
- *   vhostpci_pci_ctrlq.c  the driver side of a small virtqueue
- *   vhostpci_pci_state.c  interrupts, STATE to struct vhostpci_peer, ACK
- *   vhostpci_pci_kicks.c  vectors of the peer's kicks to eventfds
- *   vhostpci_window.c     mapping the window
+ *   pci.c       probe, remove, transport operations
+ *   areas.c     PCI capabilities, mapping what they name
+ *   window.c    mapping the window
+ *   virtio.c    virtio configuration and initialisation
+ *   ctrlq.c     the driver side of a small virtqueue
+ *   control.c   interrupts, adopting
+ *   convert.c   STATE to struct vhostpci_peer
+ *   messages.c  ACK and BROKEN
+ *   kicks.c     vectors of the peer's kicks to eventfds
  *
- * Threads: as in vhostpci.h; control is the EAL interrupt thread, in which
+ * Threads: as in base/transport.h; control is the EAL interrupt thread, in which
  * the device's interrupt, our alarms and device events run, one at a time.
  */
 
-#ifndef VHOSTPCI_PCI_H
-#define VHOSTPCI_PCI_H
+#ifndef VHOSTPCI_PCI_PCI_H
+#define VHOSTPCI_PCI_PCI_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,8 +29,8 @@
 
 #include "vhost_pci.h"
 #include "port/attach.h"
-#include "vhostpci_pci_ctrlq.h"
-#include "vhostpci_window.h"
+#include "pci/ctrlq.h"
+#include "pci/window.h"
 
 #define VHOSTPCI_PCI_BARS	6
 /* How long the device may take to finish a reset. */
@@ -83,12 +86,14 @@ struct vhostpci_pci {
 	bool monitor_started;
 };
 
-/* vhostpci_pci_virtio.c */
+/* pci/areas.c */
 
 /* Map registers and window as the kernel driver allows. 0 or -errno, with
  * everything undone. */
 int vhostpci_pci_map(struct vhostpci_pci *p);
 void vhostpci_pci_unmap(struct vhostpci_pci *p);
+/* pci/virtio.c */
+
 /* Read config, checking that it did not change meanwhile. 0 or -errno. */
 int vhostpci_pci_read_config(struct vhostpci_pci *p,
 			     struct vhost_pci_net_config *config);
@@ -101,7 +106,7 @@ int vhostpci_pci_reset(struct vhostpci_pci *p);
 /* The device answers no more. */
 bool vhostpci_pci_is_gone(const struct vhostpci_pci *p);
 
-/* vhostpci_pci_state.c */
+/* pci/control.c */
 
 /* Fill the event queue; interrupts on. 0 or -errno. */
 int vhostpci_pci_control_start(struct vhostpci_pci *p);
@@ -110,11 +115,25 @@ void vhostpci_pci_control_poll_in(struct vhostpci_pci *p, uint64_t us);
 /* Returns when control runs no more. 0, or -EBUSY if it would not end:
  * @p must then live on. */
 int vhostpci_pci_control_stop(struct vhostpci_pci *p);
+/* Look at the queues again soon: something could not be done now. */
+void vhostpci_pci_retry_later(struct vhostpci_pci *p);
+
+/* pci/convert.c */
+
+/* control: fill @peer, whose rings have room, from p->state, mapping regions of
+ * the window. 0 or -errno, and logs why. */
+int vhostpci_pci_convert_state(struct vhostpci_pci *p,
+			       struct vhostpci_peer *peer);
+
+/* pci/messages.c */
+
+/* control: post what waits. False if some of it must still wait. */
+bool vhostpci_pci_flush_messages(struct vhostpci_pci *p);
 /* control: queue a BROKEN message; @rule is static. */
 void vhostpci_pci_send_broken(struct vhostpci_pci *p, unsigned int ring,
 			      const char *rule);
 
-/* vhostpci_pci_kicks.c */
+/* pci/kicks.c */
 
 /* ethdev: see struct vhostpci_transport_ops. */
 int vhostpci_pci_kick_fds(struct vhostpci_pci *p, const int *fds,

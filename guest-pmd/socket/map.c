@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The peer's memory, from the descriptors that its front-end passes. */
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/statfs.h>
+
+#include "socket/socket.h"
+
+/* The unit in which @fd can be mapped; 0: error, errno set. */
+static uint64_t
+map_unit(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) != 0)
+		return 0;
+	return fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize :
+		(uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/*
+ * Map without populating, whatever the application asked mlockall() for: under
+ * MCL_FUTURE, mmap() of a sparse file would fill it with pages to its end, at
+ * the wish of the peer. Of what is not accessible nothing is populated, and
+ * what is not locked any more is not populated when it becomes accessible.
+ */
+static uint8_t *
+map_unpopulated(int fd, uint64_t offset, uint64_t len)
+{
+	void *base = mmap(NULL, len, PROT_NONE, MAP_SHARED, fd, offset);
+	int error;
+
+	if (base == MAP_FAILED)
+		return NULL;
+	if (munlock(base, len) == 0 &&
+	    mprotect(base, len, PROT_READ | PROT_WRITE) == 0)
+		return base;
+	error = errno;
+	munmap(base, len);
+	errno = error;
+	return NULL;
+}
+
+int
+vhostpci_socket_map(void *opaque, struct vu_region *r, int fd)
+{
+	struct vhostpci_socket *s = opaque;
+	uint64_t unit = map_unit(fd), offset, len;
+	uint8_t *base;
+	int error;
+
+	if (unit == 0)
+		goto fail;
+	/* The core checked that neither sum wraps. */
+	offset = RTE_ALIGN_FLOOR(r->fd_offset, unit);
+	len = RTE_ALIGN_CEIL(r->fd_offset - offset + r->size, unit);
+	base = map_unpopulated(fd, offset, len);
+	if (base == NULL)
+		goto fail;
+	/* A core dump of this process is no place for the peer's data. */
+	madvise(base, len, MADV_DONTDUMP);
+	r->addr = base + (r->fd_offset - offset);
+	/* Both for vhostpci_socket_unmap(): len is a multiple of unit >= 4096. */
+	r->cookie = len | (uint64_t)__builtin_ctzll(unit);
+	return 0;
+fail:
+	error = errno;
+	vu_core_set_error(&s->core, "cannot map a region: %s", strerror(error));
+	return -error;
+}
+
+void
+vhostpci_socket_unmap(void *opaque, struct vu_region *r)
+{
+	uint64_t unit = 1ULL << (r->cookie & 63);
+	uint8_t *base = (uint8_t *)((uintptr_t)r->addr & ~(unit - 1));
+
+	RTE_SET_USED(opaque);
+	munmap(base, r->cookie & ~63ULL);
+}

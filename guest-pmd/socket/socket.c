@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* From the vhost-user core to the port: what the core calls. */
+
+#define _GNU_SOURCE /* dup3 */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/socket.h>
+
+#include "socket/socket.h"
+
+/*
+ * Give ring @i's slot the eventfd @fd. Returns whether the ring may be called:
+ * it may not if there is no @fd, or none can be had. A slot keeps what it held
+ * then, for a burst that began before and may still write to it; who looks at
+ * the ring's call flag from now on does not, and the next eventfd replaces it.
+ */
+static bool
+set_call_fd(struct vhostpci_socket *s, unsigned int i, int fd)
+{
+	int slot = s->call_fds[i], rc;
+
+	/* The core has checked that it is an eventfd. */
+	if (fd < 0)
+		return false;
+	if (slot >= 0)
+		rc = dup3(fd, slot, O_CLOEXEC);
+	else
+		rc = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (rc < 0) {
+		VHOSTPCI_PEER_LOG(s->dev, ERR, "peer %s: ring %u cannot be "
+				  "called: %s", vhostpci_dev_label(s->dev), i,
+				  strerror(errno));
+		return false;
+	}
+	/* release: pairs with the acquire in call(), socket/transport.c. */
+	__atomic_store_n(&s->call_fds[i], rc, __ATOMIC_RELEASE);
+	return true;
+}
+
+void
+vhostpci_socket_drop_calls(struct vhostpci_socket *s, const struct vhostpci_peer *peer)
+{
+	unsigned int i;
+
+	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
+		if (s->call_fds[i] < 0 ||
+		    (i < peer->n_rings &&
+		     (peer->rings[i].run || peer->rings[i].call)))
+			continue;
+		close(s->call_fds[i]);
+		s->call_fds[i] = -1;
+	}
+}
+
+static void
+fill_rings(struct vhostpci_socket *s, struct vhostpci_peer *peer)
+{
+	unsigned int i;
+
+	peer->n_rings = s->core.n_rings;
+	for (i = 0; i < peer->n_rings; i++) {
+		const struct vu_ring *r = &s->core.rings[i];
+
+		peer->rings[i] = (struct vhostpci_vring_desc) {
+			.desc = r->desc, .avail = r->avail, .used = r->used,
+			.base = r->base, .epoch = r->epoch, .num = r->num,
+			.run = r->run,
+			.call = set_call_fd(s, i, r->call_fd),
+		};
+	}
+}
+
+int
+vhostpci_socket_adopt(struct vhostpci_socket *s)
+{
+	const struct vu_core *core = &s->core;
+	struct vhostpci_vring_desc rings[VHOSTPCI_MAX_RINGS];
+	struct vhostpci_peer peer = {
+		.features = core->features,
+		.connected = core->connected,
+		.mtu = core->mtu,
+		.rarp_count = core->rarp_count,
+		.n_regions = core->n_regions,
+		.rings = rings,
+	};
+	unsigned int i;
+	int rc;
+
+	memcpy(peer.rarp_mac.addr_bytes, core->rarp_mac, RTE_ETHER_ADDR_LEN);
+	for (i = 0; i < core->n_regions; i++) {
+		peer.regions[i] = (struct vhostpci_region) {
+			.gpa = core->regions[i].gpa,
+			.size = core->regions[i].size,
+			.addr = core->regions[i].addr,
+		};
+	}
+	fill_rings(s, &peer);
+	rc = vhostpci_peer_adopt(s->dev, &peer);
+	s->waiting = rc == -ETIMEDOUT;
+	if (s->waiting)
+		return VU_WAIT;
+	if (rc == 0)
+		vhostpci_socket_drop_calls(s, &peer);
+	return rc;
+}
+
+static int
+update(void *opaque, uint32_t changed)
+{
+	RTE_SET_USED(changed);
+	return vhostpci_socket_adopt(opaque);
+}
+
+static uint32_t
+ring_base(void *opaque, unsigned int i)
+{
+	const struct vhostpci_socket *s = opaque;
+	const struct vu_ring *r = &s->core.rings[i];
+	uint64_t progress = __atomic_load_n(&s->progress[i], __ATOMIC_RELAXED);
+
+	return progress >> 32 == r->epoch ? (uint32_t)progress : r->base;
+}
+
+/* Replies are small and asked for one at a time: a front-end that does not
+ * read them is broken. */
+static int
+send_reply(void *opaque, const void *buf, size_t len)
+{
+	struct vhostpci_socket *s = opaque;
+	ssize_t n = send(s->conn_fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EAGAIN;
+}
+
+const struct vu_ops vhostpci_socket_core_ops = {
+	.map = vhostpci_socket_map,
+	.unmap = vhostpci_socket_unmap,
+	.update = update,
+	.ring_base = ring_base,
+	.send = send_reply,
+};

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What the port and its rings ask of the socket transport. */
+
+#define _GNU_SOURCE /* preadv2 */
+
+#include <stdlib.h>
+
+#include <sys/uio.h>
+
+#include "socket/socket.h"
+
+static void
+call(struct vhostpci_dev *dev, unsigned int i)
+{
+	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
+	/* acquire: pairs with the release in set_call_fd(), socket/socket.c. */
+	int fd = __atomic_load_n(&s->call_fds[i], __ATOMIC_ACQUIRE);
+
+	if (fd >= 0 && vhostpci_signal_send(&s->signal, fd))
+		vhostpci_socket_wake(s);
+}
+
+static void
+broken(struct vhostpci_dev *dev, unsigned int i, uint32_t epoch,
+       const char *rule)
+{
+	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
+
+	RTE_SET_USED(rule); /* logged by the rings */
+	/* relaxed: the wake-up orders. */
+	__atomic_store_n(&s->broken[i], epoch, __ATOMIC_RELAXED);
+	vhostpci_socket_wake(s);
+}
+
+static void
+kick_intr(struct vhostpci_dev *dev, unsigned int i, bool on)
+{
+	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
+	uint64_t bit = 1ULL << i;
+
+	/* Switched off, it is noticed with the next kick. */
+	if (!on)
+		__atomic_fetch_and(&s->watch, ~bit, __ATOMIC_RELAXED);
+	else if (!(__atomic_fetch_or(&s->watch, bit, __ATOMIC_RELAXED) & bit))
+		vhostpci_socket_wake(s);
+}
+
+void
+vhostpci_socket_kicked(struct vhostpci_socket *s, unsigned int i)
+{
+	uint64_t count;
+	struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
+
+	/* The peer shares O_NONBLOCK and may empty the counter under our
+	 * hands: a plain read() could wait for it. */
+	if (preadv2(s->core.rings[i].kick_fd, &iov, 1, -1, RWF_NOWAIT) ==
+	    sizeof(count))
+		vhostpci_intr_kicked(s->dev, i);
+}
+
+static void
+transport_close(struct vhostpci_dev *dev)
+{
+	static const struct vhostpci_peer nobody;
+	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
+
+	vhostpci_socket_stop(s);
+	/* A burst that does not end may still call. */
+	if (vhostpci_dev_is_stuck(dev))
+		return;
+	vhostpci_socket_drop_calls(s, &nobody);
+	vhostpci_signal_fini(&s->signal);
+	free(s);
+}
+
+const struct vhostpci_transport_ops vhostpci_socket_ops = {
+	.name = "socket",
+	.call = call,
+	.broken = broken,
+	.kick_intr = kick_intr,
+	.close = transport_close,
+};
