@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# unit/ (cmocka), native/ (DPDK processes, no machine), fuzz/ and qtest/ (QEMU
-# without a guest) run in `make check`; vm/ runs in `make check-vm`.
+# unit/ (cmocka), model/ (spin), native/ (DPDK processes, no machine), fuzz/ and
+# qtest/ (QEMU without a guest) run in `make check`; vm/ runs in `make check-vm`.
 EXTRA_DIST += tests/sample.py
 
 include tests/unit/automake.mk
+include tests/model/automake.mk
 include tests/tools/automake.mk
 include tests/fuzz/automake.mk
 include tests/bench/automake.mk
