@@ -81,7 +81,7 @@
 
 store_buffer sb;	/* of the driver that lives, or lived last */
 
-/* vhostpci_layout.h: packed_step() */
+/* vring/packed.h: packed_step() */
 inline step(at, wrap, n)
 {
 	at = at + n;
@@ -182,13 +182,13 @@ inline put(cell, v)
 	fi
 }
 
-/* vhostpci_ring.h: vhostpci_ring_publish() */
+/* vring/ring.h: vhostpci_ring_publish() */
 inline publish(avail, used)
 {
 	put(PAGE, BASE(avail, used) | P_PRESENT)
 }
 
-/* vhostpci_layout.h: packed_peek() and vhostpci_give() of a chain. What is
+/* vring/packed.h: packed_peek() and packed_give() of a chain. What is
  * available is the driver's until it is used, so that it makes no difference
  * when it is read. */
 inline give(l)
@@ -203,7 +203,7 @@ inline give(l)
 	}
 }
 
-/* vhostpci_layout.h: packed_commit(), from first to (at, wrap) */
+/* vring/packed.h: packed_commit(), from first to (at, wrap) */
 inline commit()
 {
 #ifdef PLACE_TOO_EARLY
@@ -250,16 +250,16 @@ inline forget_burst()
 	}
 }
 
-/* vhostpci_ring.c: is_used() */
+/* vring/resume.c: is_used() */
 #define is_used(at, wrap)	(D_FLAGS(mem[at]) == USED_IN(wrap))
-/* vhostpci_layout.h: packed_is_avail() */
+/* vring/packed.h: packed_is_avail() */
 #ifdef WALK_BLINDLY
 #define is_avail(at, wrap)	true
 #else
 #define is_avail(at, wrap)	(D_FLAGS(mem[at]) == AVAIL_IN(wrap))
 #endif
 
-/* vhostpci_ring.c: forget_lengths() */
+/* vring/resume.c: forget_lengths() */
 inline forget_lengths()
 {
 	i = at;
@@ -277,7 +277,7 @@ inline forget_lengths()
 	w = 0
 }
 
-/* vhostpci_ring.c: finish_commit(). The walk is one step: a peer that does not
+/* vring/resume.c: finish_commit(). The walk is one step: a peer that does not
  * see the first chain as used leaves all of them alone, and one that does ends
  * the walk there. */
 inline finish_commit()
@@ -319,7 +319,7 @@ inline new_epoch()
 	}
 }
 
-/* vhostpci_ring.c: resume_packed(). The page has nothing of this epoch. */
+/* vring/resume.c: resume_packed(). The page has nothing of this epoch. */
 inline resume_packed()
 {
 	at = PLACE_AT(P_USED(base));
@@ -337,7 +337,7 @@ inline resume_packed()
 	publish(PLACE(at, wrap), PLACE(at, wrap))	/* publish_place() */
 }
 
-/* vhostpci_burst.h: the packets of one commit, as many as the burst likes. */
+/* net/rx.h, net/tx.h: the packets of one commit, as many as the burst likes. */
 inline burst()
 {
 	atomic {

@@ -52,7 +52,7 @@ inline membarrier()
 	fence(burst_sb)
 }
 
-/* vhostpci_pause.c: full_barrier() */
+/* port/pause.c: full_barrier() */
 inline full_barrier()
 {
 #if defined(FENCE) || defined(NO_BARRIER)
@@ -64,7 +64,7 @@ inline full_barrier()
 #endif
 }
 
-/* vhostpci_rxtx.c: enter(), whose end is that run says "go on" or not. A burst
+/* vring/queue.h: vhostpci_queue_enter(), whose end is that run says "go on" or not. A burst
  * counts as using the set-up from its load of run on. */
 inline load_run()
 {
@@ -88,7 +88,7 @@ inline enter()
 #endif
 }
 
-/* vhostpci_rxtx.c: rx_rings() and the like; vhostpci_layout.h: the commit */
+/* net/rxtx.c: rx_rings() and the like; vring/layout.h: the commit */
 inline work()
 {
 	load(burst_sb, RINGS, seen);
@@ -105,7 +105,7 @@ inline work()
 	store(burst_sb, LAST, place)
 }
 
-/* vhostpci_rxtx.c: leave(), and enter() where run is 0 */
+/* vring/queue.h: vhostpci_queue_leave(), and _enter() where run is 0 */
 inline leave()
 {
 	atomic {
@@ -129,7 +129,7 @@ active proctype burst()
 	od
 }
 
-/* vhostpci_pause.c: wait_idle(). Each load is a step, and so is to give up at
+/* port/pause.c: wait_idle(). Each load is a step, and so is to give up at
  * the deadline. */
 inline wait_idle()
 {
@@ -140,7 +140,7 @@ inline wait_idle()
 	od
 }
 
-/* vhostpci_peer.c: the adoption; rings of another memory, another list of them.
+/* port/peer.c: the adoption; rings of another memory, another list of them.
  * Control stands in a burst's place here: it sees where the ring stands. */
 inline change()
 {
@@ -162,7 +162,7 @@ active proctype control()
 
 	store(control_sb, RUN, 1);	/* rte_eth_dev_start() */
 	do
-	::	/* vhostpci_pause.c: vhostpci_pause_queues() */
+	::	/* port/pause.c: vhostpci_pause_queues() */
 #ifdef CHECK_FIRST
 		wait_idle();
 		store(control_sb, RUN, 0);

@@ -87,7 +87,7 @@ inline put(cell, v)
 	fi
 }
 
-/* vhostpci_layout.h: split_put(), which leaves out what changes nothing. */
+/* vring/split.h: split_put(), which leaves out what changes nothing. */
 inline put_entry(i, id)
 {
 	load(sb, (i) % N, old);
@@ -98,7 +98,7 @@ inline put_entry(i, id)
 	old = 0
 }
 
-/* vhostpci_layout.h: the used entries, by split_give() or split_commit() */
+/* vring/split.h: the used entries, by split_give() or split_commit() */
 inline put_entries()
 {
 #ifdef IN_ORDER
@@ -113,7 +113,7 @@ inline put_entries()
 #endif
 }
 
-/* vhostpci_layout.h: split_commit(). What is available is the driver's until it
+/* vring/split.h: split_commit(). What is available is the driver's until it
  * is used, so that it makes no difference when it is read. */
 inline commit()
 {
@@ -133,7 +133,7 @@ inline commit()
 	last = at
 }
 
-/* vhostpci_ring.c: resume_split(). An honest peer's used index is never out of
+/* vring/resume.c: resume_split(). An honest peer's used index is never out of
  * the range in which it counts. */
 inline resume_split()
 {
