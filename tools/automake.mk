@@ -6,7 +6,7 @@ EXTRA_DIST += quickstart .ci/run \
 	LICENSES/GPL-2.0-or-later.txt \
 	m4/vhostpci.m4 tools/lib.sh tools/stages.sh tools/fetch \
 	tools/prepare-host tools/build-here tools/build-qemu tools/build-ovs \
-	tools/count-results tools/lint tools/lint-files \
+	tools/count-results tools/lint tools/lint-files tools/rooms \
 	tools/codespell-ignore \
 	protocol/.clang-format guest-pmd/.clang-format \
 	vhostpci-netdev/.clang-format qemu-patches/vhost-pci/.clang-format
