@@ -138,41 +138,49 @@ vu_map_region(struct vu_core *core, unsigned int i, struct vu_region *r, int fd)
 	return rc;
 }
 
-int
-vu_set_mem_table(struct vu_core *core)
+/* The size of the message, the number of its regions and of its fds agree. */
+static int
+vu_check_table(struct vu_core *core, const struct vu_wire_mem_table *table)
 {
-	struct vu_region next[VU_MAX_FDS];
-	bool kept[VU_MAX_REGIONS] = { false };
+	if (core->hdr.size != 8 + table->n_regions *
+	    (uint64_t)sizeof(table->regions[0]))
+		return vu_fail(core, -EINVAL, "%u regions in %u bytes",
+			       table->n_regions, core->hdr.size);
+	if (table->n_regions > core->config.max_regions)
+		return vu_fail(core, -E2BIG, "%u regions, at most %u are "
+			       "supported", table->n_regions,
+			       core->config.max_regions);
+	if (table->n_regions != core->n_fds)
+		return vu_fail(core, -EINVAL, "%u regions with %u fds",
+			       table->n_regions, core->n_fds);
+	return 0;
+}
+
+/* The index of a region that is there already and is the same, or n_regions. */
+static unsigned int
+vu_find_same(const struct vu_core *core, const struct vu_region *r)
+{
+	unsigned int j;
+
+	for (j = 0; j < core->n_regions; j++) {
+		if (vu_same_region(r, &core->regions[j]))
+			break;
+	}
+	return j;
+}
+
+/* Map those of the @n regions of @next that are not there already, and note in
+ * @kept which of the old ones are in it. Either all of it, or nothing. */
+static int
+vu_map_table(struct vu_core *core, struct vu_region *next, unsigned int n,
+	     bool *kept)
+{
 	bool mapped[VU_MAX_FDS] = { false };
-	struct vu_wire_mem_table table;
 	unsigned int i, j;
 	int rc = 0;
 
-	memcpy(&table, core->payload, core->hdr.size);
-	if (core->hdr.size != 8 + table.n_regions *
-	    (uint64_t)sizeof(table.regions[0]))
-		return vu_fail(core, -EINVAL, "%u regions in %u bytes",
-			       table.n_regions, core->hdr.size);
-	if (table.n_regions > core->config.max_regions)
-		return vu_fail(core, -E2BIG, "%u regions, at most %u are "
-			       "supported", table.n_regions,
-			       core->config.max_regions);
-	if (table.n_regions != core->n_fds)
-		return vu_fail(core, -EINVAL, "%u regions with %u fds",
-			       table.n_regions, core->n_fds);
-
-	for (i = 0; i < table.n_regions; i++) {
-		rc = vu_make_region(core, next, i, &table.regions[i],
-				    core->fds[i]);
-		if (rc < 0)
-			return rc;
-	}
-
-	for (i = 0; i < table.n_regions; i++) {
-		for (j = 0; j < core->n_regions; j++) {
-			if (vu_same_region(&next[i], &core->regions[j]))
-				break;
-		}
+	for (i = 0; i < n; i++) {
+		j = vu_find_same(core, &next[i]);
 		if (j < core->n_regions) {
 			next[i].addr = core->regions[j].addr;
 			next[i].cookie = core->regions[j].cookie;
@@ -181,23 +189,11 @@ vu_set_mem_table(struct vu_core *core)
 		}
 		rc = vu_map_region(core, i, &next[i], core->fds[i]);
 		if (rc < 0)
-			goto unmap;
+			break;
 		mapped[i] = true;
 	}
-
-	for (j = 0; j < core->n_regions; j++) {
-		if (!kept[j])
-			core->gone[core->n_gone++] = core->regions[j];
-	}
-	memcpy(core->regions, next, table.n_regions * sizeof(next[0]));
-	core->n_regions = table.n_regions;
-	core->changed |= VU_CHANGED_MEM;
-	core->judged_ring = VU_JUDGE_ALL;
-	return 0;
-
-unmap:
 	/* Nobody was told of these. */
-	while (i-- > 0) {
+	while (rc < 0 && i-- > 0) {
 		if (mapped[i])
 			core->ops->unmap(core->opaque, &next[i]);
 	}
@@ -205,48 +201,86 @@ unmap:
 }
 
 int
+vu_set_mem_table(struct vu_core *core)
+{
+	struct vu_region next[VU_MAX_FDS];
+	bool kept[VU_MAX_REGIONS] = { false };
+	struct vu_wire_mem_table table;
+	unsigned int i;
+	int rc;
+
+	memcpy(&table, core->payload, core->hdr.size);
+	rc = vu_check_table(core, &table);
+	for (i = 0; rc == 0 && i < table.n_regions; i++)
+		rc = vu_make_region(core, next, i, &table.regions[i],
+				    core->fds[i]);
+	if (rc == 0)
+		rc = vu_map_table(core, next, table.n_regions, kept);
+	if (rc < 0)
+		return rc;
+
+	for (i = 0; i < core->n_regions; i++) {
+		if (!kept[i])
+			core->gone[core->n_gone++] = core->regions[i];
+	}
+	memcpy(core->regions, next, table.n_regions * sizeof(next[0]));
+	core->n_regions = table.n_regions;
+	core->changed |= VU_CHANGED_MEM;
+	core->judged_ring = VU_JUDGE_ALL;
+	return 0;
+}
+
+/* Is the region that @msg names there already, from the same file? QEMU before
+ * 8.0 tells each region once a queue pair. 1, 0 or -errno. */
+static int
+vu_is_repeated(struct vu_core *core, const struct vu_wire_region *region)
+{
+	struct vu_region r;
+	unsigned int i;
+	int rc;
+
+	for (i = 0; i < core->n_regions; i++) {
+		const struct vu_region *o = &core->regions[i];
+
+		if (o->gpa != region->gpa || o->uva != region->uva ||
+		    o->size != region->size ||
+		    o->fd_offset != region->mmap_offset)
+			continue;
+		memset(&r, 0, sizeof(r));
+		rc = vu_check_memory_fd(core, i, core->fds[0],
+					o->fd_offset + o->size, &r);
+		if (rc < 0)
+			return rc;
+		if (r.dev == o->dev && r.ino == o->ino)
+			return 1;
+	}
+	return 0;
+}
+
+int
 vu_add_mem_reg(struct vu_core *core)
 {
 	struct vu_wire_mem_reg msg;
 	struct vu_region next[VU_MAX_REGIONS + 1];
-	struct vu_region *r;
-	unsigned int i, n = core->n_regions;
+	unsigned int n = core->n_regions;
 	int rc;
 
 	memcpy(&msg, core->payload, sizeof(msg));
 	rc = vu_check_region(core, n, &msg.region);
-	if (rc < 0)
-		return rc;
-	memcpy(next, core->regions, n * sizeof(next[0]));
-	r = &next[n];
-
-	/* QEMU before 8.0 tells each region once a queue pair. */
-	for (i = 0; i < n; i++) {
-		const struct vu_region *o = &core->regions[i];
-
-		if (o->gpa != msg.region.gpa || o->uva != msg.region.uva ||
-		    o->size != msg.region.size ||
-		    o->fd_offset != msg.region.mmap_offset)
-			continue;
-		memset(r, 0, sizeof(*r));
-		rc = vu_check_memory_fd(core, i, core->fds[0],
-					o->fd_offset + o->size, r);
-		if (rc < 0)
-			return rc;
-		if (r->dev == o->dev && r->ino == o->ino)
-			return 0;
-	}
-
+	if (rc == 0)
+		rc = vu_is_repeated(core, &msg.region);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	if (n >= core->config.max_regions)
 		return vu_fail(core, -E2BIG, "more than %u regions",
 			       core->config.max_regions);
+	memcpy(next, core->regions, n * sizeof(next[0]));
 	rc = vu_make_region(core, next, n, &msg.region, core->fds[0]);
+	if (rc == 0)
+		rc = vu_map_region(core, n, &next[n], core->fds[0]);
 	if (rc < 0)
 		return rc;
-	rc = vu_map_region(core, n, r, core->fds[0]);
-	if (rc < 0)
-		return rc;
-	core->regions[n] = *r;
+	core->regions[n] = next[n];
 	core->n_regions = n + 1;
 	core->changed |= VU_CHANGED_MEM;
 	return 0;

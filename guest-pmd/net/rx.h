@@ -89,7 +89,8 @@ not_received(struct vhostpci_ring *ring, struct rte_mbuf *m, int rc)
 }
 
 /* Receive the packets of @n slots into as many raw mbufs; returns how many hold
- * packets now. The others' mbufs come behind. */
+ * packets now. The others' mbufs come behind. One function: the loop and what it
+ * leaves to others share registers. */
 static __rte_always_inline uint16_t
 pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	   const struct vhostpci_slot *slots, struct rte_mbuf **pkts,
@@ -162,6 +163,8 @@ get_mbufs(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	return n;
 }
 
+/* One function: *b lives in registers only while nobody has its address, and the
+ * stamps of the stages need each other. */
 static __rte_always_inline uint16_t
 burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)

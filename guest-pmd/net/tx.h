@@ -89,7 +89,7 @@ prepare(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
  * Send some of @n packets; returns how many are done with. Ends after a packet
  * that took no chain or several, because the slots examined ahead are then not
  * the next ones' any more; *@aligned tells. Ends when enough descriptors were
- * walked, and with *@rule.
+ * walked, and with *@rule. One function: as pull_batch().
  */
 static __rte_always_inline uint16_t
 push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
@@ -202,6 +202,7 @@ free_sent(struct rte_mbuf **pkts, uint16_t n)
 	rte_mempool_put_bulk(mp, (void **)pkts, n);
 }
 
+/* One function: as burst_rx(). */
 static __rte_always_inline uint16_t
 burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 	 const unsigned int flags)
