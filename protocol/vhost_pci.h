@@ -70,6 +70,7 @@ enum vhost_pci_area {
 
 #define VHOST_PCI_MAX_REGIONS		32
 #define VHOST_PCI_MAX_RINGS		60 /* = 2 per queue pair, 30 pairs */
+#define VHOST_PCI_MAX_RING_SIZE		32768 /* entries */
 #define VHOST_PCI_PEER_NAME_LEN		64 /* with the terminating NUL */
 #define VHOST_PCI_ACK_TIMEOUT_MS	100
 
@@ -136,7 +137,7 @@ struct vhost_pci_ring {
 	uint64_t desc;		/* gpa of the descriptor table / packed ring */
 	uint64_t avail;		/* gpa of avail / driver event suppression */
 	uint64_t used;		/* gpa of used / device event suppression */
-	uint16_t num;		/* entries, 1 .. 32768; split: a power of two */
+	uint16_t num;		/* 1 .. VHOST_PCI_MAX_RING_SIZE; split: a power of 2 */
 	uint16_t flags;		/* VHOST_PCI_RING_* */
 	/* Where to begin, in the form of VHOST_USER_GET_VRING_BASE: split:
 	 * next avail index; packed: avail index | wrap << 15 in the low half,

@@ -35,8 +35,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VU_MAX_REGIONS	32
-#define VU_MAX_RINGS	60
+#include "vhost_pci.h"
+
+/* What the core keeps of a peer, the device tells its driver: one definition
+ * bounds both. vhost_pci.h has it, since that header is installed alone. */
+#define VU_MAX_REGIONS		VHOST_PCI_MAX_REGIONS
+#define VU_MAX_RINGS		VHOST_PCI_MAX_RINGS
+#define VU_MAX_RING_SIZE	VHOST_PCI_MAX_RING_SIZE
 /* Most fds one message may carry (SET_MEM_TABLE: one per region). */
 #define VU_MAX_FDS	8
 /* Largest payload of any message that is accepted, bytes. */

@@ -12,10 +12,8 @@
 
 #include <errno.h>
 #include <string.h>
-
 #include "vhost_user_int.h"
 
-#define VU_MAX_RING_SIZE	32768u
 
 /* Descriptors are 16 bytes in both layouts. */
 #define VU_DESC_SIZE		16u
