@@ -4,9 +4,11 @@
 protocol_sources = \
 	protocol/vhost_user.c \
 	protocol/vhost_user.h \
+	protocol/vhost_user_error.c \
 	protocol/vhost_user_fd.c \
 	protocol/vhost_user_int.h \
 	protocol/vhost_user_mem.c \
 	protocol/vhost_user_msg.c \
-	protocol/vhost_user_ring.c
+	protocol/vhost_user_ring.c \
+	protocol/vhost_user_session.c
 EXTRA_DIST += $(protocol_sources) protocol/vhost_pci.h

@@ -2,7 +2,7 @@
 
 /*
  * Internal to the vhost-user core: the messages on the wire, and what the
- * core's files (session, memory, rings, fds) offer to each other.
+ * core's files offer to each other.
  *
  * Integers on the wire are in the host's byte order (vhost-user, "Message
  * Specification"): both ends live on one machine.
@@ -126,9 +126,20 @@ vu_bit(uint64_t word, unsigned int bit)
 	return (word >> bit) & 1;
 }
 
-/* vhost_user.c: set the error text, return @err (negative). */
+/* vhost_user_error.c: set the error text, return @err (negative). */
 int vu_fail(struct vu_core *core, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* vhost_user_session.c: the session is over but for its disconnect; returns
+ * @err. */
+int vu_end(struct vu_core *core, int err);
+
+/* vhost_user.c */
+
+/* Tell what changed; complete it, now or in vu_core_resume(). */
+int vu_update(struct vu_core *core);
+/* Nobody uses the old state any more. */
+int vu_complete(struct vu_core *core);
 
 /* vhost_user_msg.c: all there is to know of a request before its handler sees
  * it. */
