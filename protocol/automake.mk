@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# The wire contracts: vhost_pci.h (installed) and the vhost-user core.  The core
-# is compiled into each user's own target; list its files in protocol_sources.
+# The wire contracts: vhost_pci.h (installed) and the vhost-user core; and what
+# device and driver must do alike to a ring.  These are compiled into each user's
+# own target: protocol_sources is the core, vring_commit_sources is for rings.
 protocol_sources = \
 	protocol/vhost_user.c \
 	protocol/vhost_user.h \
@@ -11,4 +12,5 @@ protocol_sources = \
 	protocol/vhost_user_msg.c \
 	protocol/vhost_user_ring.c \
 	protocol/vhost_user_session.c
-EXTRA_DIST += $(protocol_sources) protocol/vhost_pci.h
+vring_commit_sources = protocol/vring_commit.c protocol/vring_commit.h
+EXTRA_DIST += $(protocol_sources) $(vring_commit_sources) protocol/vhost_pci.h

@@ -71,6 +71,9 @@ enum vhost_pci_area {
 #define VHOST_PCI_MAX_REGIONS		32
 #define VHOST_PCI_MAX_RINGS		60 /* = 2 per queue pair, 30 pairs */
 #define VHOST_PCI_MAX_RING_SIZE		32768 /* entries */
+/* Most descriptors of a packed ring that a driver may return in one go, those
+ * in between in chains included: between two stores of the ring's progress. */
+#define VHOST_PCI_MAX_COMMIT		4096
 #define VHOST_PCI_PEER_NAME_LEN		64 /* with the terminating NUL */
 #define VHOST_PCI_ACK_TIMEOUT_MS	100
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Unit tests (cmocka) of what has no dependency: the vhost-user core and the
-# device ABI. All run in `make check`.
+# Unit tests (cmocka) of what has no dependency: the vhost-user core, the device
+# ABI, the end of commits. All run in `make check`.
 if HAVE_CMOCKA
 unit_tests = \
 	tests/unit/test_vhost_pci_abi \
@@ -11,7 +11,8 @@ unit_tests = \
 	tests/unit/test_vhost_user_ring_rules \
 	tests/unit/test_vhost_user_rings \
 	tests/unit/test_vhost_user_session \
-	tests/unit/test_vhost_user_waiting
+	tests/unit/test_vhost_user_waiting \
+	tests/unit/test_vring_commit
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
@@ -33,6 +34,8 @@ tests_unit_test_vhost_user_session_SOURCES = \
 	tests/unit/test_vhost_user_session.c $(vu_peer_sources)
 tests_unit_test_vhost_user_waiting_SOURCES = \
 	tests/unit/test_vhost_user_waiting.c $(vu_peer_sources)
+tests_unit_test_vring_commit_SOURCES = tests/unit/test_vring_commit.c \
+	$(vring_commit_sources)
 
 tests_unit_test_vhost_pci_abi_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_vhost_user_headers_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
@@ -43,6 +46,7 @@ tests_unit_test_vhost_user_ring_rules_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_vhost_user_rings_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_vhost_user_session_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_vhost_user_waiting_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_vring_commit_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 
 tests_unit_test_vhost_pci_abi_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_headers_LDADD = $(CMOCKA_LIBS)
@@ -53,6 +57,7 @@ tests_unit_test_vhost_user_ring_rules_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_rings_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_session_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_vhost_user_waiting_LDADD = $(CMOCKA_LIBS)
+tests_unit_test_vring_commit_LDADD = $(CMOCKA_LIBS)
 endif
 
 # The control virtqueue of the driver against a hostile device.

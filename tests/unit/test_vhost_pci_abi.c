@@ -59,6 +59,7 @@ limits(void **state)
 	assert_int_equal(VHOST_PCI_MAX_REGIONS, 32);
 	assert_int_equal(VHOST_PCI_MAX_RINGS, 60);
 	assert_int_equal(VHOST_PCI_MAX_RING_SIZE, 32768);
+	assert_int_equal(VHOST_PCI_MAX_COMMIT, 4096);
 	/* All doorbells are in one page. */
 	assert_in_range(VHOST_PCI_MAX_RINGS * VHOST_PCI_DOORBELL_STRIDE, 1,
 			4096);
