@@ -83,6 +83,7 @@ typedef struct VhostPciRingState {
     bool settled;               /* @base is where it stands, for good */
     uint64_t generation;        /* of the first STATE with that epoch */
     uint64_t desc;              /* peer's address of the descriptors */
+    uint64_t avail;             /* ... of the available ring */
     uint64_t used;              /* ... and of the used ring */
     uint32_t num;
     bool run;                   /* running for the core when last looked at */

@@ -10,51 +10,40 @@
  * front-end stops the ring: a front-end is told one place, since what it gives
  * back in SET_VRING_BASE is not always what it was told, and it may never come
  * back. So when it asks, the device ends the commit, as doc/device-spec.md,
- * section 9, asks of drivers. Left alone, the peer's driver would wait for the
- * first of those used descriptors for ever, and everybody else would go on
- * behind them.
+ * section 9, asks of drivers (vring_commit.c says how, to both). Left alone, the
+ * peer's driver would wait for the first of those used descriptors for ever, and
+ * everybody else would go on behind them.
  *
  * The ring is the peer's, the places are the driver's: neither is trusted. The
- * ring is copied once, with pread(), and written with process_vm_writev(): both
- * return an error for a page that the peer has taken out of its file, where an
- * access of our own would be a SIGBUS (and hugetlbfs has no write()).
+ * descriptors of the commit are copied once, with pread(), and written with
+ * process_vm_writev(): both return an error for a page that the peer has taken
+ * out of its file, where an access of our own would be a SIGBUS (and hugetlbfs
+ * has no write()).
  */
 
 #include "qemu/osdep.h"
 #include <sys/uio.h>
+#include "qemu/iov.h"
 #include "qemu/mmap-alloc.h"
-#include "standard-headers/linux/virtio_config.h"
-#include "standard-headers/linux/virtio_net.h"
 #include "standard-headers/linux/virtio_ring.h"
 #include "vhost-pci-net.h"
+#include "vring_commit.h"
 
-#define PLACE_AT(_place)    ((_place) & 0x7fff)
-#define PLACE_WRAP(_place)  (((_place) & 0x8000) != 0)
-
-#define F_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
-#define F_USED  (1u << VRING_PACKED_DESC_F_USED)
-
-/* A used descriptor to be written. */
+/* What is stored of a used descriptor, behind its address. */
 typedef struct Used {
-    uint16_t at;
+    uint32_t len;
     uint16_t id;
-    bool wrap;
-} Used;
+    uint16_t flags;
+} QEMU_PACKED Used;
+QEMU_BUILD_BUG_ON(offsetof(struct vring_packed_desc, len) + sizeof(Used) !=
+                  sizeof(struct vring_packed_desc));
 
-/* On the way from the next used index to the next available one. */
-typedef struct Walk {
-    uint32_t at;
-    uint32_t left;      /* descriptors up to the end */
-    bool wrap;
-} Walk;
-
-typedef struct Commit {
-    const struct vring_packed_desc *desc;   /* our copy of the ring */
-    uint32_t num;
-    uint8_t *peer;                          /* the peer's, never accessed */
-    Used *used;
-    uint32_t n_used;
-} Commit;
+/* Stores to be executed, in pieces: from here, to the peer's ring. */
+typedef struct Pieces {
+    struct iovec *from;
+    struct iovec *to;
+    unsigned int n;
+} Pieces;
 
 static bool vhost_pci_read(VhostPciNet *s, uint64_t gpa, void *buf, size_t len)
 {
@@ -64,154 +53,90 @@ static bool vhost_pci_read(VhostPciNet *s, uint64_t gpa, void *buf, size_t len)
     return fd >= 0 && pread(fd, buf, len, offset) == len;
 }
 
-/* Write descriptor @at from byte @from on. */
-static bool vhost_pci_put(const Commit *c, uint32_t at, size_t from,
-                          const void *buf, size_t len)
+/* Copy @n descriptors from place @used on of the ring at @offset of the file. */
+static bool vhost_pci_copy(struct vring_packed_desc *desc, int fd,
+                           uint64_t offset, uint32_t num, uint16_t used,
+                           uint32_t n)
 {
-    struct iovec local = { (void *)buf, len };
-    struct iovec remote = {
-        c->peer + at * sizeof(struct vring_packed_desc) + from, len
-    };
+    const uint64_t from = vring_place_at(used) * sizeof(*desc);
+    const size_t size = n * sizeof(*desc);
+    const size_t first = MIN(size, num * sizeof(*desc) - from);
 
-    return process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == len;
+    return pread(fd, desc, first, offset + from) == first &&
+           pread(fd, (uint8_t *)desc + first, size - first, offset) ==
+           size - first;
+}
+
+/* As many pieces in a call as there may be. */
+static bool vhost_pci_put(Pieces p)
+{
+    while (p.n) {
+        unsigned int run = MIN(p.n, IOV_MAX);
+
+        if (process_vm_writev(getpid(), p.from, run, p.to, run, 0) !=
+            iov_size(p.from, run)) {
+            return false;
+        }
+        p.from += run;
+        p.to += run;
+        p.n -= run;
+    }
+    return true;
+}
+
+static void vhost_pci_piece(Pieces *p, const struct vring_commit_store *store,
+                            Used *used, uint8_t *ring)
+{
+    size_t at = store->at * sizeof(struct vring_packed_desc) +
+                offsetof(struct vring_packed_desc, len);
+    uint16_t flags = 1 << VRING_PACKED_DESC_F_AVAIL |
+                     1 << VRING_PACKED_DESC_F_USED;
+    size_t len = store->whole ? sizeof(*used) : sizeof(used->len);
+
+    *used = (Used) {
+        .id = cpu_to_le16(store->id),
+        .flags = cpu_to_le16(store->wrap ? flags : 0),
+    };
+    p->from[p->n] = (struct iovec) { used, len };
+    p->to[p->n] = (struct iovec) { ring + at, len };
+    p->n++;
 }
 
 /*
- * How many descriptors lie between two places. 0: none, or these are no places
- * of one commit.
+ * The peer's driver waits for the last one of the stores, that of the first
+ * descriptor, and looks at no other before. So the order of all others does not
+ * matter, nor that no copy is one store: they are copied in as few calls as
+ * there may be. In the last one AVAIL stays as it is, so it is the last byte,
+ * with USED in it, that makes the descriptor a used one: a call of its own.
  */
-static uint32_t vhost_pci_distance(uint16_t from, uint16_t to, uint32_t num)
+static bool vhost_pci_execute(const struct vring_commit_store *stores,
+                              unsigned int n, uint8_t *ring)
 {
-    int32_t n = PLACE_AT(to) - PLACE_AT(from);
+    g_autofree Used *used = g_new(Used, n);
+    g_autofree struct iovec *from = g_new(struct iovec, n);
+    g_autofree struct iovec *to = g_new(struct iovec, n);
+    const size_t but_one = sizeof(Used) - 1;
+    Pieces all = { .from = from, .to = to };
+    struct iovec last_from, last_to;
+    unsigned int i;
 
-    if (PLACE_WRAP(to) != PLACE_WRAP(from)) {
-        n += num;
+    for (i = 0; i < n; i++) {
+        vhost_pci_piece(&all, &stores[i], &used[i], ring);
     }
-    return n > 0 && n <= num ? n : 0;
-}
-
-static uint16_t vhost_pci_flags(const Commit *c, uint32_t at)
-{
-    return le16_to_cpu(c->desc[at].flags);
-}
-
-static bool vhost_pci_is_used(const Commit *c, const Walk *w)
-{
-    return (vhost_pci_flags(c, w->at) & (F_AVAIL | F_USED)) ==
-           (w->wrap ? F_AVAIL | F_USED : 0);
-}
-
-static void vhost_pci_step(const Commit *c, Walk *w, uint32_t n)
-{
-    w->left -= n;
-    w->at += n;
-    if (w->at >= c->num) {
-        w->at -= c->num;
-        w->wrap = !w->wrap;
-    }
-}
-
-/* Length of the chain at @w and its buffer id; 0: there is none, or it does not
- * end within the commit. */
-static uint32_t vhost_pci_chain(const Commit *c, const Walk *w, uint16_t *id)
-{
-    uint32_t at = w->at, n = 1;
-
-    if ((vhost_pci_flags(c, at) & (F_AVAIL | F_USED)) !=
-        (w->wrap ? F_AVAIL : F_USED)) {
-        return 0;
-    }
-    while (vhost_pci_flags(c, at) & VRING_DESC_F_NEXT) {
-        if (n == w->left) {
-            return 0;
-        }
-        n++;
-        at = at + 1 == c->num ? 0 : at + 1;
-    }
-    *id = le16_to_cpu(c->desc[at].id);
-    return n;
-}
-
-/* Find the chains that were not returned yet; @w ends behind them. */
-static void vhost_pci_walk(Commit *c, Walk *w)
-{
-    while (w->left && !vhost_pci_is_used(c, w)) {
-        Used *used = &c->used[c->n_used];
-        uint32_t n = vhost_pci_chain(c, w, &used->id);
-
-        if (!n) {
-            return;
-        }
-        used->at = w->at;
-        used->wrap = w->wrap;
-        c->n_used++;
-        vhost_pci_step(c, w, n);
-    }
-}
-
-/* What was returned, from @w on, is the rest of a packet. */
-static bool vhost_pci_forget_lengths(const Commit *c, Walk w)
-{
-    const uint32_t none = 0;
-    bool ok = true;
-
-    for (; ok && w.left; vhost_pci_step(c, &w, 1)) {
-        if (vhost_pci_is_used(c, &w)) {
-            ok = vhost_pci_put(c, w.at, offsetof(struct vring_packed_desc, len),
-                               &none, sizeof(none));
-        }
-    }
-    return ok;
-}
-
-/*
- * The copy is not one store. AVAIL stays as it is, so it is the last byte,
- * with USED in it, that makes the descriptor a used one.
- */
-static bool vhost_pci_put_used(const Commit *c, const Used *u)
-{
-    struct vring_packed_desc desc = {
-        .id = cpu_to_le16(u->id),
-        .flags = cpu_to_le16(u->wrap ? F_AVAIL | F_USED : 0),
-    };
-    const size_t from = offsetof(struct vring_packed_desc, len);
-    const size_t last = sizeof(desc) - 1;
-    const uint8_t *bytes = (const uint8_t *)&desc;
-
-    if (!vhost_pci_put(c, u->at, from, bytes + from, last - from)) {
+    last_from = (struct iovec) { (uint8_t *)&used[n - 1] + but_one, 1 };
+    last_to = (struct iovec) { (uint8_t *)to[n - 1].iov_base + but_one, 1 };
+    from[n - 1].iov_len = to[n - 1].iov_len = but_one;
+    if (!vhost_pci_put(all)) {
         return false;
     }
     /* Pairs with the peer's driver's barrier behind its look at the flags. */
     smp_wmb();
-    return vhost_pci_put(c, u->at, last, bytes + last, 1);
-}
-
-static bool vhost_pci_end(Commit *c, unsigned int i, uint64_t features, Walk w)
-{
-    bool rx = !(i & 1);     /* the peer receives */
-    bool ok = true;
-
-    vhost_pci_walk(c, &w);
-    if (!c->n_used) {
-        return true;
-    }
-    if (!rx && features & BIT_ULL(VIRTIO_F_IN_ORDER)) {
-        /* One for all of them, with the last one's id. */
-        c->used[0].id = c->used[c->n_used - 1].id;
-        c->n_used = 1;
-    }
-    if (rx && features & BIT_ULL(VIRTIO_NET_F_MRG_RXBUF)) {
-        ok = vhost_pci_forget_lengths(c, w);
-    }
-    while (ok && c->n_used) {
-        ok = vhost_pci_put_used(c, &c->used[--c->n_used]);
-    }
-    return ok;
+    return vhost_pci_put((Pieces) { &last_from, &last_to, 1 });
 }
 
 /* A mapping for vhost_pci_put(): the window's may be revoked. */
-static bool vhost_pci_map_ring(Commit *c, int fd, uint64_t offset, size_t len,
-                               struct iovec *map)
+static uint8_t *vhost_pci_map_ring(int fd, uint64_t offset, size_t len,
+                                   struct iovec *map)
 {
     size_t unit = qemu_fd_getpagesize(fd);
     uint64_t start = QEMU_ALIGN_DOWN(offset, unit);
@@ -219,8 +144,8 @@ static bool vhost_pci_map_ring(Commit *c, int fd, uint64_t offset, size_t len,
     map->iov_len = QEMU_ALIGN_UP(offset + len, unit) - start;
     map->iov_base = mmap(NULL, map->iov_len, PROT_READ | PROT_WRITE, MAP_SHARED,
                          fd, start);
-    c->peer = (uint8_t *)map->iov_base + (offset - start);
-    return map->iov_base != MAP_FAILED;
+    return map->iov_base == MAP_FAILED ? NULL :
+           (uint8_t *)map->iov_base + (offset - start);
 }
 
 static bool vhost_pci_end_commit(VhostPciNet *s, unsigned int i, uint16_t avail,
@@ -228,27 +153,35 @@ static bool vhost_pci_end_commit(VhostPciNet *s, unsigned int i, uint16_t avail,
 {
     const VhostPciRingState *r = &s->rings[i];
     const size_t len = r->num * sizeof(struct vring_packed_desc);
-    g_autofree struct vring_packed_desc *copy = g_malloc0(len);
-    g_autofree Used *list = g_new(Used, r->num);
-    Walk w = {
-        .at = PLACE_AT(used), .wrap = PLACE_WRAP(used),
-        .left = vhost_pci_distance(used, avail, r->num),
-    };
-    Commit c = { .desc = copy, .num = r->num, .used = list };
+    const uint32_t length = vring_commit_length(avail, used, r->num);
+    g_autofree struct vring_packed_desc *copy = g_new(struct vring_packed_desc,
+                                                      length);
+    g_autofree struct vring_commit_store *stores =
+        g_new(struct vring_commit_store, length);
     struct iovec map;
     uint64_t offset;
-    int fd;
+    uint8_t *ring;
+    int fd, n;
     bool ok;
 
-    if (!w.left) {
+    if (!length) {
         return true;
     }
     fd = vhost_pci_window_file(s, r->desc, len, &offset);
-    if (fd < 0 || pread(fd, copy, len, offset) != len ||
-        !vhost_pci_map_ring(&c, fd, offset, len, &map)) {
+    if (fd < 0 || !vhost_pci_copy(copy, fd, offset, r->num, used, length)) {
         return false;
     }
-    ok = vhost_pci_end(&c, i, s->core.features, w);
+    n = vring_commit_end(copy, r->num, avail, used,
+                         vring_commit_flags(i, s->core.features), stores,
+                         length);
+    if (n <= 0) {
+        return n == 0;
+    }
+    ring = vhost_pci_map_ring(fd, offset, len, &map);
+    if (!ring) {
+        return false;
+    }
+    ok = vhost_pci_execute(stores, n, ring);
     munmap(map.iov_base, map.iov_len);
     return ok;
 }
@@ -256,6 +189,22 @@ static bool vhost_pci_end_commit(VhostPciNet *s, unsigned int i, uint16_t avail,
 static bool vhost_pci_is_packed(const VhostPciNet *s)
 {
     return s->core.features & BIT_ULL(VIRTIO_F_RING_PACKED);
+}
+
+/* The used index first: what is available then is no less than with it. */
+static uint16_t vhost_pci_split_place(VhostPciNet *s,
+                                      const VhostPciRingState *r, uint16_t base)
+{
+    uint16_t used, avail;
+
+    if (!vhost_pci_read(s, r->used + offsetof(struct vring_used, idx), &used,
+                        sizeof(used)) ||
+        !vhost_pci_read(s, r->avail + offsetof(struct vring_avail, idx), &avail,
+                        sizeof(avail))) {
+        return base;
+    }
+    return vring_split_place(le16_to_cpu(avail), le16_to_cpu(used), r->num,
+                             base);
 }
 
 /*
@@ -270,29 +219,17 @@ uint32_t vhost_pci_ring_place(VhostPciNet *s, unsigned int i)
     uint64_t progress = le64_to_cpu(
         qatomic_read(&s->state_page->rings[i].progress));
     uint32_t base = r->base;
-    uint16_t used;
 
-    if (r->settled) {
+    if (r->settled || !r->epoch) {
         return base;
     }
-    if (r->epoch && progress >> 32 == r->epoch &&
-        (!vhost_pci_is_packed(s) || (PLACE_AT(progress) < r->num &&
-                                     PLACE_AT(progress >> 16) < r->num))) {
+    if (progress >> 32 == r->epoch &&
+        (!vhost_pci_is_packed(s) ||
+         (vring_place_is_valid(progress, r->num) &&
+          vring_place_is_valid(progress >> 16, r->num)))) {
         base = progress;
     }
-    if (vhost_pci_is_packed(s)) {
-        return base;
-    }
-    base &= UINT16_MAX;
-    if (r->used &&
-        vhost_pci_read(s, r->used + offsetof(struct vring_used, idx), &used,
-                       sizeof(used))) {
-        used = le16_to_cpu(used);
-        if ((uint16_t)(used - base) <= r->num) {
-            base = used;
-        }
-    }
-    return base;
+    return vhost_pci_is_packed(s) ? base : vhost_pci_split_place(s, r, base);
 }
 
 uint32_t vhost_pci_ring_base(void *opaque, unsigned int i)

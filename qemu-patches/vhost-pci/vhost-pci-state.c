@@ -61,6 +61,7 @@ static void vhost_pci_rings_follow(VhostPciNet *s)
             continue;
         }
         r->desc = v->desc;
+        r->avail = v->avail;
         r->used = v->used;
         r->num = v->num;
         if (r->core_epoch != v->epoch || !r->epoch) {

@@ -153,11 +153,15 @@ class Frontend:
         """Of the used ring, in the file."""
         return self.regions[1][3] + 0x10000 * ring + 0x8000
 
-    def start_ring(self, ring, base=0, enable=True):
+    def start_ring(self, ring, base=0, enable=True, size=RING_SIZE,
+                   desc_at=None):
+        """@desc_at: of the descriptors, from the start of high memory."""
         desc, avail, used = self.ring_address(ring)
+        if desc_at is not None:
+            desc = UVA + HIGH + desc_at
         self._eventfd(self.calls, SET_VRING_CALL, ring)
         self._eventfd(self.errs, SET_VRING_ERR, ring)
-        self.send(SET_VRING_NUM, struct.pack("<II", ring, RING_SIZE))
+        self.send(SET_VRING_NUM, struct.pack("<II", ring, size))
         self.send(SET_VRING_BASE, struct.pack("<II", ring, base))
         self.send(SET_VRING_ADDR, struct.pack("<IIQQQQ", ring, 0, desc, used,
                                               avail, 0))
@@ -179,9 +183,11 @@ class Frontend:
         for ring in range(rings):
             self.start_ring(ring)
 
-    def set_used_idx(self, ring, value):
+    def set_indices(self, ring, avail, used):
+        """Of a split ring."""
         at = self.ring_offset(ring) + 2
-        self.memory[at:at + 2] = struct.pack("<H", value)
+        struct.pack_into("<H", self.memory, at - 0x4000, avail)
+        struct.pack_into("<H", self.memory, at, used)
 
     @staticmethod
     def signalled(fd, seconds=10):

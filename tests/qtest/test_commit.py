@@ -311,6 +311,40 @@ def test_chain_that_does_not_end_within_the_commit(bench):
     assert [i for i, _ in ring.take()] == [500, 501, 502, 503]
 
 
+@pytest.mark.parametrize("length, ended", [(4096, True), (4097, False)])
+def test_longest_commit(bench, length, ended):
+    """Over the end of a large ring; one that is longer is none."""
+    size, at, used = 8192, 4 * MIB, 8000 | 1 << 15
+    avail = (used & 0x7fff) + length - size
+    driver, front = bench.driver(), bench.front()
+    file = front.regions[1][3] + at
+    for i in range(length):
+        place = (8000 + i) % size
+        struct.pack_into("<QIHH", front.memory, file + 16 * place, 4711, 2048,
+                         i, AVAIL if place >= 8000 else USED)
+
+    def run():
+        front.negotiate(VERSION_1 | RING_PACKED)
+        assert front.set_memory() == 0
+        front.start_ring(FROM_PEER, used, size=size, desc_at=at)
+        return True
+    done = in_thread(run)
+    state = driver.wait_state(running(FROM_PEER), "ring 1 runs")
+    assert wait_until(done, "the session")
+    driver.progress(FROM_PEER, state.rings[FROM_PEER].epoch << 32
+                    | used << 16 | avail)
+    before = front.memory[file:file + 16 * size]
+    driver.reset()
+    assert front.stop_ring(FROM_PEER) == both(avail)
+    if not ended:
+        assert front.memory[file:file + 16 * size] == before
+        return
+    for i in range(length):
+        place = (8000 + i) % size
+        assert struct.unpack_from("<QIHH", front.memory, file + 16 * place) == (
+            4711, 0, i, AVAIL | USED if place >= 8000 else 0)
+
+
 def test_ring_of_nonsense(bench):
     driver, front, state = session(bench)
     ring = Ring(front, FROM_PEER, BASE)

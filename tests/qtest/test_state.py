@@ -4,6 +4,7 @@ import os
 import struct
 import threading
 
+import pytest
 from driver import CALL, CONNECTED, LINK_UP, RUN
 from frontend import (ADD_MEM_REG, GET_MAX_MEM_SLOTS, HIGH, LOW, MIB,
                       NET_SET_MTU, REM_MEM_REG, RING_SIZE, SEND_RARP,
@@ -120,7 +121,7 @@ def test_driver_that_comes_again_resumes_where_the_last_one_was(bench):
     driver, front, state = start(bench)
     first = state.rings[1]
     driver.progress(1, first.epoch << 32 | 77)
-    front.set_used_idx(1, 77)
+    front.set_indices(1, 80, 77)
     driver.reset()
     bench.until("driver", "none")
     driver.start()
@@ -129,17 +130,47 @@ def test_driver_that_comes_again_resumes_where_the_last_one_was(bench):
     assert again.epoch != first.epoch
 
 
-def test_base_of_a_driver_that_died_after_the_used_ring(bench):
-    driver, front, state = start(bench)
-    driver.progress(0, state.rings[0].epoch << 32 | 100)
-    front.set_used_idx(0, 132)  # a burst whose progress was not published
+@pytest.mark.parametrize("base, progress, avail, used, place", [
+    (0, 100, 140, 132, 132),         # a burst whose progress was not published
+    (0, 100, 100 + 256, 100, 100),   # at rest
+    (0, 100, 140, 90, 90),           # its last burst went elsewhere
+    (0, 65530, 8, 4, 4),
+    (0, None, 40100, 40000, 40000),  # DPDK's virtio-user: its base is 0
+    # No used index of a device: beyond what is available, or a lap behind it.
+    (0, 100, 100, 101, 100),
+    (0, 100, 100, 100 + 256, 100),
+    (0, 100, 400, 143, 100),
+    (30, None, 30, 31, 30),
+])
+def test_place_of_a_split_ring_whose_driver_is_gone(bench, base, progress,
+                                                    avail, used, place):
+    driver, front = bench.driver(), bench.front()
+
+    def run():
+        front.negotiate()
+        assert front.set_memory() == 0
+        for ring in (0, 1):
+            front.start_ring(ring, base)
+        return True
+    done = in_thread(run)
+    state = driver.wait_state(running(0, 1), "both rings run")
+    assert wait_until(done, "the session")
+    if progress is not None:
+        driver.progress(0, state.rings[0].epoch << 32 | progress)
+    front.set_indices(0, avail, used)
     driver.reset()
-    assert front.stop_ring(0) == 132
+    # For the next driver, and for the front-end.
+    driver.start()
+    again = driver.wait_state(running(0, 1), "rings run again")
+    assert again.rings[0].base == place
+    driver.reset()
+    assert front.stop_ring(0) == place
 
 
 def test_stop_waits_for_the_ack_and_tells_the_progress(bench):
     driver, front, state = start(bench)
     driver.progress(0, state.rings[0].epoch << 32 | 42)
+    front.set_indices(0, 42, 42)
     base = in_thread(front.stop_ring, 0)
     stopped = driver.wait_state(running(1), "ring 0 stopped", ack=False)
     assert base() is None, "answered before the driver let go"
