@@ -7,7 +7,7 @@ pmd_name = librte_net_vhostpci.so
 pmd_file = guest-pmd/$(pmd_name).23.0
 
 # The port and its rings, without a transport.
-guest_pmd_port_sources = \
+guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/rte_pmd_vhostpci.h \
 	guest-pmd/base/headers.c \
 	guest-pmd/base/headers.h \

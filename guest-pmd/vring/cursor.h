@@ -38,6 +38,10 @@ vhostpci_prefetch_write(const void *p)
  * batches at most, but the last, which push_reopen() bounds. */
 #define VHOSTPCI_BATCH	32
 #define VHOSTPCI_MAX_GIVEN	(2 * VHOSTPCI_BATCH + VHOSTPCI_MAX_CHAIN)
+/* Descriptors of a commit: one each for packets that were not walked, those that
+ * were, and a last packet that begins a last chain just before it may not. */
+static_assert(2 * VHOSTPCI_BATCH + VHOSTPCI_TX_WALK + 2 * VHOSTPCI_MAX_CHAIN <=
+	      VHOST_PCI_MAX_COMMIT, "the next driver cannot end such a commit");
 
 /* Packed: a used descriptor to be written at the commit. */
 struct vhostpci_used {

@@ -137,8 +137,8 @@ static __rte_always_inline void
 packed_commit(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	      const unsigned int flags)
 {
-	uint16_t was = vhostpci_packed_place(b->first, b->first_wrap);
-	uint16_t now = vhostpci_packed_place(b->at, b->wrap);
+	uint16_t was = vring_place(b->first, b->first_wrap);
+	uint16_t now = vring_place(b->at, b->wrap);
 	uint16_t i;
 
 	vhostpci_ring_publish(ring, now, was);

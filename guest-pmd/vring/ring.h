@@ -17,9 +17,10 @@
 #include "vring/mem.h"
 #include "vring/rules.h"
 #include "base/stamp.h"
+#include "vring_commit.h"
 
 /* Bounds on what a peer may ask of us. */
-#define VHOSTPCI_MAX_RING_SIZE	32768
+#define VHOSTPCI_MAX_RING_SIZE	VHOST_PCI_MAX_RING_SIZE
 /* Longest packet without its virtio-net header, bytes. */
 #define VHOSTPCI_MAX_PKT_LEN	65535
 /* Most descriptors in a chain; less for smaller rings. QEMU's own limit. A packet
@@ -30,7 +31,7 @@
  * not received comes with the next burst; what was not sent is lost, so that
  * limit is one that no honest peer's buffers come near. */
 #define VHOSTPCI_RX_WALK	256
-#define VHOSTPCI_TX_WALK	2048
+#define VHOSTPCI_TX_WALK	1984
 
 /* datapath: w (one thread at a time), others: r, without tearing. Only ever
  * grow; a reset is a baseline kept by control. */
@@ -186,13 +187,6 @@ vhostpci_ring_publish(const struct vhostpci_ring *ring, uint16_t avail,
 	if (ring->packed)
 		value |= (uint32_t)used << 16;
 	__atomic_store_n(ring->progress, value, __ATOMIC_RELEASE);
-}
-
-/* A place in a packed ring in one number. */
-static __rte_always_inline uint16_t
-vhostpci_packed_place(uint16_t at, bool wrap)
-{
-	return at | (uint16_t)wrap << 15;
 }
 
 #endif

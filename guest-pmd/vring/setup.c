@@ -71,7 +71,7 @@ static void
 publish_place(const struct vhostpci_ring *ring)
 {
 	uint16_t place = ring->packed ?
-		vhostpci_packed_place(ring->last, ring->wrap) : ring->last;
+		vring_place(ring->last, ring->wrap) : ring->last;
 
 	vhostpci_ring_publish(ring, place, place);
 }
