@@ -6,8 +6,32 @@
 pmd_name = librte_net_vhostpci.so
 pmd_file = guest-pmd/$(pmd_name).23.0
 
+# Steering: rules, their table, and edits of headers.  It knows neither rings
+# nor ports.
+guest_pmd_flow_sources = \
+	guest-pmd/flow/actions.c \
+	guest-pmd/flow/flows.c \
+	guest-pmd/flow/format.c \
+	guest-pmd/flow/key.c \
+	guest-pmd/flow/key.h \
+	guest-pmd/flow/lookup.c \
+	guest-pmd/flow/pattern.c \
+	guest-pmd/flow/rewrite.c \
+	guest-pmd/flow/rewrite.h \
+	guest-pmd/flow/rule.c \
+	guest-pmd/flow/rule.h \
+	guest-pmd/flow/set.c \
+	guest-pmd/flow/set.h \
+	guest-pmd/flow/slab.c \
+	guest-pmd/flow/slab.h \
+	guest-pmd/flow/subtable.c \
+	guest-pmd/flow/subtable.h \
+	guest-pmd/flow/table.c \
+	guest-pmd/flow/table.h
+
 # The port and its rings, without a transport.
 guest_pmd_port_sources = $(vring_commit_sources) \
+	$(guest_pmd_flow_sources) \
 	guest-pmd/rte_pmd_vhostpci.h \
 	guest-pmd/base/headers.c \
 	guest-pmd/base/headers.h \

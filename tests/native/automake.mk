@@ -179,3 +179,35 @@ $(native_asan_tests): tests/native/%_asan: tests/native/%.c \
 	  $(CPPFLAGS) $(native_cflags) $(native_sanitize) $(CFLAGS) -o $@ $< \
 	  $(patsubst %,$(srcdir)/%,$(filter %.c,$(native_more_$(*F)))) \
 	  $(LDFLAGS) tests/native/libnative_asan.a $(native_libs) $(LIBS)
+
+# Steering: tests of guest-pmd/flow/, which need no port.
+native_flow_kit = tests/native/flowkit.c tests/native/flowkit.h
+native_flow_tests = tests/native/test_flow tests/native/test_flow_table
+native_flow_asan_tests = tests/native/test_flow_asan \
+	tests/native/test_flow_table_asan
+if HAVE_PMD
+if HAVE_CMOCKA
+check_PROGRAMS += $(native_flow_tests)
+check_DATA += $(native_flow_asan_tests)
+TESTS += $(native_flow_tests) $(native_flow_asan_tests)
+endif
+endif
+
+tests_native_test_flow_SOURCES = tests/native/test_flow.c $(native_flow_kit)
+tests_native_test_flow_CPPFLAGS = $(native_cppflags)
+tests_native_test_flow_CFLAGS = $(native_cflags)
+tests_native_test_flow_LDADD = tests/native/libnative.a $(native_libs)
+
+tests_native_test_flow_table_SOURCES = tests/native/test_flow_table.c \
+	$(native_flow_kit)
+tests_native_test_flow_table_CPPFLAGS = $(native_cppflags)
+tests_native_test_flow_table_CFLAGS = $(native_cflags)
+tests_native_test_flow_table_LDADD = tests/native/libnative.a $(native_libs)
+
+CLEANFILES += $(native_flow_asan_tests)
+$(native_flow_asan_tests): tests/native/%_asan: tests/native/%.c \
+	  tests/native/libnative_asan.a $(native_flow_kit)
+	$(AM_V_CCLD)$(CC) $(DEFS) $(DEFAULT_INCLUDES) $(native_asan_cppflags) \
+	  $(CPPFLAGS) $(native_cflags) $(native_sanitize) $(CFLAGS) -o $@ $< \
+	  $(srcdir)/tests/native/flowkit.c $(LDFLAGS) \
+	  tests/native/libnative_asan.a $(native_libs) $(LIBS)
