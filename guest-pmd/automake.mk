@@ -96,6 +96,7 @@ guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/vring/ring.h \
 	guest-pmd/vring/rules.c \
 	guest-pmd/vring/rules.h \
+	guest-pmd/vring/send.h \
 	guest-pmd/vring/setup.c \
 	guest-pmd/vring/split.h \
 	guest-pmd/vring/writer.c \

@@ -12,32 +12,7 @@
 #include "net/copy.h"
 #include "net/look.h"
 #include "net/offload.h"
-
-/* How often a tx burst looks again for buffers before it gives up. */
-#define TX_RETRIES	8
-
-/* Store the header, unless it is there already, as in a buffer that comes
- * round: the line then stays in both cores' caches. */
-static __rte_always_inline void
-put_header(const struct vhostpci_ring *ring, uint8_t *to,
-	   const struct virtio_net_hdr_v1 *hdr)
-{
-	uint64_t head, was;
-	uint32_t tail, tail_was;
-
-	memcpy(&head, hdr, sizeof(head));
-	memcpy(&tail, (const uint8_t *)hdr + sizeof(head), sizeof(tail));
-	memcpy(&was, to, sizeof(was));
-	if (likely(ring->hdr_len == sizeof(*hdr))) {
-		memcpy(&tail_was, to + sizeof(head), sizeof(tail));
-		if (likely(was == head && tail_was == tail))
-			return;
-		memcpy(to, &head, sizeof(head));
-		memcpy(to + sizeof(head), &tail, sizeof(tail));
-		return;
-	}
-	memcpy(to, hdr, sizeof(struct virtio_net_hdr));
-}
+#include "vring/send.h"
 
 /* Send one packet on the shortest path. */
 static __rte_always_inline void
@@ -45,16 +20,10 @@ push(struct vhostpci_ring *ring, struct vhostpci_burst *b,
      const struct vhostpci_slot *slot, const struct rte_mbuf *m,
      const struct virtio_net_hdr_v1 *hdr, const unsigned int flags)
 {
-	put_header(ring, slot->addr, hdr);
+	vhostpci_put_header(ring, slot->addr, hdr);
 	rte_memcpy(slot->addr + ring->hdr_len, rte_pktmbuf_mtod(m, void *),
 		   m->data_len);
 	vhostpci_give(ring, b, slot->id, 1, m->data_len + ring->hdr_len, flags);
-}
-
-static __rte_always_inline bool
-may_walk(const struct vhostpci_ring *ring)
-{
-	return likely(ring->walked < VHOSTPCI_TX_WALK);
 }
 
 /* Send one packet off the shortest path, or that was found not to be sent:
@@ -72,7 +41,7 @@ push_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 			vhostpci_push_chain(ring, b, slot, m, hdr, flags);
 	if (rc == VHOSTPCI_DROP)
 		ring->count.oversized++;
-	*aligned = may_walk(ring) && b->given == given + 1;
+	*aligned = vhostpci_may_send(ring) && b->given == given + 1;
 	return rc;
 }
 
@@ -151,7 +120,7 @@ push_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	uint16_t done = 0, limit = n, got;
 	bool aligned;
 
-	while (done < n && *rule == 0 && may_walk(ring) &&
+	while (done < n && *rule == 0 && vhostpci_may_send(ring) &&
 	       b->given < VHOSTPCI_BATCH) {
 		got = push_batch(ring, b, pkts + done, RTE_MIN(n - done, limit),
 				 &aligned, rule, flags);
@@ -163,23 +132,6 @@ push_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		limit = aligned ? n : 1;
 	}
 	return done;
-}
-
-/* Out of buffers. Wait a little for the peer to offer more than the @seen ones,
- * which were too few; but not for one that had none the last time either. */
-static __rte_always_inline bool
-wait_for_room(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-	      uint16_t seen, bool stalled, unsigned int *tries,
-	      const unsigned int flags)
-{
-	for (;;) {
-		if (vhostpci_pending(ring, b, UINT16_MAX, flags & F_PACKED) !=
-		    seen)
-			return !ring->broken;
-		if (stalled || (*tries)++ == TX_RETRIES)
-			return false;
-		rte_pause();
-	}
 }
 
 /* The caller's packets that were sent, mostly of one pool and not shared. */
@@ -235,17 +187,16 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 		done += got;
 		if (rule < 0)
 			vhostpci_ring_break(ring, -rule);
-		if (ring->broken || !may_walk(ring))
+		if (ring->broken || !vhostpci_may_send(ring))
 			break;
 		if (likely(got == want))
 			continue;
-		seen = flags & F_PACKED ? packed_pending(ring, &b) :
-			(uint16_t)(b.end - b.at);
+		seen = vhostpci_left(ring, &b, flags);
 		/* A round in vain counts as a look: a peer that offers and takes
 		 * back does not keep us. */
-		if (got == 0 && tries++ == TX_RETRIES)
+		if (got == 0 && tries++ == VHOSTPCI_SEND_RETRIES)
 			break;
-		if (!wait_for_room(ring, &b, seen, ring->stalled && done == 0,
+		if (!vhostpci_wait_for_room(ring, &b, seen, ring->stalled && done == 0,
 				   &tries, flags))
 			break;
 	} while (done < n);
