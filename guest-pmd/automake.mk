@@ -12,6 +12,10 @@ guest_pmd_flow_sources = \
 	guest-pmd/flow/actions.c \
 	guest-pmd/flow/flows.c \
 	guest-pmd/flow/format.c \
+	guest-pmd/flow/forward.c \
+	guest-pmd/flow/forward.h \
+	guest-pmd/flow/inlet.c \
+	guest-pmd/flow/inlet.h \
 	guest-pmd/flow/key.c \
 	guest-pmd/flow/key.h \
 	guest-pmd/flow/lookup.c \
@@ -50,6 +54,9 @@ guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/net/rx.h \
 	guest-pmd/net/rxtx.c \
 	guest-pmd/net/rxtx.h \
+	guest-pmd/net/steer.c \
+	guest-pmd/net/steer.h \
+	guest-pmd/net/steered.h \
 	guest-pmd/net/tx.h \
 	guest-pmd/net/variants.c \
 	guest-pmd/net/variants.h \
@@ -62,6 +69,8 @@ guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/port/capa.h \
 	guest-pmd/port/ethdev.c \
 	guest-pmd/port/ethdev.h \
+	guest-pmd/port/flow.c \
+	guest-pmd/port/flow.h \
 	guest-pmd/port/info.c \
 	guest-pmd/port/intr.c \
 	guest-pmd/port/intr.h \

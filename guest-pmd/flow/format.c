@@ -218,26 +218,54 @@ add_program(struct text *t, const struct vhostpci_flow_env *env,
 }
 
 int
-vhostpci_flow_format(const struct vhostpci_flow_env *env,
-		     const struct vhostpci_flow_info *info, char *buf,
-		     size_t size)
+vhostpci_flow_format_match(const struct vhostpci_flow_info *info, char *buf,
+			   size_t size)
 {
-	const struct vhostpci_flow_rule *rule = info->rule;
-	uint64_t ticks = (uint32_t)(vhostpci_flow_now() - info->used);
 	struct text t = { .buf = buf, .size = size };
 
-	add(&t, "priority=%u", rule->priority);
+	add(&t, "priority=%u", info->rule->priority);
 	add_match(&t, info);
-	add(&t, " actions=");
+	return t.len;
+}
+
+int
+vhostpci_flow_format_actions(const struct vhostpci_flow_env *env,
+			     const struct vhostpci_flow_info *info, char *buf,
+			     size_t size)
+{
+	const struct vhostpci_flow_rule *rule = info->rule;
+	struct text t = { .buf = buf, .size = size };
+
 	if (rule->kind == VHOSTPCI_FLOW_DROP)
 		add(&t, "drop");
 	else if (rule->kind == VHOSTPCI_FLOW_MARK)
 		add(&t, "mark:%u", rule->mark);
 	else
 		add_program(&t, env, rule);
-	add(&t, " packets=%" PRIu64 " bytes=%" PRIu64 " used=%" PRIu64 ".%03us",
-	    info->hits, info->bytes, (ticks << 20) / rte_get_tsc_hz(),
-	    (unsigned int)((ticks << 20) % rte_get_tsc_hz() * 1000 /
-			   rte_get_tsc_hz()));
+	return t.len;
+}
+
+uint64_t
+vhostpci_flow_age_ms(const struct vhostpci_flow_info *info)
+{
+	uint64_t ticks = (uint32_t)(vhostpci_flow_now() - info->used);
+
+	return (ticks << 20) / (rte_get_tsc_hz() / 1000);
+}
+
+int
+vhostpci_flow_format(const struct vhostpci_flow_env *env,
+		     const struct vhostpci_flow_info *info, char *buf,
+		     size_t size)
+{
+	uint64_t ms = vhostpci_flow_age_ms(info);
+	struct text t = { .buf = buf, .size = size };
+	char match[1024], actions[1024];
+
+	vhostpci_flow_format_match(info, match, sizeof(match));
+	vhostpci_flow_format_actions(env, info, actions, sizeof(actions));
+	add(&t, "%s actions=%s packets=%" PRIu64 " bytes=%" PRIu64
+	    " used=%" PRIu64 ".%03us", match, actions, info->hits, info->bytes,
+	    ms / 1000, (unsigned int)(ms % 1000));
 	return t.len;
 }

@@ -17,6 +17,8 @@ const char *const vhostpci_flow_miss_names[VHOSTPCI_FLOW_N_MISSES] = {
 	[VHOSTPCI_FLOW_MISS_CONTROL] = "tcp_control",
 	[VHOSTPCI_FLOW_MISS_EDIT] = "cannot_edit",
 	[VHOSTPCI_FLOW_MISS_DEST] = "no_destination",
+	[VHOSTPCI_FLOW_MISS_OFFLOAD] = "unfinished",
+	[VHOSTPCI_FLOW_MISS_LONG] = "too_long",
 };
 
 /* A fragment header of 8 bytes at @p. */

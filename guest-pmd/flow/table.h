@@ -145,6 +145,14 @@ void vhostpci_flow_each(struct vhostpci_flow_table *table,
 int vhostpci_flow_format(const struct vhostpci_flow_env *env,
 			 const struct vhostpci_flow_info *info, char *buf,
 			 size_t size);
+/* Parts of it. */
+int vhostpci_flow_format_match(const struct vhostpci_flow_info *info, char *buf,
+			       size_t size);
+int vhostpci_flow_format_actions(const struct vhostpci_flow_env *env,
+				 const struct vhostpci_flow_info *info,
+				 char *buf, size_t size);
+/* Since the rule was used, or made. */
+uint64_t vhostpci_flow_age_ms(const struct vhostpci_flow_info *info);
 /* All memory of the table that grows with rules. */
 uint64_t vhostpci_flow_table_bytes(const struct vhostpci_flow_table *table);
 

@@ -27,9 +27,9 @@ pull_into(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 }
 
 int
-vhostpci_pull_chain(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-		    const struct vhostpci_slot *slot, struct rte_mbuf *m,
-		    unsigned int flags)
+vhostpci_pull_raw(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+		  const struct vhostpci_slot *slot, struct rte_mbuf *m,
+		  struct virtio_net_hdr *hdr, unsigned int flags)
 {
 	struct vhostpci_reader reader;
 	struct vhostpci_chain chain;
@@ -48,9 +48,21 @@ vhostpci_pull_chain(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		return VHOSTPCI_DROP;
 	m->data_len = reader.total;
 	m->pkt_len = reader.total;
-	if (flags & F_OFFLOAD)
-		return vhostpci_offload_rx(ring, m, &reader.hdr);
+	*hdr = reader.hdr;
 	return 0;
+}
+
+int
+vhostpci_pull_chain(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+		    const struct vhostpci_slot *slot, struct rte_mbuf *m,
+		    unsigned int flags)
+{
+	struct virtio_net_hdr hdr;
+	int rc = vhostpci_pull_raw(ring, b, slot, m, &hdr, flags);
+
+	if (rc == 0 && flags & F_OFFLOAD)
+		return vhostpci_offload_rx(ring, m, &hdr);
+	return rc;
 }
 
 /*

@@ -20,6 +20,12 @@ int vhostpci_pull_chain(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 			const struct vhostpci_slot *slot, struct rte_mbuf *m,
 			unsigned int flags);
 
+/* datapath: the same, but leave to the caller what @hdr says of the packet, which
+ * is a copy of its header. */
+int vhostpci_pull_raw(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+		      const struct vhostpci_slot *slot, struct rte_mbuf *m,
+		      struct virtio_net_hdr *hdr, unsigned int flags);
+
 /*
  * datapath: copy @m behind @hdr to the chain of @slot, which is the next one,
  * and as many more as it takes. Unless 0 is returned, nothing has happened:

@@ -8,6 +8,7 @@
 #include <rte_tcp.h>
 
 #include "base/headers.h"
+#include "flow/key.h"
 #include "net/offload.h"
 
 /*
@@ -151,6 +152,64 @@ vhostpci_offload_rx_slow(struct vhostpci_ring *ring, struct rte_mbuf *m,
 		m->pkt_len = 0;
 	}
 	return rc;
+}
+
+/* Of a packet that goes from ring to ring: see vhostpci_offload_pass(). */
+static bool
+pass_gso(const struct vhostpci_ring *ring, uint16_t takes,
+	 struct virtio_net_hdr_v1 *hdr, const uint8_t *head,
+	 const struct vhostpci_flow_meta *meta)
+{
+	bool v6 = meta->flags & VHOSTPCI_FLOW_IS_IP6;
+	uint8_t type = hdr->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
+	uint16_t gso_size = rte_le_to_cpu_16(hdr->gso_size), tcp_len;
+
+	if (!gso_negotiated(ring->offload, hdr->gso_type) || gso_size == 0 ||
+	    meta->proto != IPPROTO_TCP ||
+	    v6 != (type == VIRTIO_NET_HDR_GSO_TCPV6) ||
+	    !(takes & (v6 ? VHOSTPCI_OL_TSO6 : VHOSTPCI_OL_TSO4)))
+		return false;
+	tcp_len = (head[meta->l4 + 12] >> 4) * 4;
+	hdr->hdr_len = rte_cpu_to_le_16(meta->l4 + tcp_len);
+	if (!(takes & VHOSTPCI_OL_ECN))
+		hdr->gso_type = type;
+	/* Nothing to segment. */
+	if (meta->l4_len - tcp_len <= gso_size)
+		hdr->gso_type = VIRTIO_NET_HDR_GSO_NONE;
+	if (hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
+		hdr->gso_size = 0;
+		hdr->hdr_len = 0;
+	}
+	return true;
+}
+
+bool
+vhostpci_offload_pass_slow(const struct vhostpci_ring *ring, uint16_t takes,
+			   struct virtio_net_hdr_v1 *hdr, const uint8_t *head,
+			   uint32_t len, const struct vhostpci_flow_meta *meta)
+{
+	uint32_t start = rte_le_to_cpu_16(hdr->csum_start);
+	uint32_t offset = meta->proto == IPPROTO_TCP ? 16 : 6;
+	struct virtio_net_hdr_v1 next = *hdr;
+
+	/* All of it in the head: that is what was parsed. */
+	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
+	    !(takes & VHOSTPCI_OL_CSUM) || start != meta->l4 || start == 0 ||
+	    meta->flags & VHOSTPCI_FLOW_IS_LATER ||
+	    (meta->proto != IPPROTO_TCP && meta->proto != IPPROTO_UDP) ||
+	    rte_le_to_cpu_16(hdr->csum_offset) != offset ||
+	    start + offset + 2 > RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD))
+		return false;
+	next.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	next.num_buffers = 1;
+	if (hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
+		next.gso_size = 0;
+		next.hdr_len = 0;
+	} else if (!pass_gso(ring, takes, &next, head, meta)) {
+		return false;
+	}
+	*hdr = next;
+	return true;
 }
 
 /*

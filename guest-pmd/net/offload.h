@@ -18,6 +18,7 @@
 #ifndef VHOSTPCI_NET_OFFLOAD_H
 #define VHOSTPCI_NET_OFFLOAD_H
 
+#include <stdbool.h>
 #include <string.h>
 
 #include <linux/virtio_net.h>
@@ -89,6 +90,35 @@ vhostpci_offload_rx(struct vhostpci_ring *ring, struct rte_mbuf *m,
 	    ring->offload == 0)
 		return 0;
 	return vhostpci_offload_rx_slow(ring, m, hdr);
+}
+
+struct vhostpci_flow_meta;
+
+bool vhostpci_offload_pass_slow(const struct vhostpci_ring *ring,
+				uint16_t takes, struct virtio_net_hdr_v1 *hdr,
+				const uint8_t *head, uint32_t len,
+				const struct vhostpci_flow_meta *meta);
+
+/*
+ * datapath: may a packet of @ring go on unfinished to a peer that takes @takes
+ * (VHOSTPCI_OL_NEGOTIATED)? It has @len bytes, begins with @head, which is as
+ * parsed, and *@hdr is our copy of its header, if ring->offload is not 0. Makes
+ * *@hdr the header to go with it. False: the packet is one to be looked at by
+ * vhostpci_offload_rx(), which also says what is wrong with it; *@hdr is as it
+ * was.
+ */
+static __rte_always_inline bool
+vhostpci_offload_pass(const struct vhostpci_ring *ring, uint16_t takes,
+		      struct virtio_net_hdr_v1 *hdr, const uint8_t *head,
+		      uint32_t len, const struct vhostpci_flow_meta *meta)
+{
+	if (likely(ring->offload == 0 ||
+		   (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+		    hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE))) {
+		*hdr = (struct virtio_net_hdr_v1) { .num_buffers = 1 };
+		return true;
+	}
+	return vhostpci_offload_pass_slow(ring, takes, hdr, head, len, meta);
 }
 
 /*

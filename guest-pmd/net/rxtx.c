@@ -7,7 +7,9 @@
 
 #include <rte_arp.h>
 
+#include "flow/inlet.h"
 #include "net/rxtx.h"
+#include "net/steer.h"
 #include "vring/layout.h"
 #include "vring/queue.h"
 
@@ -35,8 +37,9 @@ receive_announcement(struct vhostpci_queue *queue, uint64_t value,
 /* Several rings take turns in being the first, so that a busy one leaves room
  * for the others. One that took long ends the burst: they are all the same
  * peer's. */
-static uint16_t
-rx_rings(struct vhostpci_queue *queue, struct rte_mbuf **pkts, uint16_t n)
+static __rte_always_inline uint16_t
+rx_rings(struct vhostpci_queue *queue, struct vhostpci_steer *steer,
+	 struct rte_mbuf **pkts, uint16_t n)
 {
 	uint16_t done = 0, tried, at = queue->next;
 	uint32_t walked = 0;
@@ -46,7 +49,10 @@ rx_rings(struct vhostpci_queue *queue, struct rte_mbuf **pkts, uint16_t n)
 		struct vhostpci_ring *ring = queue->rings[at];
 
 		if (likely(!ring->broken)) {
-			done += ring->rx(ring, queue->mp, pkts + done,
+			done += steer != NULL ?
+				ring->steer(ring, steer, pkts + done,
+					    n - done) :
+				ring->rx(ring, queue->mp, pkts + done,
 					 n - done);
 			walked = ring->walked;
 		}
@@ -56,16 +62,36 @@ rx_rings(struct vhostpci_queue *queue, struct rte_mbuf **pkts, uint16_t n)
 	return done;
 }
 
+/* The same where the port has rules. */
+static __rte_noinline uint16_t
+steer_rings(struct vhostpci_queue *queue, struct vhostpci_steering *steering,
+	    struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vhostpci_steer steer;
+	uint16_t done;
+
+	if (!vhostpci_steer_begin(&steer, steering, queue->mp))
+		return rx_rings(queue, NULL, pkts, n);
+	done = rx_rings(queue, &steer, pkts, n);
+	vhostpci_steer_end(&steer);
+	return done;
+}
+
 /* Not inline: polls that find nothing do without its registers. */
 static __rte_noinline uint16_t
 receive(struct vhostpci_queue *queue, uint64_t announce, struct rte_mbuf **pkts,
 	uint16_t n)
 {
+	struct vhostpci_steering *steering =
+		__atomic_load_n(&queue->steering, __ATOMIC_ACQUIRE);
 	uint16_t done = 0;
 
 	if (unlikely(announce != 0))
 		done = receive_announcement(queue, announce, pkts);
-	done += rx_rings(queue, pkts + done, n - done);
+	if (steering != NULL)
+		done += steer_rings(queue, steering, pkts + done, n - done);
+	else
+		done += rx_rings(queue, NULL, pkts + done, n - done);
 	vhostpci_queue_leave(queue);
 	return done;
 }
@@ -102,13 +128,15 @@ vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 	ring = __atomic_load_n(&queue->rings[0], __ATOMIC_ACQUIRE);
 	/* relaxed: the acquire orders. It may change before the end. */
 	shared = __atomic_load_n(&ring->shared, __ATOMIC_RELAXED);
-	if (shared)
-		rte_spinlock_lock(&ring->lock);
+	if (shared) {
+		rte_spinlock_lock(ring->lock);
+		vhostpci_inlet_note_lane(queue->inlet, ring->index / 2);
+	}
 	/* With the lock: another queue's burst may just have broken it. */
 	if (likely(!ring->broken))
 		done = ring->tx(ring, pkts, n);
 	if (shared)
-		rte_spinlock_unlock(&ring->lock);
+		rte_spinlock_unlock(ring->lock);
 	vhostpci_queue_leave(queue);
 	return done;
 }

@@ -6,7 +6,9 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
+#include "flow/forward.h"
 #include "net/rx.h"
+#include "net/steered.h"
 #include "net/tx.h"
 #include "net/variants.h"
 
@@ -25,6 +27,14 @@
 		return burst_tx(ring, pkts, n, flags); \
 	}
 
+#define STEER(name, flags) \
+	static uint16_t \
+	name(struct vhostpci_ring *ring, struct vhostpci_steer *steer, \
+	     struct rte_mbuf **pkts, uint16_t n) \
+	{ \
+		return burst_steer(ring, steer, pkts, n, flags); \
+	}
+
 RX(rx_split, 0)
 RX(rx_split_in_order, F_IN_ORDER)
 RX(rx_split_offload, F_OFFLOAD)
@@ -33,6 +43,15 @@ RX(rx_packed, F_PACKED)
 RX(rx_packed_in_order, F_PACKED | F_IN_ORDER)
 RX(rx_packed_offload, F_PACKED | F_OFFLOAD)
 RX(rx_packed_in_order_offload, F_PACKED | F_IN_ORDER | F_OFFLOAD)
+
+STEER(steer_split, 0)
+STEER(steer_split_in_order, F_IN_ORDER)
+STEER(steer_split_offload, F_OFFLOAD)
+STEER(steer_split_in_order_offload, F_IN_ORDER | F_OFFLOAD)
+STEER(steer_packed, F_PACKED)
+STEER(steer_packed_in_order, F_PACKED | F_IN_ORDER)
+STEER(steer_packed_offload, F_PACKED | F_OFFLOAD)
+STEER(steer_packed_in_order_offload, F_PACKED | F_IN_ORDER | F_OFFLOAD)
 
 TX(tx_split, 0)
 TX(tx_split_mrg, F_MRG_RXBUF)
@@ -52,6 +71,17 @@ static const vhostpci_rx_t rx_variants[] = {
 	[F_PACKED | F_IN_ORDER] = rx_packed_in_order,
 	[F_PACKED | F_OFFLOAD] = rx_packed_offload,
 	[F_PACKED | F_IN_ORDER | F_OFFLOAD] = rx_packed_in_order_offload,
+};
+
+static const vhostpci_steer_t steer_variants[] = {
+	[0] = steer_split,
+	[F_IN_ORDER] = steer_split_in_order,
+	[F_OFFLOAD] = steer_split_offload,
+	[F_IN_ORDER | F_OFFLOAD] = steer_split_in_order_offload,
+	[F_PACKED] = steer_packed,
+	[F_PACKED | F_IN_ORDER] = steer_packed_in_order,
+	[F_PACKED | F_OFFLOAD] = steer_packed_offload,
+	[F_PACKED | F_IN_ORDER | F_OFFLOAD] = steer_packed_in_order_offload,
 };
 
 static const vhostpci_tx_t tx_variants[] = {
@@ -102,8 +132,11 @@ vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features,
 	if (ring->offload != 0 ||
 	    (!vhostpci_ring_is_rx(ring) && tx_offloads))
 		flags |= F_OFFLOAD;
-	if (vhostpci_ring_is_rx(ring))
+	if (vhostpci_ring_is_rx(ring)) {
 		ring->rx = rx_variants[flags | in_order];
-	else
+		ring->steer = steer_variants[flags | in_order];
+	} else {
 		ring->tx = tx_variants[flags | mrg];
+		vhostpci_forward_select(ring, features);
+	}
 }

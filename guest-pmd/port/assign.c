@@ -2,6 +2,8 @@
 
 /* See port/assign.h. */
 
+#include "flow/inlet.h"
+#include "net/offload.h"
 #include "port/assign.h"
 #include "port/intr.h"
 #include "port/pause.h"
@@ -58,11 +60,52 @@ assign_tx(struct vhostpci_dev *dev, uint64_t set)
 	}
 }
 
+/* Let bursts of other ports send to the peer's rings, if those of this one may. */
+static void
+open_inlet(struct vhostpci_dev *dev)
+{
+	bool run = dev->started && !dev->admin_down && !dev->removed &&
+		!dev->no_steering && dev->n_txq > 0, any = false;
+	struct vhostpci_inlet *inlet = dev->inlet;
+	uint16_t i;
+
+	for (i = 0; i < inlet->n_lanes; i++) {
+		struct vhostpci_ring *ring = &dev->rings[2 * i];
+		bool usable = run && vhostpci_ring_usable(ring);
+
+		/* relaxed: opening it orders. */
+		__atomic_store_n(&inlet->lanes[i].ring, usable ? ring : NULL,
+				 __ATOMIC_RELAXED);
+		if (usable)
+			__atomic_store_n(&inlet->offload, ring->offload &
+					 VHOSTPCI_OL_NEGOTIATED,
+					 __ATOMIC_RELAXED);
+		any |= usable;
+	}
+	if (any)
+		vhostpci_inlet_open(inlet);
+}
+
 void
 vhostpci_resume_queues(struct vhostpci_dev *dev, struct vhostpci_queue_set set)
 {
 	assign_rx(dev, set.rx);
 	assign_tx(dev, set.tx);
+	open_inlet(dev);
+}
+
+int
+vhostpci_rx_bursts_end(struct vhostpci_dev *dev)
+{
+	bool ended = vhostpci_rx_bursts_stop(dev);
+	unsigned int q;
+
+	/* Queues that stand still do so until the next adoption. */
+	for (q = 0; !dev->unsettled && q < VHOSTPCI_MAX_QUEUES; q++) {
+		if (dev->rxq[q] != NULL)
+			let_run(dev, dev->rxq[q]);
+	}
+	return ended ? 0 : -ETIMEDOUT;
 }
 
 static void
@@ -93,6 +136,7 @@ vhostpci_pause_all(struct vhostpci_dev *dev)
 		if (dev->txq[q] != NULL)
 			let_run(dev, dev->txq[q]);
 	}
+	open_inlet(dev);
 	dev->unsettled = false;
 	return rc;
 }

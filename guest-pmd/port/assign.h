@@ -13,6 +13,9 @@
 void vhostpci_resume_queues(struct vhostpci_dev *dev,
 			    struct vhostpci_queue_set set);
 
+/* ethdev: every burst of an rx queue that had begun has ended; bursts go on. 0
+ * or -ETIMEDOUT. */
+int vhostpci_rx_bursts_end(struct vhostpci_dev *dev);
 /* ethdev, lock held: no burst uses any queue any more. 0, or -ETIMEDOUT and
  * bursts go on as before. */
 int vhostpci_pause_all(struct vhostpci_dev *dev);

@@ -10,6 +10,7 @@
 #include <rte_malloc.h>
 #include <rte_version.h>
 
+#include "flow/inlet.h"
 #include "net/large.h"
 #include "net/offload.h"
 #include "net/rxtx.h"
@@ -17,6 +18,7 @@
 #include "port/broken.h"
 #include "port/capa.h"
 #include "port/ethdev.h"
+#include "port/flow.h"
 #include "port/intr.h"
 #include "port/link.h"
 #include "port/pause.h"
@@ -160,12 +162,25 @@ mac_addr_set(struct rte_eth_dev *eth_dev __rte_unused,
 	return 0;
 }
 
+/* The longest frame that Open vSwitch sends to a port with that MTU: with a VLAN
+ * tag, or what it counts as a CRC. */
+static uint32_t
+max_frame(uint16_t mtu)
+{
+	return mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+}
+
 /* Buffers are the application's and the peer's: no size of ours to change. As
  * ethdev has it, the MTU limits what an application sends, which it sees to
- * itself; a longer packet is received if it fits an mbuf. */
+ * itself, as rules do; a longer packet is received if it fits an mbuf. */
 static int
-mtu_set(struct rte_eth_dev *eth_dev __rte_unused, uint16_t mtu __rte_unused)
+mtu_set(struct rte_eth_dev *eth_dev, uint16_t mtu)
 {
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+
+	/* relaxed: rules go by it from now on. */
+	__atomic_store_n(&dev->inlet->max_len, max_frame(mtu),
+			 __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -180,6 +195,11 @@ flow_ctrl_get(struct rte_eth_dev *eth_dev __rte_unused,
 static void
 free_parts(struct vhostpci_dev *dev)
 {
+	vhostpci_flow_detach(dev);
+	/* Rules of other ports may keep it. */
+	if (dev->inlet != NULL)
+		vhostpci_inlet_put(dev->inlet);
+	dev->inlet = NULL;
 	/* Not ethdev's to free. */
 	dev->eth_dev->data->mac_addrs = NULL;
 	dev->n_rings = 0;
@@ -232,13 +252,14 @@ dev_close(struct rte_eth_dev *eth_dev)
 	if (rc != 0)
 		leave_stuck(dev);
 	dev->closed = true;
+	vhostpci_flow_unlist(dev);
 	/* Before the transport: no ops->broken() comes after its close. */
 	vhostpci_broken_detach(dev);
 	dev->transport.ops->close(dev);
 	vhostpci_link_fini(dev);
 	vhostpci_intr_free(dev);
 	if (dev->stuck) {
-		/* ethdev would free it, with the rings. */
+		/* ethdev would free it, with the rings and the rules. */
 		eth_dev->data->dev_private = NULL;
 		eth_dev->data->mac_addrs = NULL;
 		return 0;
@@ -293,6 +314,7 @@ const struct eth_dev_ops vhostpci_ops = {
 	.tx_queue_setup = vhostpci_tx_queue_setup,
 	.tx_queue_release = vhostpci_tx_queue_release,
 	.flow_ctrl_get = flow_ctrl_get,
+	.flow_ops_get = vhostpci_flow_ops_get,
 };
 
 /* Stable for a named peer: the same port has the same address after a restart.
@@ -329,8 +351,11 @@ make_rings(struct vhostpci_dev *dev)
 					     sizeof(*dev->peer.rings)),
 					RTE_CACHE_LINE_SIZE,
 					dev->eth_dev->data->numa_node);
-	if (dev->rings == NULL)
+	dev->inlet = vhostpci_inlet_new(dev->eth_dev->data->name, n / 2,
+					dev->eth_dev->data->numa_node);
+	if (dev->rings == NULL || dev->inlet == NULL)
 		return -ENOMEM;
+	dev->inlet->max_len = max_frame(dev->eth_dev->data->mtu);
 	dev->ring_base = (struct vhostpci_counters *)&dev->rings[n];
 	dev->peer.rings = (struct vhostpci_vring_desc *)&dev->ring_base[n];
 	dev->n_rings = n;
@@ -344,7 +369,7 @@ make_rings(struct vhostpci_dev *dev)
 		ring->port = dev->eth_dev->data->port_id;
 		ring->mem = &dev->mem;
 		ring->progress = &t->progress[i * t->progress_stride];
-		rte_spinlock_init(&ring->lock);
+		ring->lock = &dev->inlet->lanes[i / 2].lock;
 	}
 	return 0;
 }
@@ -381,6 +406,8 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 	vhostpci_link_init(dev);
 	rc = make_rings(dev);
 	if (rc == 0)
+		rc = vhostpci_flow_attach(dev);
+	if (rc == 0)
 		rc = vhostpci_broken_attach(dev);
 	if (rc != 0) {
 		free_parts(dev);
@@ -394,8 +421,9 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 	eth_dev->rx_pkt_burst = vhostpci_rx_burst;
 	eth_dev->tx_pkt_burst = vhostpci_tx_burst;
 	eth_dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC |
-		RTE_ETH_DEV_INTR_RMV;
+		RTE_ETH_DEV_INTR_RMV | RTE_ETH_DEV_FLOW_OPS_THREAD_SAFE;
 	vhostpci_update_link(dev);
+	vhostpci_flow_list(dev);
 	return dev;
 }
 

@@ -11,6 +11,7 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
+#include "flow/inlet.h"
 #include "port/pause.h"
 #include "port/port.h"
 
@@ -81,13 +82,24 @@ wait_stopped(struct vhostpci_queue *const *queues, uint64_t set,
 	return true;
 }
 
-/* After -ETIMEDOUT the queues of @set stay stopped. */
+static int
+timed_out(struct vhostpci_dev *dev)
+{
+	dev->unsettled = true;
+	dev->total.timeouts++;
+	return -ETIMEDOUT;
+}
+
+/* After -ETIMEDOUT the queues of @set stay stopped, and the inlet closed. */
 int
 vhostpci_pause_queues(struct vhostpci_dev *dev, struct vhostpci_queue_set set)
 {
 	uint64_t deadline = rte_get_timer_cycles() +
 		rte_get_timer_hz() * VHOSTPCI_QUIESCE_MS / 1000;
 
+	/* Also for no queue: bursts of other ports use rings of any. */
+	if (!vhostpci_inlet_close(dev->inlet, deadline))
+		return timed_out(dev);
 	if (set.rx == 0 && set.tx == 0)
 		return 0;
 	ask_to_stop(dev->rxq, set.rx);
@@ -98,9 +110,18 @@ vhostpci_pause_queues(struct vhostpci_dev *dev, struct vhostpci_queue_set set)
 		dev->tx_moved &= ~set.tx;
 		return 0;
 	}
-	dev->unsettled = true;
-	dev->total.timeouts++;
-	return -ETIMEDOUT;
+	return timed_out(dev);
+}
+
+bool
+vhostpci_rx_bursts_stop(struct vhostpci_dev *dev)
+{
+	uint64_t deadline = rte_get_timer_cycles() +
+		rte_get_timer_hz() * VHOSTPCI_QUIESCE_MS / 1000;
+
+	ask_to_stop(dev->rxq, UINT64_MAX);
+	full_barrier();
+	return wait_stopped(dev->rxq, UINT64_MAX, deadline);
 }
 
 bool

@@ -17,11 +17,13 @@ struct vhostpci_queue_set {
 	uint64_t rx, tx;
 };
 
-/* No burst uses a queue of @set any more: 0; or -ETIMEDOUT, and they stay
- * stopped. */
+/* No burst uses a queue of @set any more, and none of another port a ring of
+ * this one: 0; or -ETIMEDOUT, and they stay stopped. */
 int vhostpci_pause_queues(struct vhostpci_dev *dev,
 			  struct vhostpci_queue_set set);
 
+/* No burst uses an rx queue any more, or: false. They stay stopped. */
+bool vhostpci_rx_bursts_stop(struct vhostpci_dev *dev);
 /* After the caller changed which ring each tx queue sends to: do the bursts that
  * may have begun before end in time? */
 bool vhostpci_tx_bursts_end(struct vhostpci_dev *dev);

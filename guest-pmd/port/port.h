@@ -15,6 +15,10 @@
 #include "port/attach.h"
 #include "vring/queue.h"
 
+struct vhostpci_flow_table;
+struct vhostpci_inlet;
+struct vhostpci_steering;
+
 /* Since creation; reset by baseline. */
 struct vhostpci_totals {
 	uint64_t rules[VHOSTPCI_N_RULES];
@@ -33,6 +37,8 @@ struct vhostpci_dev {
 	bool started;
 	bool admin_down;	/* rte_eth_dev_set_link_down() */
 	bool removed;
+	bool has_flows;		/* there was a rule */
+	bool no_steering;	/* rules stay, and move nothing */
 	bool closed;
 	bool stuck;		/* closed while a burst did not end */
 	/* An adoption timed out: all queues stand still until the next adoption. */
@@ -63,6 +69,11 @@ struct vhostpci_dev {
 	struct vhostpci_limit log_limit; /* own lock */
 	struct vhostpci_limit link_ups;
 	bool link_late;		/* an alarm will update the link */
+	/* Constant while the port is open, with locks of their own: its rules,
+	 * what each rx queue does by them, and the port as their destination. */
+	struct vhostpci_flow_table *flows;
+	struct vhostpci_steering *steering;
+	struct vhostpci_inlet *inlet;
 	enum vhostpci_rule last_rule;
 	struct vhostpci_totals total, base;
 	struct vhostpci_counters *ring_base;	/* of each ring */

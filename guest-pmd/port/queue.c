@@ -8,6 +8,7 @@
 
 #include <rte_malloc.h>
 
+#include "port/flow.h"
 #include "port/port.h"
 #include "port/queue.h"
 
@@ -27,6 +28,7 @@ queue_new(struct vhostpci_dev *dev, uint16_t id, unsigned int n_rings,
 	queue->id = id;
 	queue->port = dev->eth_dev->data->port_id;
 	queue->fence = dev->fence;
+	queue->inlet = dev->inlet;
 	return queue;
 }
 
@@ -37,6 +39,8 @@ queue_put(struct vhostpci_dev *dev, struct vhostpci_queue **slot,
 {
 	pthread_mutex_lock(&dev->lock);
 	*slot = queue;
+	if (queue != NULL && queue->mp != NULL)
+		vhostpci_flow_queue(dev, queue);
 	pthread_mutex_unlock(&dev->lock);
 }
 

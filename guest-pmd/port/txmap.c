@@ -26,6 +26,7 @@
  * with the next change.
  */
 
+#include "flow/inlet.h"
 #include "port/port.h"
 #include "port/txmap.h"
 
@@ -50,11 +51,11 @@ running(const struct vhostpci_peer *peer)
 	return p;
 }
 
-/* Do several queues send to the @k-th of @n rings? */
+/* Do several queues send to the @k-th of @n rings, or bursts of other ports? */
 static bool
 is_shared(const struct vhostpci_dev *dev, unsigned int k, unsigned int n)
 {
-	return k + n < dev->n_txq;
+	return k + n < dev->n_txq || vhostpci_inlet_used(dev->inlet);
 }
 
 /* Rings without a lock to which another queue comes, by pair: the one that is

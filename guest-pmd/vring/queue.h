@@ -30,6 +30,9 @@
 
 #include "vring/ring.h"
 
+struct vhostpci_inlet;
+struct vhostpci_steering;
+
 #define VHOSTPCI_MAX_PAIRS	(VHOSTPCI_MAX_RINGS / 2)
 #define VHOSTPCI_MAX_QUEUES	64 /* tx: more queues than rings share them */
 
@@ -49,6 +52,10 @@ struct vhostpci_queue {
 	 * nonzero, datapath: w 0 once done. */
 	uint64_t announce;
 	uint64_t announced;	/* datapath: w */
+	/* rx: rules, NULL: none. control: w, any time; datapath: r */
+	struct vhostpci_steering *steering;
+	/* tx: of the port; constant */
+	struct vhostpci_inlet *inlet;
 	struct vhostpci_ring *rings[];	/* rx: room for one of each pair */
 } __rte_cache_aligned;
 

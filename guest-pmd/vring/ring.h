@@ -46,6 +46,9 @@ struct vhostpci_counters {
 	uint64_t unsupported;	/* dropped: an offload that the application or
 				 * the peer cannot take */
 	uint64_t full;		/* tx bursts cut short: no buffers offered */
+	uint64_t steered;	/* rx: of packets, those that rules moved */
+	uint64_t steer_full;	/* tx: dropped: steered here, and no room */
+	uint64_t steer_lost;	/* rx: steered to a port that closed then */
 	uint64_t violations;	/* control: w */
 #ifdef VHOSTPCI_STAMPS
 #define CYCLES(stage) uint64_t cycles_##stage;
@@ -64,6 +67,17 @@ typedef uint16_t (*vhostpci_rx_t)(struct vhostpci_ring *ring,
 typedef uint16_t (*vhostpci_tx_t)(struct vhostpci_ring *ring,
 				  struct rte_mbuf **pkts, uint16_t n);
 
+/* Receive, and move by rules what can be (net/steer.h). */
+struct vhostpci_steer;
+typedef uint16_t (*vhostpci_steer_t)(struct vhostpci_ring *ring,
+				     struct vhostpci_steer *steer,
+				     struct rte_mbuf **pkts, uint16_t n);
+/* Send items from other peers' rings (flow/forward.h), with the lock. */
+struct vhostpci_item;
+typedef void (*vhostpci_forward_t)(struct vhostpci_ring *ring,
+				   struct vhostpci_item *const *items,
+				   uint16_t n);
+
 struct vhostpci_ring {
 	/* control: w while no burst uses the ring; datapath: r. */
 	struct vring_desc *desc;	/* packed: the descriptor ring */
@@ -80,11 +94,16 @@ struct vhostpci_ring {
 		vhostpci_rx_t rx;	/* odd index */
 		vhostpci_tx_t tx;	/* even index */
 	};
+	union {
+		vhostpci_steer_t steer;		/* odd index */
+		vhostpci_forward_t forward;	/* even index */
+	};
 	volatile uint64_t *progress;	/* datapath: w */
 	/* constant: whose ring it is, which only these two know more of. Any
 	 * thread: signal the peer that ring @i has used buffers; say that a
 	 * ring has broken. */
 	struct vhostpci_dev *dev;
+	rte_spinlock_t *lock;	/* constant; even index: taken by tx if shared */
 	void (*signal)(struct vhostpci_dev *dev, unsigned int i);
 	void (*report)(struct vhostpci_dev *dev);
 	uint32_t epoch;			/* 0: never started */
@@ -94,7 +113,7 @@ struct vhostpci_ring {
 	uint8_t index;
 	uint8_t hdr_len;		/* of the virtio-net header */
 	/* Layout; driver may use indirect tables; negotiated event indices;
-	 * several tx queues share the ring. */
+	 * several tx queues, or other ports' bursts, share the ring. */
 	bool packed, indirect, event_idx, shared;
 	uint16_t tell_after;	/* rx: most of untold that may wait for a call */
 	uint64_t features;
@@ -123,7 +142,6 @@ struct vhostpci_ring {
 	uint8_t reported;		/* control: rw */
 	bool stalled;			/* the last tx burst found no buffer */
 	uint32_t walked;		/* descriptors, by chain, in a burst */
-	rte_spinlock_t lock;		/* taken by tx if shared */
 	struct vhostpci_counters count;
 } __rte_cache_aligned;
 

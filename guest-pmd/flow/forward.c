@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* See flow/forward.h. */
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+
+#include <rte_memcpy.h>
+
+#include "flow/forward.h"
+#include "vring/send.h"
+#include "vring/writer.h"
+
+/* On the shortest path. */
+static __rte_always_inline void
+put_item(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+	 const struct vhostpci_slot *slot, const struct vhostpci_item *item,
+	 const unsigned int flags)
+{
+	uint8_t *to = slot->addr + ring->hdr_len;
+
+	vhostpci_put_header(ring, slot->addr, &item->hdr);
+	rte_memcpy(to, item->head, item->head_len);
+	if (item->tail_len > 0)
+		rte_memcpy(to + item->head_len, item->tail, item->tail_len);
+	vhostpci_give(ring, b, slot->id, 1, ring->hdr_len + item->head_len +
+		      item->tail_len, flags);
+}
+
+/* 0, an enum vhostpci_fate or a rule. */
+static __rte_noinline int
+put_item_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+	      const struct vhostpci_slot *slot,
+	      const struct vhostpci_item *item, bool *aligned,
+	      unsigned int flags)
+{
+	struct vhostpci_writer w = vhostpci_writer(ring, b, flags);
+	const uint16_t given = b->given;
+	int rc = vhostpci_write_begin(&w, slot, &item->hdr);
+
+	if (rc == 0)
+		rc = vhostpci_write_bytes(&w, item->head, item->head_len);
+	if (rc == 0)
+		rc = vhostpci_write_bytes(&w, item->tail, item->tail_len);
+	if (rc == 0)
+		rc = vhostpci_write_end(&w);
+	if (rc == 0)
+		*b = w.b;
+	if (rc == VHOSTPCI_DROP)
+		ring->count.oversized++;
+	*aligned = vhostpci_may_send(ring) && b->given == given + 1;
+	return rc;
+}
+
+/* Send some of @n items; returns how many are done with. Ends where what was
+ * looked at ahead is not next any more (*@aligned), and with *@rule. */
+static __rte_always_inline uint16_t
+forward_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+	      struct vhostpci_item *const *items, uint16_t n, bool *aligned,
+	      int *rule, const unsigned int flags)
+{
+	struct vhostpci_slot slots[VHOSTPCI_BATCH];
+	uint64_t bytes = 0, sent = 0;
+	uint16_t good, i;
+	int late = 0;
+
+	good = vhostpci_peek(ring, b, slots, n, &late, flags & F_PACKED,
+			     VHOSTPCI_LOOK_TX);
+	*aligned = true;
+	for (i = 0; i < good && *aligned; i++) {
+		const struct vhostpci_item *item = items[i];
+		const uint32_t len = item->head_len + item->tail_len;
+		int rc = 0;
+
+		if (likely(slots[i].addr != NULL &&
+			   len + ring->hdr_len <= slots[i].raw.split.len)) {
+			put_item(ring, b, &slots[i], item, flags);
+		} else {
+			/* Only the copy has an address: *b is in registers. */
+			struct vhostpci_burst copy = *b;
+
+			rc = put_item_slow(ring, &copy, &slots[i], item,
+					   aligned, flags);
+			*b = copy;
+		}
+		if (likely(rc == 0)) {
+			sent++;
+			bytes += len;
+		} else if (rc < 0 || rc == VHOSTPCI_NO_ROOM) {
+			*rule = RTE_MIN(rc, 0);
+			break;
+		}
+	}
+	ring->count.packets += sent;
+	ring->count.bytes += bytes;
+	if (unlikely(i == good && good < n && *rule == 0))
+		*rule = late;
+	return i;
+}
+
+/* As many as there are chains for, up to a batch, and hand them over. */
+static __rte_always_inline uint16_t
+forward_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+		struct vhostpci_item *const *items, uint16_t n, int *rule,
+		const unsigned int flags)
+{
+	uint16_t done = 0, limit = n, got;
+	bool aligned;
+
+	vhostpci_pending(ring, b, n, flags & F_PACKED);
+	while (done < n && *rule == 0 && vhostpci_may_send(ring) &&
+	       b->given < VHOSTPCI_BATCH) {
+		got = forward_batch(ring, b, items + done,
+				    RTE_MIN(n - done, limit), &aligned, rule,
+				    flags);
+		if (got == 0)
+			break;
+		done += got;
+		/* Packets over several chains come in rows. */
+		limit = aligned ? n : 1;
+	}
+	vhostpci_commit(ring, b, flags);
+	vhostpci_tell(ring, flags);
+	return done;
+}
+
+/* As burst_tx() does (net/tx.h), but for what becomes of the packets. */
+static __rte_always_inline void
+forward_burst(struct vhostpci_ring *ring, struct vhostpci_item *const *items,
+	      uint16_t n, const unsigned int flags)
+{
+	struct vhostpci_used shadow[VHOSTPCI_MAX_GIVEN];
+	struct vhostpci_burst b = vhostpci_burst_begin(ring, shadow);
+	unsigned int tries = 0;
+	uint16_t done = 0, got, want;
+	int rule = 0;
+
+	ring->walked = 0;
+	do {
+		want = RTE_MIN(n - done, VHOSTPCI_BATCH);
+		got = forward_pending(ring, &b, items + done, want, &rule,
+				      flags);
+		done += got;
+		if (unlikely(rule < 0))
+			vhostpci_ring_break(ring, -rule);
+		if (ring->broken || !vhostpci_may_send(ring))
+			break;
+		if (likely(got == want))
+			continue;
+		if (got == 0 && tries++ == VHOSTPCI_SEND_RETRIES)
+			break;
+		if (!vhostpci_wait_for_room(ring, &b,
+					    vhostpci_left(ring, &b, flags),
+					    ring->stalled && done == 0, &tries,
+					    flags))
+			break;
+	} while (done < n);
+	ring->end = b.end;
+	ring->stalled = done == 0;
+	ring->count.steer_full += n - done;
+}
+
+#define FORWARD(name, flags) \
+	static void \
+	name(struct vhostpci_ring *ring, struct vhostpci_item *const *items, \
+	     uint16_t n) \
+	{ \
+		forward_burst(ring, items, n, flags); \
+	}
+
+FORWARD(forward_split, 0)
+FORWARD(forward_split_mrg, F_MRG_RXBUF)
+FORWARD(forward_packed, F_PACKED)
+FORWARD(forward_packed_mrg, F_PACKED | F_MRG_RXBUF)
+
+void
+vhostpci_forward_select(struct vhostpci_ring *ring, uint64_t features)
+{
+	bool mrg = features & (1ULL << VIRTIO_NET_F_MRG_RXBUF);
+
+	if (features & (1ULL << VIRTIO_F_RING_PACKED))
+		ring->forward = mrg ? forward_packed_mrg : forward_packed;
+	else
+		ring->forward = mrg ? forward_split_mrg : forward_split;
+}
+
+/* The lane that this thread sends by; else the first one that can be used. What
+ * is read here may change: who has the lock looks again. */
+static struct vhostpci_lane *
+choose_lane(struct vhostpci_inlet *inlet)
+{
+	unsigned int lcore = rte_lcore_id(), i;
+
+	if (likely(lcore < RTE_MAX_LCORE && inlet->lane_of[lcore] > 0)) {
+		i = inlet->lane_of[lcore] - 1;
+		if (likely(__atomic_load_n(&inlet->lanes[i].ring,
+					   __ATOMIC_RELAXED) != NULL))
+			return &inlet->lanes[i];
+	}
+	for (i = 0; i + 1 < inlet->n_lanes; i++) {
+		if (__atomic_load_n(&inlet->lanes[i].ring, __ATOMIC_RELAXED) !=
+		    NULL)
+			break;
+	}
+	return &inlet->lanes[i];
+}
+
+/* Returns whether the inlet was open. */
+static bool
+send_to(struct vhostpci_inlet *inlet, struct vhostpci_item *const *items,
+	uint16_t n)
+{
+	struct vhostpci_lane *lane = choose_lane(inlet);
+	bool open;
+
+	rte_spinlock_lock(&lane->lock);
+	/* acquire: pairs with the release in vhostpci_inlet_open(). */
+	open = __atomic_load_n(&inlet->open, __ATOMIC_ACQUIRE) &&
+		lane->ring != NULL && !lane->ring->broken;
+	if (likely(open))
+		lane->ring->forward(lane->ring, items, n);
+	rte_spinlock_unlock(&lane->lock);
+	return open;
+}
+
+unsigned int
+vhostpci_forward(struct vhostpci_item *items, unsigned int n)
+{
+	struct vhostpci_item *group[VHOSTPCI_FORWARD_MAX];
+	unsigned int i, j, lost = 0;
+
+	for (i = 0; i < n; i++) {
+		struct vhostpci_inlet *inlet = items[i].inlet;
+		uint16_t k = 0;
+
+		if (inlet == NULL)
+			continue;
+		for (j = i; j < n; j++) {
+			if (items[j].inlet != inlet)
+				continue;
+			group[k++] = &items[j];
+			items[j].inlet = NULL;
+		}
+		if (unlikely(!send_to(inlet, group, k)))
+			lost += k;
+	}
+	return lost;
+}

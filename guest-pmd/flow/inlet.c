@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* See flow/inlet.h. */
+
+#include <rte_cycles.h>
+#include <rte_malloc.h>
+#include <rte_pause.h>
+#include <rte_string_fns.h>
+
+#include "flow/inlet.h"
+
+struct vhostpci_inlet *
+vhostpci_inlet_new(const char *name, uint16_t n_lanes, int socket)
+{
+	struct vhostpci_inlet *inlet;
+	uint16_t i;
+
+	inlet = rte_zmalloc_socket("vhostpci_inlet", sizeof(*inlet) +
+				   n_lanes * sizeof(inlet->lanes[0]),
+				   RTE_CACHE_LINE_SIZE, socket);
+	if (inlet == NULL)
+		return NULL;
+	inlet->refs = 1;
+	strlcpy(inlet->name, name, sizeof(inlet->name));
+	inlet->n_lanes = n_lanes;
+	for (i = 0; i < n_lanes; i++)
+		rte_spinlock_init(&inlet->lanes[i].lock);
+	return inlet;
+}
+
+void
+vhostpci_inlet_get(struct vhostpci_inlet *inlet)
+{
+	/* relaxed: the caller has a reference, or the port's lock. */
+	__atomic_fetch_add(&inlet->refs, 1, __ATOMIC_RELAXED);
+}
+
+void
+vhostpci_inlet_put(struct vhostpci_inlet *inlet)
+{
+	/* acq_rel: what others did before they let go is over. */
+	if (__atomic_sub_fetch(&inlet->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		rte_free(inlet);
+}
+
+static bool
+wait_unlocked(rte_spinlock_t *lock, uint64_t deadline)
+{
+	unsigned int spins = 0;
+
+	while (!rte_spinlock_trylock(lock)) {
+		if (rte_get_timer_cycles() > deadline)
+			return false;
+		/* A burst takes microseconds, unless its thread is preempted:
+		 * then leave it the processor. */
+		if (++spins < 1000)
+			rte_pause();
+		else
+			rte_delay_us_sleep(20);
+	}
+	rte_spinlock_unlock(lock);
+	return true;
+}
+
+bool
+vhostpci_inlet_close(struct vhostpci_inlet *inlet, uint64_t deadline)
+{
+	uint16_t i;
+
+	__atomic_store_n(&inlet->open, false, __ATOMIC_RELAXED);
+	for (i = 0; i < inlet->n_lanes; i++) {
+		if (!wait_unlocked(&inlet->lanes[i].lock, deadline))
+			return false;
+	}
+	return true;
+}
+
+void
+vhostpci_inlet_open(struct vhostpci_inlet *inlet)
+{
+	/* release: pairs with the lock that a burst takes before it looks. */
+	__atomic_store_n(&inlet->open, true, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * A port as a destination of other ports' rules.
+ *
+ * Rules hold references to an inlet, so it may outlive its port; then it stays
+ * closed, and a port that gets the same number has an inlet of its own.
+ *
+ * A lane is a receive ring of the port's peer. Whoever sends by it holds its
+ * lock: a burst of another port that steers, and a burst of the port's own
+ * queues while there may be others (ring->shared). Control closes the inlet
+ * before it changes what they use:
+ *
+ *	control				burst of another port
+ *	  open = false			  lock the lane
+ *	  lock and unlock each lane	  if (open && lane->ring != NULL) send
+ *	  change			  unlock it
+ *	  open = true (release)
+ *
+ * A burst that has the lock when control comes ends before control has it; one
+ * that comes later sees, by the lock, that the inlet is closed.
+ */
+
+#ifndef VHOSTPCI_FLOW_INLET_H
+#define VHOSTPCI_FLOW_INLET_H
+
+#include <rte_lcore.h>
+#include <rte_spinlock.h>
+
+#include "vring/ring.h"
+
+struct vhostpci_lane {
+	rte_spinlock_t lock;
+	/* control: w while closed; datapath: r with the lock. NULL: the ring
+	 * cannot be used. */
+	struct vhostpci_ring *ring;
+} __rte_cache_aligned;
+
+struct vhostpci_inlet {
+	uint32_t refs;		/* atomic: the port's and those of rules */
+	bool open;		/* control: w; datapath: r */
+	uint16_t n_lanes;	/* constant */
+	/* control: w; datapath: r, at any time. What the peer takes:
+	 * VHOSTPCI_OL_NEGOTIATED; the longest frame, bytes. */
+	uint16_t offload;
+	uint32_t max_len;
+	/* The lane that a thread sent by last, plus 1. Each by its own thread. */
+	uint8_t lane_of[RTE_MAX_LCORE];
+	char name[VHOSTPCI_NAME_LEN];	/* constant: the port's, for listings */
+	struct vhostpci_lane lanes[];
+};
+
+/* control: closed, with one reference; NULL: no memory. */
+struct vhostpci_inlet *vhostpci_inlet_new(const char *name, uint16_t n_lanes,
+					  int socket);
+/* Any thread but the datapath. The last one to let go frees it. */
+void vhostpci_inlet_get(struct vhostpci_inlet *inlet);
+void vhostpci_inlet_put(struct vhostpci_inlet *inlet);
+/* Does a rule refer to it, besides its port? */
+static inline bool
+vhostpci_inlet_used(const struct vhostpci_inlet *inlet)
+{
+	return __atomic_load_n(&inlet->refs, __ATOMIC_RELAXED) > 1;
+}
+
+/* control: no burst of another port uses a ring of the inlet any more, and none
+ * will. False: one did not end by @deadline (timer cycles); it stays closed. */
+bool vhostpci_inlet_close(struct vhostpci_inlet *inlet, uint64_t deadline);
+/* control: the lanes are set. */
+void vhostpci_inlet_open(struct vhostpci_inlet *inlet);
+
+/* datapath: whether it is worth sending there. It may close meanwhile. */
+static __rte_always_inline bool
+vhostpci_inlet_is_open(const struct vhostpci_inlet *inlet)
+{
+	return __atomic_load_n(&inlet->open, __ATOMIC_RELAXED);
+}
+
+/* datapath, with the lane's lock: this thread's packets for the port go by
+ * lane @i, so that steered packets do not pass others of their flow. */
+static __rte_always_inline void
+vhostpci_inlet_note_lane(struct vhostpci_inlet *inlet, unsigned int i)
+{
+	unsigned int lcore = rte_lcore_id();
+
+	/* Threads that EAL does not know have none, and steer nothing. */
+	if (lcore < RTE_MAX_LCORE && inlet->lane_of[lcore] != i + 1)
+		inlet->lane_of[lcore] = i + 1;
+}
+
+#endif

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* See net/steer.h: looking at packets, and letting them go. */
+
+#include <rte_mbuf.h>
+#include <rte_memcpy.h>
+
+#include "flow/rewrite.h"
+#include "net/offload.h"
+#include "net/steer.h"
+
+static void
+count_pending(struct vhostpci_steer *steer)
+{
+	if (steer->rule != NULL)
+		vhostpci_flow_count(steer->rule, steer->slot, steer->hits,
+				    steer->bytes, steer->now);
+	steer->hits = 0;
+	steer->bytes = 0;
+}
+
+void
+vhostpci_steer_end(struct vhostpci_steer *steer)
+{
+	count_pending(steer);
+}
+
+/* Packets of one rule come in rows: their counts are one store. */
+static inline void
+count_hit(struct vhostpci_steer *steer, struct vhostpci_flow_rule *rule,
+	  uint32_t len)
+{
+	if (unlikely(rule != steer->rule)) {
+		count_pending(steer);
+		steer->rule = rule;
+	}
+	steer->hits++;
+	steer->bytes += len;
+}
+
+static inline void
+count_miss(struct vhostpci_steer *steer, enum vhostpci_flow_miss why)
+{
+	/* This thread is the only writer. */
+	__atomic_store_n(&steer->queue->misses[why],
+			 steer->queue->misses[why] + 1, __ATOMIC_RELAXED);
+}
+
+/* The beginning of a packet, once. */
+static __rte_always_inline void
+copy_head(struct vhostpci_ring *ring, const struct vhostpci_slot *slot,
+	  struct vhostpci_steer_batch *batch, uint16_t i)
+{
+	const uint8_t *from = slot->addr + ring->hdr_len;
+	uint32_t len = slot->raw.split.len - ring->hdr_len;
+
+	batch->lens[i] = len;
+	/* With a constant size where most of the bytes are wanted anyway. */
+	if (len >= VHOSTPCI_FLOW_HEAD)
+		memcpy(batch->heads[i].bytes, from, VHOSTPCI_FLOW_HEAD);
+	else
+		rte_memcpy(batch->heads[i].bytes, from, len);
+	if (unlikely(ring->offload != 0))
+		memcpy(&batch->hdrs[i], slot->addr,
+		       sizeof(struct virtio_net_hdr));
+}
+
+static __rte_always_inline void
+parse_head(const struct vhostpci_steer *steer,
+	   struct vhostpci_steer_batch *batch, uint16_t i)
+{
+	uint32_t len = batch->lens[i];
+
+	batch->misses[i] = vhostpci_flow_parse(batch->heads[i].bytes,
+			RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD), len,
+			vhostpci_flow_view_need(&steer->view), &batch->keys[i],
+			&batch->metas[i]);
+}
+
+/* All destinations of a rule together. */
+struct ways {
+	bool open;
+	uint16_t takes;		/* VHOSTPCI_OL_NEGOTIATED */
+	uint32_t max_len;	/* bytes */
+};
+
+static inline void
+add_way(void *ctx, void *dest)
+{
+	const struct vhostpci_inlet *inlet = dest;
+	struct ways *ways = ctx;
+
+	ways->open &= vhostpci_inlet_is_open(inlet);
+	/* relaxed: whoever changes them closes the inlet. */
+	ways->takes &= __atomic_load_n(&inlet->offload, __ATOMIC_RELAXED);
+	ways->max_len = RTE_MIN(ways->max_len,
+				__atomic_load_n(&inlet->max_len,
+						__ATOMIC_RELAXED));
+}
+
+static struct vhostpci_flow_frame
+frame_of(struct vhostpci_steer_batch *batch, uint16_t i)
+{
+	return (struct vhostpci_flow_frame) {
+		.head = batch->heads[i].bytes,
+		.len = RTE_MIN(batch->lens[i], (uint32_t)VHOSTPCI_FLOW_HEAD),
+		.meta = batch->metas[i],
+		.partial = batch->hdrs[i].flags &
+			VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	};
+}
+
+/* Why a packet that @rule matches cannot go where the rule says. Makes the
+ * header that goes with it. */
+static __rte_always_inline enum vhostpci_flow_miss
+obstacle(struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
+	 struct vhostpci_steer_batch *batch, uint16_t i,
+	 const struct vhostpci_flow_rule *rule)
+{
+	struct ways ways = { true, VHOSTPCI_OL_NEGOTIATED, UINT32_MAX };
+	struct vhostpci_flow_frame frame;
+
+	if (unlikely(steer->all_up ||
+		     batch->metas[i].flags & VHOSTPCI_FLOW_CONTROL))
+		return VHOSTPCI_FLOW_MISS_CONTROL;
+	if (rule->kind == VHOSTPCI_FLOW_DROP)
+		return VHOSTPCI_FLOW_HIT;
+	if (likely(rule->kind == VHOSTPCI_FLOW_OUTPUT))
+		add_way(&ways, rule->dest);
+	else
+		vhostpci_flow_each_dest(vhostpci_flow_prog(rule),
+					rule->prog_len, add_way, &ways);
+	if (unlikely(!ways.open))
+		return VHOSTPCI_FLOW_MISS_DEST;
+	if (unlikely(!vhostpci_offload_pass(ring, ways.takes, &batch->hdrs[i],
+					    batch->heads[i].bytes,
+					    batch->lens[i], &batch->metas[i])))
+		return VHOSTPCI_FLOW_MISS_OFFLOAD;
+	/* What the peer is to segment is no frame yet. */
+	if (unlikely(batch->lens[i] > ways.max_len &&
+		     batch->hdrs[i].gso_type == VIRTIO_NET_HDR_GSO_NONE))
+		return VHOSTPCI_FLOW_MISS_LONG;
+	if (rule->kind == VHOSTPCI_FLOW_PROGRAM) {
+		frame = frame_of(batch, i);
+		if (!vhostpci_flow_can_edit(rule, &frame))
+			return VHOSTPCI_FLOW_MISS_EDIT;
+	}
+	return VHOSTPCI_FLOW_HIT;
+}
+
+static __rte_always_inline enum vhostpci_verdict
+decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+       struct vhostpci_steer_batch *batch, uint16_t i)
+{
+	const struct vhostpci_flow_rule *rule = batch->rules[i];
+	enum vhostpci_flow_miss why;
+
+	if (unlikely(rule == NULL)) {
+		if (batch->misses[i] == VHOSTPCI_FLOW_HIT)
+			batch->misses[i] = VHOSTPCI_FLOW_MISS_RULE;
+		return steer->isolated ? VHOSTPCI_AWAY : VHOSTPCI_UP;
+	}
+	if (unlikely(rule->kind == VHOSTPCI_FLOW_MARK))
+		return VHOSTPCI_UP;
+	why = obstacle(ring, steer, batch, i, rule);
+	if (unlikely(why != VHOSTPCI_FLOW_HIT)) {
+		batch->misses[i] = why;
+		batch->rules[i] = NULL;
+		steer->all_up = true;
+		return VHOSTPCI_UP;
+	}
+	return rule->kind == VHOSTPCI_FLOW_DROP ? VHOSTPCI_AWAY : VHOSTPCI_GO;
+}
+
+void
+vhostpci_steer_look(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+		    const struct vhostpci_slot *slots, uint16_t n,
+		    struct vhostpci_steer_batch *batch)
+{
+	uint16_t i;
+
+	batch->slow = false;
+	batch->n_mbufs = 0;
+	for (i = 0; i < n; i++) {
+		if (likely(slots[i].addr != NULL)) {
+			copy_head(ring, &slots[i], batch, i);
+			continue;
+		}
+		/* Nothing to look at yet: as if it were too short. */
+		batch->lens[i] = 0;
+		batch->slow = true;
+	}
+	/* The copies are what is looked at from here on. */
+	rte_compiler_barrier();
+	for (i = 0; i < n; i++)
+		parse_head(steer, batch, i);
+	vhostpci_flow_lookup_burst(&steer->view, batch->keys, n,
+				   batch->rules);
+	if (unlikely(batch->slow)) {
+		batch->n_mbufs = n;
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		batch->verdicts[i] = decide(ring, steer, batch, i);
+		batch->n_mbufs += batch->verdicts[i] == VHOSTPCI_UP;
+	}
+}
+
+void
+vhostpci_steer_decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+		      struct vhostpci_steer_batch *batch, uint16_t i)
+{
+	batch->verdicts[i] = decide(ring, steer, batch, i);
+}
+
+void
+vhostpci_steer_count(struct vhostpci_steer *steer,
+		     const struct vhostpci_steer_batch *batch, uint16_t i)
+{
+	if (likely(batch->rules[i] != NULL))
+		count_hit(steer, batch->rules[i], batch->lens[i]);
+	else
+		count_miss(steer, batch->misses[i]);
+}
+
+enum vhostpci_verdict
+vhostpci_steer_late(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+		    struct vhostpci_steer_batch *batch, uint16_t i,
+		    const struct rte_mbuf *m, const struct virtio_net_hdr *hdr)
+{
+	batch->lens[i] = m->data_len;
+	rte_memcpy(batch->heads[i].bytes, rte_pktmbuf_mtod(m, uint8_t *),
+		   RTE_MIN(m->data_len, (uint16_t)VHOSTPCI_FLOW_HEAD));
+	memcpy(&batch->hdrs[i], hdr, sizeof(*hdr));
+	parse_head(steer, batch, i);
+	vhostpci_flow_lookup_burst(&steer->view, &batch->keys[i], 1,
+				   &batch->rules[i]);
+	return decide(ring, steer, batch, i);
+}
+
+void
+vhostpci_steer_send(struct vhostpci_ring *ring,
+		    struct vhostpci_steer_batch *batch)
+{
+	ring->count.steer_lost += vhostpci_forward(batch->items,
+						   batch->n_items);
+	batch->n_items = 0;
+	batch->n_extra = 0;
+}
+
+static struct vhostpci_item *
+new_item(struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch)
+{
+	if (unlikely(batch->n_items == VHOSTPCI_FORWARD_MAX ||
+		     batch->n_extra == VHOSTPCI_BATCH))
+		vhostpci_steer_send(ring, batch);
+	return &batch->items[batch->n_items++];
+}
+
+/* Send a frame as it is now; @last: nobody changes it any more. */
+static void
+frame_goes(struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch,
+	   uint16_t i, const struct vhostpci_flow_frame *frame, void *dest,
+	   const uint8_t *tail, bool last)
+{
+	struct vhostpci_item *item = new_item(ring, batch);
+	uint16_t moved = frame->meta.l4 - batch->metas[i].l4;
+	uint8_t *copy;
+
+	*item = (struct vhostpci_item) {
+		.inlet = dest,
+		.head = frame->head, .head_len = frame->len,
+		.tail = tail,
+		.tail_len = batch->lens[i] - RTE_MIN(batch->lens[i],
+				(uint32_t)VHOSTPCI_FLOW_HEAD),
+		.hdr = batch->hdrs[i],
+	};
+	if (frame->partial) {
+		item->hdr.csum_start += moved;
+		if (item->hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+			item->hdr.hdr_len += moved;
+	}
+	if (last)
+		return;
+	copy = batch->extra[batch->n_extra++].room;
+	rte_memcpy(copy, frame->head, frame->len);
+	item->head = copy;
+}
+
+static void
+program_goes(struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch,
+	     uint16_t i, const uint8_t *tail)
+{
+	const struct vhostpci_flow_rule *rule = batch->rules[i];
+	struct vhostpci_flow_frame frame = frame_of(batch, i);
+	uint16_t at = 0, k;
+
+	for (k = 1; k <= rule->n_out; k++) {
+		void *dest = vhostpci_flow_edit(rule, &at, &frame);
+
+		frame_goes(ring, batch, i, &frame, dest, tail,
+			   k == rule->n_out);
+	}
+}
+
+void
+vhostpci_steer_go(struct vhostpci_ring *ring,
+		  struct vhostpci_steer_batch *batch, uint16_t i,
+		  const uint8_t *tail)
+{
+	const struct vhostpci_flow_rule *rule = batch->rules[i];
+	const uint32_t len = batch->lens[i];
+	const uint32_t head_len = RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
+
+	if (unlikely(rule->kind != VHOSTPCI_FLOW_OUTPUT)) {
+		program_goes(ring, batch, i, tail);
+		return;
+	}
+	*new_item(ring, batch) = (struct vhostpci_item) {
+		.inlet = rule->dest,
+		.head = batch->heads[i].bytes, .head_len = head_len,
+		.tail = tail, .tail_len = len - head_len,
+		.hdr = batch->hdrs[i],
+	};
+}

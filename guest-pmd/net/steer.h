@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The receiving burst of a ring whose port has rules: what a rule moves goes
+ * from ring to ring, all else to mbufs, in the order of the ring.
+ *
+ * The first bytes of each packet are copied once; by the copy the rule is found,
+ * and the copy is what is sent or received: the peer cannot show one header to
+ * the rules and another one to whoever goes by their verdict.
+ *
+ * Order within a flow: packets that are received go up and are sent by this
+ * thread later, so no packet of their flow behind them may be steered in the same
+ * burst. Those that no rule matches have no such flow, as the rules are those of
+ * one moment. A packet that matches and goes up all the same (TCP's SYN, FIN and
+ * RST; a destination that is closed) takes what follows in the burst with it.
+ */
+
+#ifndef VHOSTPCI_NET_STEER_H
+#define VHOSTPCI_NET_STEER_H
+
+#include "flow/forward.h"
+#include "flow/table.h"
+#include "vring/cursor.h"
+
+struct rte_mempool;
+
+/* Of one rx queue. control: w while no burst uses the queue, and reads. */
+struct vhostpci_steering {
+	const struct vhostpci_flow_table *table;
+	uint16_t queue, n_queues;
+	/* datapath: rw. Packets moved by rules since the application asked. */
+	uint32_t consumed;
+	/* datapath: w; others: r. By enum vhostpci_flow_miss. */
+	uint64_t misses[VHOSTPCI_FLOW_N_MISSES];
+} __rte_cache_aligned;
+
+/* Of one burst. */
+struct vhostpci_steer {
+	struct vhostpci_flow_view view;
+	struct vhostpci_steering *queue;
+	struct vhostpci_flow_slot slot;
+	struct rte_mempool *mp;
+	uint32_t now;		/* vhostpci_flow_now() */
+	bool isolated;		/* what no rule matches is dropped */
+	bool all_up;		/* what follows goes up */
+	/* Not counted yet. */
+	struct vhostpci_flow_rule *rule;
+	uint64_t hits, bytes;
+};
+
+/* Private memory for the beginning of a packet, with room for tags. */
+struct vhostpci_steer_head {
+	uint8_t room[VHOSTPCI_FLOW_HEADROOM];
+	uint8_t bytes[VHOSTPCI_FLOW_HEAD];
+} __rte_aligned(16);
+
+enum vhostpci_verdict {
+	VHOSTPCI_GO,		/* to where the rule says */
+	VHOSTPCI_UP,		/* to the application */
+	VHOSTPCI_AWAY,		/* dropped, by a rule or for lack of one */
+};
+
+/* Of one batch. */
+struct vhostpci_steer_batch {
+	struct vhostpci_flow_key keys[VHOSTPCI_BATCH];
+	struct vhostpci_flow_rule *rules[VHOSTPCI_BATCH];
+	struct vhostpci_flow_meta metas[VHOSTPCI_BATCH];
+	uint8_t misses[VHOSTPCI_BATCH];		/* enum vhostpci_flow_miss */
+	uint8_t verdicts[VHOSTPCI_BATCH];
+	bool slow;		/* packets whose chains are not walked yet */
+	uint16_t n_mbufs;	/* at most so many packets go up */
+	uint32_t lens[VHOSTPCI_BATCH];
+	struct virtio_net_hdr_v1 hdrs[VHOSTPCI_BATCH];
+	struct vhostpci_steer_head heads[VHOSTPCI_BATCH];
+	/* Items that wait to be sent, and copies of heads for some of them. */
+	uint16_t n_items, n_extra;
+	struct vhostpci_item items[VHOSTPCI_FORWARD_MAX];
+	struct vhostpci_steer_head extra[VHOSTPCI_BATCH];
+};
+
+/* datapath: begin, and return whether there are rules. */
+static __rte_always_inline bool
+vhostpci_steer_begin(struct vhostpci_steer *steer,
+		     struct vhostpci_steering *queue, struct rte_mempool *mp)
+{
+	if (!vhostpci_flow_view_open(queue->table, &steer->view))
+		return false;
+	steer->queue = queue;
+	steer->slot = vhostpci_flow_slot(queue->queue, queue->n_queues);
+	steer->mp = mp;
+	steer->now = vhostpci_flow_now();
+	/* relaxed: the view's acquire orders enough. */
+	steer->isolated = __atomic_load_n(&queue->table->isolated,
+					  __ATOMIC_RELAXED);
+	steer->rule = NULL;
+	steer->hits = 0;
+	steer->bytes = 0;
+	return true;
+}
+
+/* datapath: the burst ends: count what was not counted yet. */
+void vhostpci_steer_end(struct vhostpci_steer *steer);
+
+/* datapath: copy the heads of the packets of @n slots, find their rules, and
+ * unless some have to be walked first, decide. */
+void vhostpci_steer_look(struct vhostpci_ring *ring,
+			 struct vhostpci_steer *steer,
+			 const struct vhostpci_slot *slots, uint16_t n,
+			 struct vhostpci_steer_batch *batch);
+/* datapath: decide on packet @i of the batch. In their order, for all of a batch
+ * in which some have to be walked first. */
+void vhostpci_steer_decide(struct vhostpci_ring *ring,
+			   struct vhostpci_steer *steer,
+			   struct vhostpci_steer_batch *batch, uint16_t i);
+/* datapath: packet @i was handled as was decided: count it, for its rule or for
+ * the reason why it had none. */
+void vhostpci_steer_count(struct vhostpci_steer *steer,
+			  const struct vhostpci_steer_batch *batch,
+			  uint16_t i);
+/* datapath: look at packet @i and decide, now that it was walked: @m holds all of
+ * it, and @hdr is a copy of its header. */
+enum vhostpci_verdict
+vhostpci_steer_late(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+		    struct vhostpci_steer_batch *batch, uint16_t i,
+		    const struct rte_mbuf *m,
+		    const struct virtio_net_hdr *hdr);
+/* datapath: let packet @i go, whose bytes behind the head are at @tail until
+ * vhostpci_steer_send(). */
+void vhostpci_steer_go(struct vhostpci_ring *ring,
+		       struct vhostpci_steer_batch *batch, uint16_t i,
+		       const uint8_t *tail);
+/* datapath: send what waits. */
+void vhostpci_steer_send(struct vhostpci_ring *ring,
+			 struct vhostpci_steer_batch *batch);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The burst of net/steer.h, of either layout: see net/look.h. */
+
+#ifndef VHOSTPCI_NET_STEERED_H
+#define VHOSTPCI_NET_STEERED_H
+
+#include "net/rx.h"
+#include "net/steer.h"
+
+/* The mbufs of one batch. */
+struct steer_mbufs {
+	struct mbuf_start start;
+	uint32_t room;		/* bytes for a packet */
+	uint16_t n, taken;	/* of raw: those in front are taken first */
+	uint16_t n_held;
+	struct rte_mbuf *raw[VHOSTPCI_BATCH];
+	/* Packets that were walked, until they are sent. */
+	struct rte_mbuf *held[VHOSTPCI_BATCH];
+};
+
+/* Receive packet @i with the head that its rule was found by: what the peer has
+ * there now may be another one. 0, a fate or a rule. */
+static __rte_always_inline int
+receive_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+	      const struct vhostpci_slot *slot,
+	      const struct vhostpci_steer_batch *batch, uint16_t i,
+	      struct steer_mbufs *mbufs, const unsigned int flags)
+{
+	const uint32_t len = batch->lens[i];
+	const uint32_t head = RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
+	struct rte_mbuf *m = mbufs->raw[mbufs->taken];
+	struct virtio_net_hdr hdr;
+	uint8_t *to = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
+
+	mbuf_init(m, &mbufs->start, len);
+	vhostpci_give(ring, b, slot->id, 1, 0, flags);
+	if (unlikely(len > mbufs->room))
+		return VHOSTPCI_DROP;
+	rte_memcpy(to, batch->heads[i].bytes, head);
+	if (len > head)
+		rte_memcpy(to + head, slot->addr + ring->hdr_len + head,
+			   len - head);
+	if (!(flags & F_OFFLOAD))
+		return 0;
+	memcpy(&hdr, &batch->hdrs[i], sizeof(hdr));
+	return vhostpci_offload_rx(ring, m, &hdr);
+}
+
+/* A packet in one descriptor, as was decided. 0, a fate or a rule. */
+static __rte_always_inline int
+take_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+	   const struct vhostpci_slot *slot,
+	   struct vhostpci_steer_batch *batch, uint16_t i,
+	   struct steer_mbufs *mbufs, const unsigned int flags)
+{
+	if (unlikely(batch->verdicts[i] == VHOSTPCI_UP))
+		return receive_known(ring, b, slot, batch, i, mbufs, flags);
+	if (likely(batch->verdicts[i] == VHOSTPCI_GO))
+		vhostpci_steer_go(ring, batch, i, slot->addr + ring->hdr_len +
+				  VHOSTPCI_FLOW_HEAD);
+	vhostpci_give(ring, b, slot->id, 1, 0, flags);
+	return 0;
+}
+
+/* A packet off the shortest path: walk it into an mbuf, and decide. 0, a fate or
+ * a rule; the verdict is UP unless it is 0. */
+static __rte_noinline int
+take_walked(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+	    struct vhostpci_burst *b, const struct vhostpci_slot *slot,
+	    struct vhostpci_steer_batch *batch, uint16_t i,
+	    struct steer_mbufs *mbufs, unsigned int flags)
+{
+	struct rte_mbuf *m = mbufs->raw[mbufs->taken];
+	struct virtio_net_hdr hdr;
+	int rc;
+
+	mbuf_init(m, &mbufs->start, 0);
+	batch->verdicts[i] = VHOSTPCI_UP;
+	batch->rules[i] = NULL;
+	rc = vhostpci_pull_raw(ring, b, slot, m, &hdr, flags);
+	if (rc != 0)
+		return rc;
+	batch->verdicts[i] = vhostpci_steer_late(ring, steer, batch, i, m,
+						 &hdr);
+	if (batch->verdicts[i] == VHOSTPCI_GO) {
+		vhostpci_steer_go(ring, batch, i, rte_pktmbuf_mtod_offset(m,
+				  uint8_t *, VHOSTPCI_FLOW_HEAD));
+		mbufs->held[mbufs->n_held++] = mbufs->raw[mbufs->taken++];
+	} else if (batch->verdicts[i] == VHOSTPCI_AWAY) {
+		not_received(ring, m, VHOSTPCI_DROPPED);
+	} else if (flags & F_OFFLOAD) {
+		rc = vhostpci_offload_rx(ring, m, &hdr);
+	}
+	return rc;
+}
+
+/* Tell the application which of its flows the packet is of. */
+static __rte_always_inline void
+set_mark(struct rte_mbuf *m, const struct vhostpci_flow_rule *rule)
+{
+	if (rule == NULL || rule->kind != VHOSTPCI_FLOW_MARK)
+		return;
+	m->hash.fdir.hi = rule->mark;
+	m->ol_flags |= RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID;
+}
+
+/* Handle the packets of @n slots, in their order; returns how many are in
+ * @pkts. Fewer are handled where mbufs are short: the rest is for the next
+ * burst. One function: as pull_batch(). */
+static __rte_always_inline uint16_t
+steer_batch(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+	    struct vhostpci_burst *b, const struct vhostpci_slot *slots,
+	    uint16_t n, struct vhostpci_steer_batch *batch,
+	    struct steer_mbufs *mbufs, struct rte_mbuf **pkts, int *rule,
+	    const unsigned int flags)
+{
+	uint64_t bytes = 0, steered = 0;
+	struct vhostpci_burst copy;
+	uint16_t i, done = 0;
+	int rc;
+
+	for (i = 0; i < n; i++) {
+		if (unlikely(mbufs->taken == mbufs->n &&
+			     (batch->slow ||
+			      batch->verdicts[i] == VHOSTPCI_UP))) {
+			*rule = 0;
+			break;
+		}
+		if (likely(slots[i].addr != NULL)) {
+			if (unlikely(batch->slow))
+				vhostpci_steer_decide(ring, steer, batch, i);
+			rc = take_known(ring, b, &slots[i], batch, i, mbufs,
+					flags);
+		} else {
+			/* Only the copy has an address: *b is in registers. */
+			copy = *b;
+			rc = take_walked(ring, steer, &copy, &slots[i], batch,
+					 i, mbufs, flags);
+			*b = copy;
+			if (unlikely(ring->walked >= VHOSTPCI_RX_WALK))
+				n = i + 1;
+		}
+		if (likely(rc >= 0))
+			vhostpci_steer_count(steer, batch, i);
+		if (likely(batch->verdicts[i] != VHOSTPCI_UP)) {
+			steered++;
+			bytes += batch->lens[i];
+		} else if (rc == 0 && batch->lens[i] >= RTE_ETHER_HDR_LEN) {
+			set_mark(mbufs->raw[mbufs->taken], batch->rules[i]);
+			pkts[done++] = mbufs->raw[mbufs->taken++];
+			bytes += batch->lens[i];
+		} else {
+			not_received(ring, mbufs->raw[mbufs->taken], rc);
+			*rule = RTE_MIN(rc, 0);
+			if (rc < 0)
+				break;
+		}
+	}
+	ring->count.packets += done + steered;
+	ring->count.bytes += bytes;
+	ring->count.steered += steered;
+	steer->queue->consumed += steered;
+	return done;
+}
+
+/* Mbufs for those that go up, or to walk chains into. */
+static __rte_always_inline void
+steer_mbufs_get(struct vhostpci_ring *ring, struct rte_mempool *mp,
+		struct steer_mbufs *mbufs, uint16_t n)
+{
+	mbufs->taken = 0;
+	mbufs->n_held = 0;
+	mbufs->n = 0;
+	if (likely(n == 0))
+		return;
+	mbufs->start = mbuf_start(ring, mp);
+	mbufs->room = rte_pktmbuf_data_room_size(mp) - RTE_PKTMBUF_HEADROOM;
+	mbufs->n = get_mbufs(ring, mp, mbufs->raw, n);
+}
+
+static __rte_always_inline void
+steer_mbufs_put(struct rte_mempool *mp, struct steer_mbufs *mbufs)
+{
+	put_back(mp, mbufs->raw + mbufs->taken, mbufs->n - mbufs->taken);
+	if (unlikely(mbufs->n_held > 0))
+		rte_pktmbuf_free_bulk(mbufs->held, mbufs->n_held);
+}
+
+/* As burst_rx(): see there for what is said of the ring. One function: as it. */
+static __rte_always_inline uint16_t
+burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+	    struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
+{
+	struct vhostpci_used shadow[VHOSTPCI_BATCH];
+	struct vhostpci_burst b = vhostpci_burst_begin(ring, shadow);
+	struct vhostpci_slot slots[VHOSTPCI_BATCH];
+	struct vhostpci_steer_batch batch;
+	struct steer_mbufs mbufs;
+	uint16_t done = 0, good, given;
+	int rule = 0;
+
+	ring->walked = 0;
+	n = RTE_MIN(n, VHOSTPCI_BATCH);
+	if (vhostpci_pending(ring, &b, n, flags & F_PACKED) == 0) {
+		if (unlikely(ring->untold > 0))
+			vhostpci_tell(ring, flags);
+		return 0;
+	}
+	steer->all_up = false;
+	batch.n_items = 0;
+	batch.n_extra = 0;
+	/* Once, unless a packed ring has chains. */
+	do {
+		given = b.given;
+		good = vhostpci_peek(ring, &b, slots, n - given, &rule,
+				     flags & F_PACKED, VHOSTPCI_LOOK_RX);
+		if (good == 0)
+			break;
+		vhostpci_steer_look(ring, steer, slots, good, &batch);
+		steer_mbufs_get(ring, steer->mp, &mbufs, batch.n_mbufs);
+		done += steer_batch(ring, steer, &b, slots, good, &batch,
+				    &mbufs, pkts + done, &rule, flags);
+		vhostpci_steer_send(ring, &batch);
+		steer_mbufs_put(steer->mp, &mbufs);
+	} while (flags & F_PACKED && rule == 0 && b.given < n &&
+		 b.given > given && ring->walked < VHOSTPCI_RX_WALK);
+	/* Last: whoever is killed before this has sent a burst that is sent
+	 * again, and has lost none. */
+	vhostpci_commit(ring, &b, flags);
+	ring->end = b.end;
+	if (unlikely(ring->untold > ring->tell_after))
+		vhostpci_tell(ring, flags);
+	if (unlikely(rule < 0))
+		vhostpci_ring_break(ring, -rule);
+	return done;
+}
+
+#endif
