@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The scripts of tools/, where they do more than call others.
-TESTS += tests/tools/test_in_front.py \
+tools_tests = tests/tools/test_count_results.py \
+	tests/tools/test_in_front.py \
 	tests/tools/test_rooms.py
-EXTRA_DIST += tests/tools/test_in_front.py \
-	tests/tools/test_rooms.py
+TESTS += $(tools_tests)
+EXTRA_DIST += $(tools_tests)
