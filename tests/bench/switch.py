@@ -148,11 +148,10 @@ class PmdSwitch(Alone, Testpmd):
         self.ask("stop", r"Done\.")
 
     def clear(self):
-        self.ask("clear fwd stats all", "testpmd> ")
+        self.said("clear fwd stats all", interval=self.interval)
 
     def read(self):
-        text = self.ask("show fwd stats all",
-                        r"Accumulated.*\+{20}.*testpmd> ").group(0)
+        text = self.said("show fwd stats all", interval=self.interval)
         # Without packets, it says nothing of cycles.
         cycles, packets = (re.findall(
             r"total cycles=(\d+) / total \S+ packets=(\d+)", text)

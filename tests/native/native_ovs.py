@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
 from harness import config  # noqa: E402
 from harness.native import HostOvs  # noqa: E402
 from harness.procs import Child, wait_until  # noqa: E402
-from testpmd import log_dir  # noqa: E402
+from testpmd import Process, log_dir  # noqa: E402
 
 MEMORY_MIB = 512
 
@@ -176,15 +176,13 @@ class Pci:
         shutil.rmtree(self.root / address)
 
 
-class Peer:
+class Peer(Process):
     """A stock virtio-user front-end in testpmd, for one port's socket."""
 
     def __init__(self, ovs, socket, name="peer", args="", forward="rxonly",
                  options="", within=()):
         """`within`: a command that runs the command after it elsewhere."""
         self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
-        self.fifo = self.dir / "stdin"
-        os.mkfifo(self.fifo)
         command = [
             *within, "stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "128", "--no-pci",
             "--no-telemetry", "--lcores", "0@0,1@1",
@@ -192,35 +190,13 @@ class Peer:
             f"--vdev=net_virtio_user0,path={socket}{options}", "--", "-i",
             "--total-num-mbufs=4096", f"--forward-mode={forward}",
             *shlex.split(args)]
-        # Held open both ways: neither end waits, and stdin never ends.
-        keep = f"exec <>{shlex.quote(str(self.fifo))}; exec " + \
-            shlex.join(command)
-        log = ovs.logs / f"{name}.log"
-        log.unlink(missing_ok=True)
-        self.child = Child(["sh", "-c", keep], log=log, env={
-            **os.environ, "XDG_RUNTIME_DIR": str(self.dir),
-            "RUNTIME_DIRECTORY": str(self.dir)})
-        wait_until(lambda: "testpmd>" in self.child.output()
-                   or not self.child.running(), 30, f"{name} is up")
-        assert self.child.running(), self.child.output()
-
-    def command(self, text):
-        with open(self.fifo, "w") as stdin:
-            stdin.write(text + "\n")
+        self.start_process(name, command, ovs.logs / f"{name}.log")
 
     def transmitted(self):
         """Packets that the front-end has put into its rings."""
-        mark = len(self.child.output())
-        self.command("show port stats 0")
-        return int(wait_until(
-            lambda: re.search(r"TX-packets: (\d+)",
-                              self.child.output()[mark:]), 10,
-            "testpmd shows its counters")[1])
+        return int(re.search(r"TX-packets: (\d+)",
+                             self.said("show port stats 0"))[1])
 
     def kill(self):
-        self.child.kill()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-    def close(self):
-        self.child.end()
+        super().kill()
         shutil.rmtree(self.dir, ignore_errors=True)

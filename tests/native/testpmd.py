@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
 
 from harness import config  # noqa: E402
 from harness.procs import Child, wait_until  # noqa: E402
+from harness.talk import Talk  # noqa: E402
 
 
 def log_dir():
@@ -40,46 +41,73 @@ def _lcores():
     return ",".join(f"{i}@({cpus})" for i in range(3))
 
 
-class Testpmd:
-    """One testpmd in interactive mode."""
+class Process(Talk):
+    """A testpmd process in interactive mode, whose directory is its own."""
     __test__ = False
-    logs = None  # where its output goes; None: log_dir()
-    interval = 0.1  # between looks at what it printed
-    lcores = None  # where its threads run; None: anywhere
 
-    def __init__(self, name, vdevs, args="", eal="", memory="--no-huge -m 256"):
+    def start_process(self, name, command, log):
         self.name = name
-        self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
         fifo = self.dir / "stdin"
         os.mkfifo(fifo)
-        command = [
-            "stdbuf", "-oL", "dpdk-testpmd", *memory.split(), "--no-pci",
-            "--no-telemetry", "--lcores", self.lcores or _lcores(),
-            f"--file-prefix={self.dir.name}", *shlex.split(eal),
-            *[f"--vdev={vdev}" for vdev in vdevs],
-            "--", "-i", "--total-num-mbufs=8192", *shlex.split(args)]
-        logs = self.logs or log_dir()
-        logs.mkdir(parents=True, exist_ok=True)
-        log = logs / f"{name}.log"
+        # Here too, so that what is written early waits for its reader.
+        self.stdin = open(os.open(fifo, os.O_RDWR), "w")
+        log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
         # Held open both ways: neither end waits, and stdin never ends.
         keep = f"exec <>{shlex.quote(str(fifo))}; exec {shlex.join(command)}"
         self.child = Child(["sh", "-c", keep], log=log, env={
             **os.environ, "XDG_RUNTIME_DIR": str(self.dir),
             "RUNTIME_DIRECTORY": str(self.dir)})
-        wait_until(lambda: "testpmd>" in self.child.output()
-                   or not self.child.running(), 30, f"{name} is up")
-        if not self.child.running():
+        try:
+            self.said("", 30)
+        except AssertionError:
             self.close()
-            raise AssertionError(self.child.output())
-        self.fifo = fifo
+            raise
+
+    @property
+    def text(self):
+        return self.child.output()
+
+    def type(self, words):
+        self.stdin.write(words)
+        self.stdin.flush()
+
+    def ended(self):
+        return not self.child.running()
 
     def command(self, text):
-        with open(self.fifo, "w") as stdin:
-            stdin.write(text + "\n")
+        self.type(text + "\n")
+
+    def kill(self):
+        self.child.kill()
+        self.stdin.close()
+
+    def close(self):
+        self.child.end()
+        self.stdin.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Testpmd(Process):
+    """One testpmd on this machine."""
+    logs = None  # where its output goes; None: log_dir()
+    interval = 0.1  # between looks at what it printed
+    lcores = None  # where its threads run; None: anywhere
+
+    def __init__(self, name, vdevs, args="", eal="", memory="--no-huge -m 256"):
+        self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
+        command = [
+            "stdbuf", "-oL", "dpdk-testpmd", *memory.split(), "--no-pci",
+            "--no-telemetry", "--lcores", self.lcores or _lcores(),
+            f"--file-prefix={self.dir.name}", *shlex.split(eal),
+            *[f"--vdev={vdev}" for vdev in vdevs],
+            "--", "-i", "--total-num-mbufs=8192", *shlex.split(args)]
+        self.start_process(name, command,
+                           (self.logs or log_dir()) / f"{name}.log")
 
     def ask(self, text, pattern, seconds=10):
-        """Send a command and wait for what it prints."""
+        """Send a command and wait for what it prints, other than its echo and
+        the prompt: see talk.py."""
         mark = len(self.child.output())
         self.command(text)
         return wait_until(
@@ -94,10 +122,7 @@ class Testpmd:
         self.ask(how, "packet forwarding packets/burst|packets/burst=")
 
     def xstats(self, port=0):
-        text = self.ask(f"show port xstats {port}",
-                        r"extended statistics for port.*rx_good_packets.*"
-                        r"\n(window_type|tx_q0_\w+|\w+_errors): \d+\n.*"
-                        r"testpmd> ").group(0)
+        text = self.said(f"show port xstats {port}")
         return {name: int(value) for name, value
                 in re.findall(r"^(\w+): (\d+)$", text, re.M)}
 
@@ -112,13 +137,6 @@ class Testpmd:
     def wait_link(self, up, port=0, seconds=15):
         wait_until(lambda: self.link_up(port) == up, seconds,
                    f"the link of {self.name} is {'up' if up else 'down'}")
-
-    def kill(self):
-        self.child.kill()
-
-    def close(self):
-        self.child.end()
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def driver_eal():

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# The scripts of tools/, where they do more than call others.
+# The scripts of tools/, where they do more than call others, and what tests
+# need of each other.
 tools_tests = tests/tools/test_count_results.py \
 	tests/tools/test_in_front.py \
-	tests/tools/test_rooms.py
+	tests/tools/test_rooms.py \
+	tests/tools/test_testpmd_talk.py
 TESTS += $(tools_tests)
 EXTRA_DIST += $(tools_tests)

@@ -24,6 +24,7 @@ EXTRA_DIST += \
 	tests/vm/harness/qmp.py \
 	tests/vm/harness/record.py \
 	tests/vm/harness/shared.py \
+	tests/vm/harness/talk.py \
 	tests/vm/harness/testpmd.py \
 	tests/vm/harness/topology.py \
 	tests/vm/harness/traffic.py \

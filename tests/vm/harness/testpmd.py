@@ -8,9 +8,8 @@ import subprocess
 from . import config
 from .images import DPDK_PLUGINS, GUEST, SWITCH_MODULES
 from .procs import wait_until
+from .talk import Talk
 from .topology import Port, Switch
-
-PROMPT = "testpmd> "
 
 
 def dpdk_tool(images, name):
@@ -91,10 +90,11 @@ class Sleeper:
         self.command.wait(20).check()
 
 
-class Testpmd:
+class Testpmd(Talk):
     """One run of testpmd in a switch VM, forwarding between two ports."""
 
     __test__ = False  # not a test, whatever pytest makes of the name
+    name = "testpmd"
 
     def __init__(self, sw, options="", eal="", wait=60):
         self.sw = sw
@@ -103,31 +103,27 @@ class Testpmd:
             f"--no-telemetry {eal} "
             "--log-level=pmd.net.vhostpci:debug -- -i --forward-mode=io "
             f"--no-flush-rx --total-num-mbufs=8192 {options}' /dev/null")
-        self.command.wait_output(PROMPT, wait)
-        self.do("start")
+        self.said("start", wait)
 
     @property
     def text(self):
         return self.command.stdout
 
-    def do(self, line, seconds=20, done=PROMPT):
-        """Type a line; returns what was printed up to the next prompt."""
-        before = len(self.text)
-        self.command.write((line + "\n").encode())
-        # The terminal echoes the line, then comes its output and a prompt.
-        wait_until(lambda: done in self.text[before:].partition(line)[2],
-                   seconds, f"testpmd: {line}")
-        return self.text[before:].partition(line)[2].replace("\r", "")
+    def type(self, words):
+        self.command.write(words.encode())
+
+    def ended(self):
+        return self.command.status is not None
 
     def link_up(self, number):
-        return "Link status: up" in self.do(f"show port info {number}")
+        return "Link status: up" in self.said(f"show port info {number}")
 
     def wait_link(self, number, up, seconds=10):
         wait_until(lambda: self.link_up(number) == up, seconds,
                    f"port {number} is {'up' if up else 'down'}")
 
     def xstats(self, number):
-        text = self.do(f"show port xstats {number}")
+        text = self.said(f"show port xstats {number}")
         return {k: int(v) for k, v in re.findall(r"(\w+): (\d+)", text)}
 
     def pid(self):
@@ -141,6 +137,6 @@ class Testpmd:
         self.command.wait(10)
 
     def quit(self):
-        self.command.write(b"quit\n")
+        self.type("quit\n")
         self.command.wait(30)
         assert "Bye..." in self.text, self.text[-2000:]
