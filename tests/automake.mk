@@ -3,6 +3,13 @@
 # qtest/ (QEMU without a guest) run in `make check`; vm/ runs in `make check-vm`.
 EXTRA_DIST += tests/sample.py
 
+# What `make distcheck-sample` builds and runs, beside the first test of each
+# pytest file: programs that together include every header of the tests and
+# read their data.
+sample_programs =
+sample_data =
+sample_tests = tests/fuzz/run_fuzzer.sh tests/fuzz/run_fuzz_rings.sh
+
 include tests/unit/automake.mk
 include tests/model/automake.mk
 include tests/tools/automake.mk

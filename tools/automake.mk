@@ -27,7 +27,8 @@ vm_env = VHOSTPCI_KERNEL='$(KERNEL_SRC)'
 endif
 
 # Always run: only QEMU's and OVS's own builds know what is up to date.
-.PHONY: qemu ovs kernel lint check-native check-device check-vm distfiles
+.PHONY: qemu ovs kernel lint check-native check-device check-vm distfiles \
+	distcheck-sample
 qemu:
 	$(tools_env) $(top_srcdir)/tools/build-qemu
 ovs:
@@ -61,3 +62,11 @@ check-vm: all qemu ovs kernel
 # distcheck configures anew; it needs the same trees.
 AM_DISTCHECK_CONFIGURE_FLAGS = --with-dpdk-src='$(DPDK_SRC)' \
 	--with-pmddir="$$dc_install_base/lib/dpdk"
+
+# Behind a `make check` of the same tree: what is left to show is that the
+# tarball builds, installs, cleans up and holds what its tests need.
+distcheck-sample:
+	RING_FUZZ_SECONDS=1 $(MAKE) $(AM_MAKEFLAGS) distcheck \
+	  check_PROGRAMS='$(sample_programs)' check_DATA='$(sample_data)' \
+	  TESTS='$(filter %.py,$(TESTS)) $(sample_tests)' \
+	  FUZZ_SECONDS=1 PYTEST_SAMPLE='-p sample' CFLAGS='-O0'

@@ -26,6 +26,7 @@ EXTRA_DIST += $(fuzz_vhost_user_sources) $(fuzz_recordings) \
 
 if HAVE_FUZZER
 check_DATA += tests/fuzz/fuzz_vhost_user
+sample_data += tests/fuzz/fuzz_vhost_user
 tests/fuzz/fuzz_vhost_user: $(fuzz_vhost_user_sources) $(protocol_sources)
 	$(AM_V_CCLD)$(MKDIR_P) tests/fuzz && srcs= && \
 	for f in $(fuzz_vhost_user_sources) $(protocol_sources); do \
@@ -42,6 +43,7 @@ TESTS += tests/fuzz/run_fuzz_rings.sh
 if HAVE_PMD
 if HAVE_CMOCKA
 check_PROGRAMS += tests/fuzz/fuzz_rings
+sample_programs += tests/fuzz/fuzz_rings
 endif
 endif
 tests_fuzz_fuzz_rings_SOURCES = \

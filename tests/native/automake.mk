@@ -42,10 +42,13 @@ check_LIBRARIES += tests/native/libnative.a tests/native/libnative_asan.a
 check_PROGRAMS += $(native_tests)
 check_DATA += $(native_asan_tests)
 TESTS += $(native_tests) $(native_asan_tests)
+sample_programs += tests/native/test_rings tests/native/test_socket
+sample_tests += tests/native/test_rings tests/native/test_socket
 endif
 endif
 # What stock virtio-user peers run in test_interop.py; needs no driver headers.
 check_PROGRAMS += tests/native/seqcheck
+sample_programs += tests/native/seqcheck
 native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_interop.py tests/native/test_drop_in.py \
 	tests/native/test_offload.py tests/native/test_ovs_offload.py

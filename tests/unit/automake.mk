@@ -15,6 +15,8 @@ unit_tests = \
 	tests/unit/test_vring_commit
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
+sample_programs += tests/unit/test_vhost_user_recorded
+sample_tests += tests/unit/test_vhost_user_recorded
 
 vu_peer_sources = $(protocol_sources) tests/unit/vu_peer.c tests/unit/vu_peer.h
 tests_unit_test_vhost_pci_abi_SOURCES = tests/unit/test_vhost_pci_abi.c
