@@ -11,7 +11,8 @@ EXTRA_DIST += tests/bench/bench.py tests/bench/floor.py tests/bench/test_bench.p
 	tests/bench/test_plots.py \
 	tests/bench/hugepages.py tests/bench/idle.py tests/bench/loop.py tests/bench/machine.py \
 	tests/bench/peers.py tests/bench/ports.py tests/bench/results.py \
-	tests/bench/plots.py tests/bench/rigs.py tests/bench/stages.py tests/bench/switch.py \
+	tests/bench/plots.py tests/bench/rigs.py tests/bench/stages.py tests/bench/steered.py \
+	tests/bench/switch.py \
 	tests/bench/trips.py
 
 tests_bench_floor_copy_SOURCES = tests/bench/floor_copy.c

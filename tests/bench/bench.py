@@ -23,6 +23,7 @@ import loop  # noqa: E402
 import machine  # noqa: E402
 import plots  # noqa: E402
 import stages  # noqa: E402
+import steered  # noqa: E402
 import trips  # noqa: E402
 from hugepages import Hugepages  # noqa: E402
 from results import Results  # noqa: E402
@@ -30,7 +31,7 @@ from switch import PEER_CPU, SWITCH_CPU, config  # noqa: E402
 
 OUT = config.BUILD / "bench"
 # Each has cases(), in which names are keys, and run(names, results, options).
-FAMILIES = (floor, loop, stages, trips, idle)
+FAMILIES = (floor, loop, steered, stages, trips, idle)
 # Two switches and their peers.
 HUGE_MIB = 2200
 
@@ -55,6 +56,8 @@ def arguments(argv):
                         " cores to be near each other")
     parser.add_argument("--all-patience", type=float, default=600,
                         metavar="SECONDS", help="to wait so in all")
+    parser.add_argument("--settle", type=float, default=60, metavar="SECONDS",
+                        help="to wait until all rules run inside the driver")
     parser.add_argument("--quick", action="store_true",
                         help="by default one lifetime of three rounds")
     parser.add_argument("--nice", type=int, default=-20,

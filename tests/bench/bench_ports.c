@@ -17,6 +17,7 @@
  *				"rx CYCLES tx CYCLES packets N passes N drops N"
  *   latency A B SIZE COUNT	send from A, wait for it at B, one at a time:
  *				"p50 CYCLES p99 CYCLES lost N"
+ *   fill A B SIZE COUNT		anew COUNT packets from each, of one flow each: "sent N"
  *   oneway A B SIZE MS		send from A as fast as may be, take from B:
  *				"sent N received N seconds S"; SIZE 0: the usual mix
  *   end, quit
@@ -272,9 +273,9 @@ size_of(unsigned int size, unsigned int i)
 	return size != 0 ? size : i % 12 < 7 ? 64 : i % 12 < 11 ? 594 : 1514;
 }
 
-/* An IPv4 UDP packet, as testpmd makes them. */
+/* An IPv4 UDP packet, as testpmd makes them; steered.py knows how flows differ. */
 static void
-make_packet(struct rte_mbuf *m, uint16_t size)
+make_packet(struct rte_mbuf *m, uint16_t size, uint16_t flow)
 {
 	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
 	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(eth + 1);
@@ -287,9 +288,9 @@ make_packet(struct rte_mbuf *m, uint16_t size)
 			.total_length = rte_cpu_to_be_16(size - sizeof(*eth)),
 			.time_to_live = 64,
 			.next_proto_id = 17,
-			.src_addr = rte_cpu_to_be_32(RTE_IPV4(198, 18, 0, 1)),
+			.src_addr = rte_cpu_to_be_32(RTE_IPV4(198, 18, 0, 0) + flow),
 			.dst_addr = rte_cpu_to_be_32(RTE_IPV4(198, 18, 0, 2))};
-	*udp = (struct rte_udp_hdr){.src_port = rte_cpu_to_be_16(9),
+	*udp = (struct rte_udp_hdr){.src_port = rte_cpu_to_be_16(9 + flow),
 			.dst_port = rte_cpu_to_be_16(9),
 			.dgram_len = rte_cpu_to_be_16(size - sizeof(*eth) - sizeof(*ip))};
 	m->data_len = size;
@@ -323,7 +324,7 @@ one_trip(uint16_t a, uint16_t b, unsigned int size)
 
 	if (m == NULL)
 		return 0;
-	make_packet(m, size);
+	make_packet(m, size, 1);
 	began = rte_rdtsc();
 	if (rte_eth_tx_burst(a, 0, &m, 1) != 1) {
 		rte_pktmbuf_free(m);
@@ -381,10 +382,36 @@ send_burst(uint16_t port, unsigned int size, uint64_t number)
 	if (rte_pktmbuf_alloc_bulk(pool, pkts, BURST) != 0)
 		return 0;
 	for (unsigned int i = 0; i < BURST; i++)
-		make_packet(pkts[i], size_of(size, number + i));
+		make_packet(pkts[i], size_of(size, number + i), 1);
 	sent = rte_eth_tx_burst(port, 0, pkts, BURST);
 	rte_pktmbuf_free_bulk(pkts + sent, BURST - sent);
 	return sent;
+}
+
+/* Returns the packets that went in, of @count, of flows from @first on. */
+static unsigned int
+put_in(uint16_t port, unsigned int size, unsigned int count, unsigned int first)
+{
+	uint64_t late = rte_rdtsc() + ms_to_cycles(LATE_MS);
+	unsigned int n = 0;
+	struct rte_mbuf *m;
+
+	while (n < count && rte_rdtsc() < late && (m = rte_pktmbuf_alloc(pool)) != NULL) {
+		make_packet(m, size_of(size, n), first + n);
+		if (rte_eth_tx_burst(port, 0, &m, 1) == 1)
+			n++;
+		else
+			rte_pktmbuf_free(m);
+	}
+	return n;
+}
+
+static void
+fill(uint16_t a, uint16_t b, unsigned int size, unsigned int count)
+{
+	drain(a, UINT64_MAX, DRAIN_MS);
+	drain(b, UINT64_MAX, DRAIN_MS);
+	printf("sent %u\n", put_in(a, size, count, 0) + put_in(b, size, count, count));
 }
 
 static void
@@ -434,6 +461,8 @@ obey(char *line)
 		forward(a, b);
 	else if (sscanf(line, "latency %u %u %u %u", &a, &b, &c, &d) == 4)
 		latency(a, b, c, d);
+	else if (sscanf(line, "fill %u %u %u %u", &a, &b, &c, &d) == 4)
+		fill(a, b, c, d);
 	else if (sscanf(line, "oneway %u %u %u %u", &a, &b, &c, &d) == 4)
 		oneway(a, b, c, d);
 	else if (strcmp(line, "quit") == 0)

@@ -62,8 +62,10 @@ def one_round(who, seconds):
         who.peers.go()
         time.sleep(WARM_S)
         who.switch.clear()
-        reading = patiently(take)
-        _, refused = who.peers.halt()
+        try:
+            reading = patiently(take)
+        finally:
+            _, refused = who.peers.halt()
     lost = reading.drops + refused
     if lost:
         raise Lost(f"{lost} circulating packets were dropped")
@@ -73,14 +75,16 @@ def one_round(who, seconds):
 
 
 def measure(contenders, size, options):
-    """What sets() returns: cycles per packet, of {name: Contender}.
-
-    The order is turned round every other time, so that what drifts meets all
-    alike.
-    """
+    """What sets() returns: cycles per packet, of {name: Contender}."""
     for who in contenders.values():
         with active(who):
             who.peers.fill(who.kind, size, FILL_BURSTS)
+    return take_turns(contenders, options)
+
+
+def take_turns(contenders, options):
+    """Rounds of what circulates already.  The order is turned round every other
+    time, so that what drifts meets all alike."""
     def take(i):
         order = list(contenders)
         readings = {name: one_round(contenders[name], options.seconds)

@@ -6,9 +6,11 @@ from collections import defaultdict
 
 # Names of cases that make a picture: a line for each ring, over the size.
 _SIZED = re.compile(r"(?P<what>loop|oneway)-(?P<ring>split|packed)-"
-                    r"(?P<size>\d+|imix)-(?P<where>ovs|pmd)(?P<rest>-nomrg)?$")
+                    r"(?P<size>\d+|imix)-(?P<where>ovs|pmd|steered)(?P<rest>-nomrg)?$")
 # Parts of a burst: a bar for each layout and size, stacked.
 _STAGE = re.compile(r"stage-(?P<stage>[rt]x-[a-z]+)-(?P<of>(split|packed)-\d+)-pmd$")
+_WHERE = {"ovs": "Open vSwitch", "pmd": "drivers alone",
+          "steered": "rules inside the driver"}
 _ORDER = ("64", "128", "256", "512", "1024", "1514", "imix")
 
 
@@ -65,7 +67,7 @@ def _sized(pyplot, key, rows, folder):
     axes.set_xlabel("bytes per packet")
     axes.set_ylabel("cycles per packet; 10th to 90th percentile")
     axes.set_title(f"{what}, {ring} rings, "
-                   f"{'Open vSwitch' if where == 'ovs' else 'drivers alone'}"
+                   f"{_WHERE[where]}"
                    f"{', not mergeable' if rest else ''}")
     axes.legend()
     figure.tight_layout()

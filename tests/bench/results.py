@@ -16,6 +16,15 @@ TARGETS = {
     "idle-poll-8-pmd": 0.50,
     "idle-poll-64-pmd": 0.50,
     "latency-p50-64-ovs": 0.80,
+    # Of rules inside the driver; the last but one against a vhostpci port
+    # without offload.
+    "loop-split-64-steered": 0.30,
+    "loop-split-512-steered": 0.33,
+    "loop-split-1514-steered": 0.36,
+    "loop-packed-64-steered": 0.45,
+    "loop-split-64-steered-1000": 0.38,
+    "loop-split-64-marked-1000": 0.85,
+    "latency-p50-64-steered": 0.70,
 }
 
 
@@ -155,5 +164,5 @@ class Results:
                 words = (f"{s['ratio']:.3f}: " + (
                     "met" if s["ratio"] <= most else "MISSED") + (
                         " (cores far apart)" if s["cores"] == "far" else ""))
-            lines.append(f"{name:24} target <= {most:.2f}   {words}")
+            lines.append(f"{name:26} target <= {most:.2f}   {words}")
         return lines

@@ -13,7 +13,8 @@ from switch import (PEER_CPU, SWITCH_CPU, Alone, OvsSwitch, PmdSwitch, Reading,
                     config, devargs)
 
 __all__ = ["Contender", "Layout", "NotNegotiated", "active", "contenders",
-           "check_layouts", "switches", "PortPeers", "PortSwitch", "StampSwitch"]
+           "check_layouts", "switches", "FlowPeers", "PortPeers", "PortSwitch",
+           "StampSwitch"]
 
 KINDS = ("vhostuser", "vhostpci")
 
@@ -99,8 +100,39 @@ class PortPeers:
         return self.ports.do("oneway", *self.numbers[kind], size,
                              int(seconds * 1000))
 
+    def warm(self, kind, size):
+        """A few packets each way."""
+        for a, b in (self.numbers[kind], self.numbers[kind][::-1]):
+            self.ports.do("latency", a, b, size, 100)
+
     def close(self):
         self.ports.close()
+
+
+class FlowPeers(PortPeers):
+    """Packets circulate as with Peers, each of a flow of its own."""
+
+    FLOWS = 1000
+
+    def fill(self, kind, size, _):
+        """Half of the flows from each port."""
+        sent = self.ports.do("fill", *self.numbers[kind], size,
+                             self.FLOWS // 2)["sent"]
+        if sent != self.FLOWS:
+            raise RuntimeError(f"only {sent:.0f} of {self.FLOWS} packets were "
+                               "put in")
+
+    def select(self, kind):
+        self.kind = kind
+
+    def go(self):
+        self.ports.send("forward", *self.numbers[self.kind])
+
+    def halt(self):
+        """Returns the packets forwarded and those dropped."""
+        self.ports.send("end")
+        told = self.ports.answer("forward")
+        return int(told["packets"]), int(told["drops"])
 
 
 def check_layouts(contenders):
@@ -144,8 +176,12 @@ def switches(where, options, stack, pmd=PmdSwitch):
     return made
 
 
+def by_kind(owner, kind):
+    return kind if owner == "ours" else "stock"
+
+
 @contextlib.contextmanager
-def contenders(made, layout, options, peers_class):
+def contenders(made, layout, options, peers_class, named=by_kind):
     """{name: Contender}: "vhostpci", "vhostuser" and, of Debian's, "stock"."""
     found = {}
     with contextlib.ExitStack() as stack:
@@ -154,8 +190,7 @@ def contenders(made, layout, options, peers_class):
             peers = peers_class(switch, layout, options.huge, f"peers-{owner}")
             stack.callback(peers.close)
             for kind in switch.kinds:
-                found[kind if owner == "ours" else "stock"] = Contender(
-                    switch, peers, kind)
+                found[named(owner, kind)] = Contender(switch, peers, kind)
             switch.freeze()
         yield found
         for switch in made.values():

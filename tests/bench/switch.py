@@ -69,6 +69,9 @@ class OvsSwitch(NativeOvs):
             else:
                 self.add_port(f"{kind}{side}", "dpdkvhostuserclient",
                               options={"vhost-server-path": path})
+        self.add_rules(kind)
+
+    def add_rules(self, kind):
         for side in (0, 1):
             self.add_flow(f"in_port={kind}{side},"
                           f"actions=output:{kind}{1 - side}")

@@ -21,9 +21,12 @@ import bench  # noqa: E402
 import loop  # noqa: E402
 import machine  # noqa: E402
 import results  # noqa: E402
+import steered  # noqa: E402
 from peers import Layout, NotNegotiated, check_front_end  # noqa: E402
 from switch import config  # noqa: E402
 
+# Whether the driver has rules to be measured.
+STEERS = False
 KEYS = {"case", "unit", "subject", "baseline", "ratio", "spread", "rounds"}
 
 
@@ -41,11 +44,19 @@ def prerequisites():
         pytest.skip(str(missing))
 
 
+@pytest.fixture
+def open_vswitch():
+    try:
+        config.ovs("ours")
+    except config.Missing as missing:
+        pytest.skip(str(missing))
+
+
 def run_bench(folder, *arguments):
     """Exit status, and the rows of results.json by their case."""
     done = subprocess.run(
         [sys.executable, bench.__file__, "--no-huge", "--no-stock", "--quick",
-         "--rounds", "1", "--seconds", "0.05", "--patience", "0",
+         "--rounds", "1", "--seconds", "0.05", "--patience", "0", "--settle", "3",
          "--nice", str(os.getpriority(os.PRIO_PROCESS, 0)), "--output", folder, *arguments], text=True, capture_output=True,
         timeout=300, check=False)
     assert (folder / "results.json").exists(), done.stdout + done.stderr
@@ -80,11 +91,7 @@ def test_drivers_alone(tmp_path):
                                                            "vhostuser"}
 
 
-def test_open_vswitch(tmp_path):
-    try:
-        config.ovs("ours")
-    except config.Missing as missing:
-        pytest.skip(str(missing))
+def test_open_vswitch(tmp_path, open_vswitch):
     names = ["floor-ovs-64", "loop-split-512-ovs", "oneway-split-64-ovs",
              "latency-p50-64-ovs"]
     done, rows = run_bench(tmp_path, "--only", ",".join(names))
@@ -119,6 +126,59 @@ def test_packed_is_never_measured_as_split(tmp_path):
         assert row["subject"] is None
     else:
         assert all("packed" in path for path in row["front_end"].values())
+
+
+# Each kind of rule, and of peers.
+@pytest.mark.parametrize("name", [
+    "loop-split-64-steered", "loop-split-64-steered-1000",
+    "loop-split-64-marked-1000", "latency-p50-64-steered"])
+def test_what_is_not_steered_is_not_measured_as_steered(tmp_path, open_vswitch,
+                                                        name):
+    _, rows = run_bench(tmp_path, "--only", name)
+    row = rows[name]
+    if STEERS:
+        check_measured(row)
+    else:
+        assert "nothing was steered: the driver has 0 of " in row["error"], row
+        assert row["subject"] is None
+
+
+class Told(steered.RuledSwitch):
+    """A switch of which only the answers are there."""
+
+    def __init__(self, text, which="one"):
+        self.text, self.steers, self.dir = text, True, None
+        self.wanted = "partial" if which == "marked" else "yes"
+
+    def appctl(self, *_, **__):
+        return self.text
+
+
+def test_packets_that_open_vswitch_looked_up_fail_a_steered_case():
+    stats = ("pmd thread numa_id 0 core_id 1:\n  packets received: 100\n"
+             "  phwol hits: {}\n  mfex opt hits: 0\nmain thread:\n"
+             "  packets received: 0\n  phwol hits: 0\n")
+    Told(stats.format(96)).check_below(100)
+    for hits, word in ((90, "little"), (0, "nothing")):
+        with pytest.raises(steered.NotSteered, match=f"{word} was steered: "
+                           f"{hits} of 100 packets"):
+            Told(stats.format(hits)).check_below(100)
+
+
+def test_flows_count_as_what_the_driver_took_of_them():
+    flows = ("ufid:1, in_port(1), packets:1, offloaded:yes, dp:dpdk, actions:2\n"
+             "ufid:2, in_port(2), packets:1, offloaded:partial, dp:ovs, "
+             "actions:1\nufid:3, in_port(3), packets:1, dp:ovs, actions:1\n")
+    assert Told(flows).offloaded() == 1
+    assert Told(flows, "marked").offloaded() == 1
+
+
+def test_each_flow_has_a_rule_of_its_own():
+    made = list(steered.rules("vhostpci", "flows"))
+    assert len(set(made)) == steered.FLOWS
+    assert made[300] == ("in_port=vhostpci0,udp,nw_src=198.18.1.44,tp_src=309,"
+                         "actions=output:vhostpci1")
+    assert len(list(steered.rules("vhostuser", "one"))) == 2
 
 
 def test_every_target_is_a_case():

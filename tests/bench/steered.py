@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenFlow rules that run inside the driver.  Loops and latency through an Open
+vSwitch with other_config:hw-offload=true, against one without it.
+
+Each round proves that its packets were handled below Open vSwitch: a case in
+which they were not has failed, whatever it took.
+"""
+import contextlib
+import re
+import time
+from collections import namedtuple
+
+import loop
+import rigs
+from loop import UNIT
+from machine import sets
+from peers import Peers
+from rigs import FlowPeers, Layout, PortPeers, active, check_layouts
+from switch import OvsSwitch
+
+FLOWS = FlowPeers.FLOWS
+# Of what Open vSwitch counts as received, what the driver has to have handled.
+SHARE = 0.95
+# 10,000 trips are one round, as trips.py has it.
+TRIPS = 10000
+
+# rules: what the switch is told; baseline: the kind of port in the switch
+# without offload; peers: who drives the front-ends.
+Case = namedtuple("Case", "layout size rules baseline peers")
+
+
+class NotSteered(Exception):
+    """Packets went through Open vSwitch that were to stay below it."""
+
+
+FAILURES = loop.FAILURES + (NotSteered,)
+
+
+def cases():
+    split, packed = Layout(False, True), Layout(True, True)
+    found = {f"loop-split-{size}-steered":
+             Case(split, size, "one", "vhostuser", Peers)
+             for size in (64, 512, 1514)}
+    return {
+        **found,
+        "loop-packed-64-steered": Case(packed, 64, "one", "vhostuser", Peers),
+        f"loop-split-64-steered-{FLOWS}":
+            Case(split, 64, "flows", "vhostuser", FlowPeers),
+        f"loop-split-64-marked-{FLOWS}":
+            Case(split, 64, "marked", "vhostpci", FlowPeers),
+        "latency-p50-64-steered":
+            Case(split, 64, "one", "vhostuser", PortPeers)}
+
+
+def rules(kind, which):
+    """OpenFlow rules between the two ports of a kind: one each way, or one for
+    each flow (bench_ports.c numbers them).  "marked" asks for something that
+    Open vSwitch cannot offload whole and that changes no packet."""
+    for side in (0, 1):
+        there, back = f"{kind}{side}", f"{kind}{1 - side}"
+        action = (f"output(port={back},max_len=9000)" if which == "marked"
+                  else f"output:{back}")
+        if which == "one":
+            yield f"in_port={there},actions={action}"
+            continue
+        half = FLOWS // 2
+        for number in range(side * half, (side + 1) * half):
+            yield (f"in_port={there},udp,nw_src=198.18.{number >> 8}."
+                   f"{number & 255},tp_src={9 + number},actions={action}")
+
+
+class RuledSwitch(OvsSwitch):
+    """Has one kind of port, and rules that can be exchanged."""
+
+    def __init__(self, flavour, kind, huge, name, steers):
+        self.steers = steers
+        # A switch that is frozen between two rounds must not take its flows
+        # for idle.
+        self.other_config = {**self.other_config, "max-idle": "3600000",
+                             "hw-offload": str(steers).lower()}
+        super().__init__(flavour, (kind,), huge, name)
+
+    def add_rules(self, kind):
+        pass  # they come with the case
+
+    def set_rules(self, which):
+        self.wanted = "partial" if which == "marked" else "yes"
+        self.expected = 2 if which == "one" else FLOWS
+        path = self.dir / "rules"
+        path.write_text("\n".join(rules(self.kinds[0], which)) + "\n")
+        self.ofctl("del-flows", self.bridge)
+        # Flows of an earlier case must not count as offloaded.
+        self.appctl("revalidator/purge")
+        self.ofctl("add-flows", self.bridge, path)
+
+    def offloaded(self):
+        """Flows of which the driver has taken what is wanted of it."""
+        text = self.appctl("dpctl/dump-flows", "-m", "type=all")
+        return len(re.findall(rf"\boffloaded:{self.wanted}\b", text))
+
+    def below(self):
+        """Packets that Open vSwitch needed no lookup for, since clear()."""
+        text = self.appctl("dpif-netdev/pmd-stats-show")
+        text = text[text.index("pmd thread"):]
+        return sum(map(int, re.findall(r"phwol hits: (\d+)", text)))
+
+    def read(self):
+        reading = super().read()
+        if self.steers:
+            self.check_below(reading.packets)
+        return reading
+
+    def check_below(self, packets):
+        below = self.below()
+        if below < SHARE * packets:
+            raise NotSteered(
+                f"{'little' if below else 'nothing'} was steered: {below} of "
+                f"{packets} packets were handled below Open vSwitch")
+
+
+def _settle(who, packets, options):
+    """packets() moves some, until the driver has taken all rules."""
+    deadline = time.monotonic() + options.settle
+    switch = who.switch
+    with active(who):
+        while True:
+            packets()
+            count = switch.offloaded()
+            if not switch.steers or count >= switch.expected:
+                return
+            if time.monotonic() > deadline:
+                raise NotSteered(
+                    f"{'too little' if count else 'nothing'} was steered: the "
+                    f"driver has {count} of {switch.expected} flows after "
+                    f"{options.settle:g} s")
+
+
+def _settle_loop(who, options):
+    def packets():
+        who.peers.select(who.kind)
+        who.peers.go()
+        time.sleep(loop.WARM_S)
+        who.peers.halt()
+    _settle(who, packets, options)
+
+
+def _measure_loop(contenders, size, options):
+    for who in contenders.values():
+        with active(who):
+            who.peers.fill(who.kind, size, loop.FILL_BURSTS)
+        _settle_loop(who, options)
+    return loop.take_turns(contenders, options)
+
+
+def _one_latency(who, size):
+    with active(who):
+        who.switch.clear()
+        told = who.peers.latency(who.kind, size, TRIPS)
+        who.switch.read()
+    if told["lost"]:
+        raise loop.Lost(f"{told['lost']:.0f} packets were lost")
+    return told["p50"]
+
+
+def _measure_latency(contenders, size, options):
+    for who in contenders.values():
+        _settle(who, lambda who=who: who.peers.warm(who.kind, size), options)
+    return sets(lambda i: {
+        name: _one_latency(contenders[name], size)
+        for name in list(contenders)[::-1 if i % 2 else 1]}, options)
+
+
+def _switches(baseline, options, stack):
+    """{name: switch}: at most two at a time, as everywhere in the bench."""
+    flavour = ("stock" if options.stock and baseline == "vhostuser"
+               else "ours")
+    wanted = {"steered": ("ours", "vhostpci", True),
+              "plain": (flavour, baseline, False)}
+    made = {}
+    for name, (flavour, kind, steers) in wanted.items():
+        switch = RuledSwitch(flavour, kind, options.huge, f"ovs-{name}",
+                             steers)
+        stack.callback(switch.close)
+        made[name] = switch.start()
+        switch.freeze()
+    return made
+
+
+def _one_case(name, case, contenders, results, options):
+    latency = name.startswith("latency")
+    unit = "cycles" if latency else UNIT
+    measure = _measure_latency if latency else _measure_loop
+    try:
+        for who in contenders.values():
+            who.switch.thaw()
+            who.switch.set_rules(case.rules)
+            who.switch.freeze()
+        paths = check_layouts(contenders)
+        results.add_sets(name, unit, measure(contenders, case.size, options),
+                         "steered", "plain", front_end=paths)
+    except FAILURES as why:
+        results.fail(name, unit, why)
+
+
+def run(wanted, results, options):
+    table = cases()
+    rows = {name: table[name] for name in wanted}
+    for baseline in dict.fromkeys(row.baseline for row in rows.values()):
+        with contextlib.ExitStack() as stack:
+            made = _switches(baseline, options, stack)
+            groups = dict.fromkeys((row.layout, row.peers)
+                                   for row in rows.values()
+                                   if row.baseline == baseline)
+            for layout, peers in groups:
+                names = [name for name, row in rows.items() if (
+                    row.layout, row.peers, row.baseline) == (
+                        layout, peers, baseline)]
+                _one_group(names, rows, made, results, options)
+
+
+def _one_group(names, rows, made, results, options):
+    first = rows[names[0]]
+    try:
+        with rigs.contenders(made, first.layout, options, first.peers,
+                             lambda owner, kind: owner) as found:
+            for name in names:
+                options.say(name)
+                _one_case(name, rows[name], found, results, options)
+    except FAILURES as why:
+        for name in names:
+            results.fail(name, UNIT, why)
