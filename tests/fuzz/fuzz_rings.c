@@ -26,7 +26,7 @@
 
 #include <rte_ethdev.h>
 
-#include "fakepeer.h"
+#include "peer/fakepeer.h"
 #include "rings.h"
 
 #define MAX_BURST	32u

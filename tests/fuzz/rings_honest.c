@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "fakepacked.h"
-#include "fakepeer.h"
+#include "peer/fakepacked.h"
+#include "peer/fakepeer.h"
 #include "rings.h"
 
 #define W		VRING_DESC_F_WRITE

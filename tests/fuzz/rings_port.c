@@ -19,7 +19,7 @@
 #include <rte_cycles.h>
 #include <rte_errno.h>
 
-#include "fakepeer.h"
+#include "peer/fakepeer.h"
 #include "rings.h"
 #include "rte_pmd_vhostpci.h"
 #include "port/port.h"

@@ -47,8 +47,8 @@ sample_tests += tests/native/test_rings tests/native/test_socket
 endif
 endif
 # What stock virtio-user peers run in test_interop.py; needs no driver headers.
-check_PROGRAMS += tests/native/seqcheck
-sample_programs += tests/native/seqcheck
+check_PROGRAMS += tests/native/seqcheck/seqcheck
+sample_programs += tests/native/seqcheck/seqcheck
 native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_interop.py tests/native/test_drop_in.py \
 	tests/native/test_offload.py tests/native/test_ovs_offload.py
@@ -56,12 +56,12 @@ TESTS += $(native_pytests)
 EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/native_ovs.py
 
-tests_native_libnative_a_SOURCES = tests/native/fakepeer.c \
-	tests/native/fakepeer.h tests/native/fakepeer_packet.c \
-	tests/native/fakepacked.c \
-	tests/native/fakepacked.h tests/native/offload_pkt.c \
-	tests/native/offload_pkt.h tests/native/packed_rounds.c \
-	tests/native/packed_rounds.h tests/native/whole_memcpy.h \
+tests_native_libnative_a_SOURCES = tests/native/peer/fakepeer.c \
+	tests/native/peer/fakepeer.h tests/native/peer/fakepeer_packet.c \
+	tests/native/peer/fakepacked.c \
+	tests/native/peer/fakepacked.h tests/native/peer/offload_pkt.c \
+	tests/native/peer/offload_pkt.h tests/native/peer/packed_rounds.c \
+	tests/native/peer/packed_rounds.h tests/native/whole_memcpy.h \
 	$(guest_pmd_port_sources)
 tests_native_libnative_a_CPPFLAGS = $(native_cppflags)
 tests_native_libnative_a_CFLAGS = $(native_cflags)
@@ -119,14 +119,14 @@ tests_native_test_txmap_CPPFLAGS = $(native_cppflags)
 tests_native_test_txmap_CFLAGS = $(native_cflags)
 tests_native_test_txmap_LDADD = tests/native/libnative.a $(native_libs)
 
-tests_native_seqcheck_SOURCES = tests/native/seqcheck.c \
-	tests/native/seqcheck.h tests/native/seqcheck_packet.c \
-	tests/native/seqcheck_shape.c tests/native/seqcheck_spy.c
-tests_native_seqcheck_CFLAGS = $(AM_CFLAGS) $(DPDK_CFLAGS)
-tests_native_seqcheck_LDADD = $(DPDK_LIBS)
+tests_native_seqcheck_seqcheck_SOURCES = tests/native/seqcheck/main.c \
+	tests/native/seqcheck/seqcheck.h tests/native/seqcheck/packet.c \
+	tests/native/seqcheck/shape.c tests/native/seqcheck/spy.c
+tests_native_seqcheck_seqcheck_CFLAGS = $(AM_CFLAGS) $(DPDK_CFLAGS)
+tests_native_seqcheck_seqcheck_LDADD = $(DPDK_LIBS)
 
 # Over the real socket transport.
-native_socket_sources = tests/native/frontend.c tests/native/frontend.h \
+native_socket_sources = tests/native/peer/frontend.c tests/native/peer/frontend.h \
 	$(guest_pmd_socket_sources) $(protocol_sources)
 
 tests_native_test_socket_SOURCES = tests/native/test_socket.c \

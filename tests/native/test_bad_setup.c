@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "fakepeer.h"
+#include "peer/fakepeer.h"
 
 #define NUM	64
 #define GOOD	(FP_LOW + 0x40000)	/* buffers of the tests */

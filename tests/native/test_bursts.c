@@ -13,8 +13,8 @@
 #include <cmocka.h>
 #include <sys/mman.h>
 
-#include "fakepacked.h"
-#include "fakepeer.h"
+#include "peer/fakepacked.h"
+#include "peer/fakepeer.h"
 
 #define NUM 64
 #define HDR 12u

@@ -17,7 +17,7 @@
 
 #include <rte_cycles.h>
 
-#include "frontend.h"
+#include "peer/frontend.h"
 
 /* The largest count that leaves no room, and one less. */
 #define FULL	(UINT64_MAX - 1)

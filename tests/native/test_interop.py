@@ -81,7 +81,7 @@ class Layout(NamedTuple):
     def mixes(self):
         """Shapes that vary from packet to packet. virtio-user of DPDK 22.11
         loses its way in a packed ring that is not in order if indirect
-        tables and chains are mixed (seqcheck_shape.c), with any back-end."""
+        tables and chains are mixed (seqcheck/shape.c), with any back-end."""
         return ("tables", "chains") if self.packed and not self.in_order \
             else ("mixed",)
 
@@ -277,7 +277,7 @@ def backend(the_backend, request):
 
 def seqcheck(socket, devargs, *options, name="seqcheck", seconds=60):
     """Run the peer; returns its exit status and its result."""
-    program = config.BUILD / "tests" / "native" / "seqcheck"
+    program = config.BUILD / "tests" / "native" / "seqcheck" / "seqcheck"
     if not program.exists():
         pytest.skip(f"no {program} (make check builds it)")
     place = Path(tempfile.mkdtemp(prefix="vp-"))

@@ -24,7 +24,7 @@
 #include <rte_cycles.h>
 #include <rte_interrupts.h>
 
-#include "frontend.h"
+#include "peer/frontend.h"
 
 #define LONG_MS		20000
 #define SHORT_MS	50

@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "fakepeer.h"
-#include "offload_pkt.h"
+#include "peer/fakepeer.h"
+#include "peer/offload_pkt.h"
 #include "net/large.h"
 #include "net/offload.h"
 

@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "fakepeer.h"
-#include "offload_pkt.h"
+#include "peer/fakepeer.h"
+#include "peer/offload_pkt.h"
 #include "base/headers.h"
 #include "net/offload.h"
 

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "fakepeer.h"
-#include "offload_pkt.h"
+#include "peer/fakepeer.h"
+#include "peer/offload_pkt.h"
 #include "net/offload.h"
 
 #define ALL	VHOSTPCI_OL_NEGOTIATED

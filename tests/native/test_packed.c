@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "packed_rounds.h"
+#include "peer/packed_rounds.h"
 
 #define W VRING_DESC_F_WRITE
 #define ROUNDS 1000

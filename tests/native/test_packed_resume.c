@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "packed_rounds.h"
+#include "peer/packed_rounds.h"
 
 #define W VRING_DESC_F_WRITE
 #define N_CHAINS 5 /* in a commit that is interrupted */

@@ -20,7 +20,7 @@
 #include <rte_bus_vdev.h>
 #include <rte_cycles.h>
 
-#include "fakepeer.h"
+#include "peer/fakepeer.h"
 #include "port/assign.h"
 #include "port/port.h"
 

@@ -19,7 +19,7 @@
 
 #include <rte_cycles.h>
 
-#include "fakepeer.h"
+#include "peer/fakepeer.h"
 
 #define W	VRING_DESC_F_WRITE
 #define NUM	16

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "fakepeer.h"
+#include "peer/fakepeer.h"
 
 #define W	VRING_DESC_F_WRITE
 #define N	VRING_DESC_F_NEXT

@@ -15,7 +15,7 @@
 
 #include <rte_cycles.h>
 
-#include "frontend.h"
+#include "peer/frontend.h"
 #include "rte_pmd_vhostpci.h"
 
 static void

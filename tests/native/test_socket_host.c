@@ -25,7 +25,7 @@
 #include <bus_vdev_driver.h>
 #include <rte_cycles.h>
 
-#include "frontend.h"
+#include "peer/frontend.h"
 
 #define MIB	(1024 * 1024ull)
 /* What locks its memory would fill it: keep it small. */

@@ -18,7 +18,7 @@
 
 #include <rte_cycles.h>
 
-#include "fakepeer.h"
+#include "peer/fakepeer.h"
 #include "port/port.h"
 #include "port/txmap.h"
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Parts of seqcheck: numbered packets (seqcheck_packet.c), packets as chains of
- * buffers (seqcheck_shape.c), what the driver really does (seqcheck_spy.c), and
- * the program (seqcheck.c).
+ * Parts of seqcheck: numbered packets (packet.c), packets as chains of buffers
+ * (shape.c), what the driver really does (spy.c), and the program (main.c).
  */
 
 #ifndef SEQCHECK_H
