@@ -18,6 +18,7 @@ EXTRA_DIST += tests/bench/bench.py tests/bench/floor.py tests/bench/test_bench.p
 tests_bench_floor_copy_SOURCES = tests/bench/floor_copy.c
 tests_bench_floor_copy_CFLAGS = $(AM_CFLAGS) -O2 -pthread
 tests_bench_floor_copy_LDFLAGS = -pthread
+tests_bench_floor_copy_LDADD =
 
 tests_bench_bench_ports_SOURCES = tests/bench/bench_ports.c
 tests_bench_bench_ports_CFLAGS = $(AM_CFLAGS) -O2 $(DPDK_CFLAGS)

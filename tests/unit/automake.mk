@@ -18,49 +18,14 @@ TESTS += $(unit_tests)
 sample_programs += tests/unit/test_vhost_user_recorded
 sample_tests += tests/unit/test_vhost_user_recorded
 
-vu_peer_sources = $(protocol_sources) tests/unit/vu_peer.c tests/unit/vu_peer.h
-tests_unit_test_vhost_pci_abi_SOURCES = tests/unit/test_vhost_pci_abi.c
-tests_unit_test_vhost_user_headers_SOURCES = \
-	tests/unit/test_vhost_user_headers.c $(vu_peer_sources)
-tests_unit_test_vhost_user_memory_SOURCES = \
-	tests/unit/test_vhost_user_memory.c $(vu_peer_sources)
-tests_unit_test_vhost_user_memory_changes_SOURCES = \
-	tests/unit/test_vhost_user_memory_changes.c $(vu_peer_sources)
-tests_unit_test_vhost_user_recorded_SOURCES = \
-	tests/unit/test_vhost_user_recorded.c $(vu_peer_sources)
-tests_unit_test_vhost_user_ring_rules_SOURCES = \
-	tests/unit/test_vhost_user_ring_rules.c $(vu_peer_sources)
-tests_unit_test_vhost_user_rings_SOURCES = \
-	tests/unit/test_vhost_user_rings.c $(vu_peer_sources)
-tests_unit_test_vhost_user_session_SOURCES = \
-	tests/unit/test_vhost_user_session.c $(vu_peer_sources)
-tests_unit_test_vhost_user_waiting_SOURCES = \
-	tests/unit/test_vhost_user_waiting.c $(vu_peer_sources)
-tests_unit_test_vring_commit_SOURCES = tests/unit/test_vring_commit.c \
-	$(vring_commit_sources)
-
-tests_unit_test_vhost_pci_abi_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_vhost_user_headers_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_vhost_user_memory_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_vhost_user_memory_changes_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_vhost_user_recorded_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_vhost_user_ring_rules_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_vhost_user_rings_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_vhost_user_session_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_vhost_user_waiting_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_vring_commit_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-
-tests_unit_test_vhost_pci_abi_LDADD = $(CMOCKA_LIBS)
-tests_unit_test_vhost_user_headers_LDADD = $(CMOCKA_LIBS)
-tests_unit_test_vhost_user_memory_LDADD = $(CMOCKA_LIBS)
-tests_unit_test_vhost_user_memory_changes_LDADD = $(CMOCKA_LIBS)
-tests_unit_test_vhost_user_recorded_LDADD = $(CMOCKA_LIBS)
-tests_unit_test_vhost_user_ring_rules_LDADD = $(CMOCKA_LIBS)
-tests_unit_test_vhost_user_rings_LDADD = $(CMOCKA_LIBS)
-tests_unit_test_vhost_user_session_LDADD = $(CMOCKA_LIBS)
-tests_unit_test_vhost_user_waiting_LDADD = $(CMOCKA_LIBS)
-tests_unit_test_vring_commit_LDADD = $(CMOCKA_LIBS)
+# Each has one source file, which automake knows by itself.
+check_LIBRARIES += tests/unit/libunit.a
 endif
+
+tests_unit_libunit_a_SOURCES = $(protocol_sources) $(vring_commit_sources) \
+	tests/unit/vu_peer.c tests/unit/vu_peer.h
+# What a program is linked with that has no _LDADD of its own: the unit tests.
+LDADD = tests/unit/libunit.a $(CMOCKA_LIBS)
 
 # The control virtqueue of the driver against a hostile device.
 if HAVE_PMD
