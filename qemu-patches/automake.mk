@@ -10,6 +10,8 @@ EXTRA_DIST += \
 	qemu-patches/vhost-pci/vhost-pci-notify.c \
 	qemu-patches/vhost-pci/vhost-pci-place.c \
 	qemu-patches/vhost-pci/vhost-pci-props.c \
+	qemu-patches/vhost-pci/vhost-pci-ration.c \
+	qemu-patches/vhost-pci/vhost-pci-ration.h \
 	qemu-patches/vhost-pci/vhost-pci-socket.c \
 	qemu-patches/vhost-pci/vhost-pci-state.c \
 	qemu-patches/vhost-pci/vhost-pci-window.c

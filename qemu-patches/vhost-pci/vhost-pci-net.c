@@ -8,7 +8,6 @@
 
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
-#include "qemu/error-report.h"
 #include "qemu/iov.h"
 #include "qemu/log.h"
 #include "qemu/module.h"
@@ -23,48 +22,6 @@
 
 /* Messages taken from the ackq before other work gets its turn. */
 #define ACKQ_BURST      VHOST_PCI_CTRLQ_SIZE
-
-/* Lines in the log: at once, and then one in so many milliseconds. */
-#define LOG_BURST       100
-#define LOG_INTERVAL_MS 100
-
-bool vhost_pci_ration_left(VhostPciRation *r, unsigned int burst,
-                           unsigned int interval_ms)
-{
-    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-    int64_t earned = (now - r->raised) / interval_ms;
-
-    if (!r->raised) {
-        r->left = burst;
-        r->raised = now;
-    } else if (earned > 0) {
-        r->left = MIN(r->left + earned, burst);
-        /* What is short of a whole one goes on counting. */
-        r->raised += earned * interval_ms;
-    }
-    return r->left > 0;
-}
-
-void vhost_pci_warn(VhostPciNet *s, const char *fmt, ...)
-{
-    g_autofree char *text = NULL;
-    va_list ap;
-
-    if (!vhost_pci_ration_left(&s->log, LOG_BURST, LOG_INTERVAL_MS)) {
-        s->log_dropped++;
-        return;
-    }
-    vhost_pci_ration_take(&s->log);
-    if (s->log_dropped) {
-        warn_report("vhost-pci-net-pci (peer %s): %" PRIu64 " more lines were "
-                    "not written", s->peer, s->log_dropped);
-        s->log_dropped = 0;
-    }
-    va_start(ap, fmt);
-    text = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    warn_report("vhost-pci-net-pci (peer %s): %s", s->peer, text);
-}
 
 static void vhost_pci_get_config(VirtIODevice *vdev, uint8_t *config)
 {

@@ -18,6 +18,7 @@
  *   vhost-pci-place.c    where rings stand, lost commits
  *   vhost-pci-window.c   the peer's memory in the window BAR
  *   vhost-pci-notify.c   doorbells (driver to peer) and kicks (peer to driver)
+ *   vhost-pci-ration.c   what a peer may cause at once, and the log
  *   vhost-pci-props.c    the state as read-only properties
  */
 
@@ -35,6 +36,7 @@
 #include "qom/object.h"
 #include "vhost_pci.h"
 #include "vhost_user.h"
+#include "vhost-pci-ration.h"
 
 #define TYPE_VHOST_PCI_NET "vhost-pci-net-device"
 OBJECT_DECLARE_SIMPLE_TYPE(VhostPciNet, VHOST_PCI_NET)
@@ -65,15 +67,6 @@ typedef struct VhostPciKick {
     bool unmasked;              /* the guest uses the vector */
     bool watched;               /* the main loop reads the fd */
 } VhostPciKick;
-
-/*
- * A peer can cause any number of events. What each costs others is rationed:
- * a burst at once, then one every so many milliseconds.
- */
-typedef struct VhostPciRation {
-    unsigned int left;
-    int64_t raised;             /* when @left was last raised, ms */
-} VhostPciRation;
 
 /* What the driver is to know of a ring beyond what the core knows. */
 typedef struct VhostPciRingState {
@@ -138,9 +131,7 @@ struct VhostPciNet {
     QEMUTimer *ack_timer;
     QEMUBH *queue_bh;
 
-    /* vhost_pci_warn() */
-    VhostPciRation log;
-    uint64_t log_dropped;
+    VhostPciLog log;            /* vhost_pci_warn() */
 
     /* Memory: vhost-pci-window.c. */
     MemoryRegion window;        /* BAR 2 */
@@ -158,14 +149,7 @@ struct VhostPciNet {
     VhostPciKick kicks[VHOST_PCI_MAX_RINGS];
 };
 
-/* vhost-pci-net.c */
-/* Something left of a ration? It holds at most @burst, from the beginning. */
-bool vhost_pci_ration_left(VhostPciRation *r, unsigned int burst,
-                           unsigned int interval_ms);
-static inline void vhost_pci_ration_take(VhostPciRation *r)
-{
-    r->left -= r->left > 0;
-}
+/* vhost-pci-ration.c */
 /* One rationed line in the log, with the peer's name before it. */
 void vhost_pci_warn(VhostPciNet *s, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 

@@ -1,0 +1,53 @@
+/*
+ * vhost-pci: rations, and the rationed log.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/error-report.h"
+#include "qemu/timer.h"
+#include "vhost-pci-net.h"
+
+/* Lines in the log: at once, and then one in so many milliseconds. */
+#define LOG_BURST       100
+#define LOG_INTERVAL_MS 100
+
+bool vhost_pci_ration_left(VhostPciRation *r, unsigned int burst,
+                           unsigned int interval_ms)
+{
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    int64_t earned = (now - r->raised) / interval_ms;
+
+    if (!r->raised) {
+        r->left = burst;
+        r->raised = now;
+    } else if (earned > 0) {
+        r->left = MIN(r->left + earned, burst);
+        /* What is short of a whole one goes on counting. */
+        r->raised += earned * interval_ms;
+    }
+    return r->left > 0;
+}
+
+void vhost_pci_warn(VhostPciNet *s, const char *fmt, ...)
+{
+    VhostPciLog *log = &s->log;
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    if (!vhost_pci_ration_left(&log->ration, LOG_BURST, LOG_INTERVAL_MS)) {
+        log->dropped++;
+        return;
+    }
+    vhost_pci_ration_take(&log->ration);
+    if (log->dropped) {
+        warn_report("vhost-pci-net-pci (peer %s): %" PRIu64 " more lines were "
+                    "not written", s->peer, log->dropped);
+        log->dropped = 0;
+    }
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    warn_report("vhost-pci-net-pci (peer %s): %s", s->peer, text);
+}
