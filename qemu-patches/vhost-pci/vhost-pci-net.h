@@ -17,6 +17,7 @@
  *   vhost-pci-socket.c   bytes between the chardev and the core
  *   vhost-pci-place.c    where rings stand, lost commits
  *   vhost-pci-window.c   the peer's memory in the window BAR
+ *   vhost-pci-mapping.c  ... and on this host
  *   vhost-pci-notify.c   doorbells (driver to peer) and kicks (peer to driver)
  *   vhost-pci-ration.c   what a peer may cause at once, and the log
  *   vhost-pci-props.c    the state as read-only properties

@@ -16,73 +16,18 @@
 
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
-#include "qemu/madvise.h"
 #include "qemu/mmap-alloc.h"
-#include "qemu/module.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "hw/boards.h"
 #include "hw/virtio/vhost.h"
 #include "migration/blocker.h"
 #include "sysemu/kvm.h"
+#include "vhost-pci-mapping.h"
 #include "vhost-pci-net.h"
-
-#define TYPE_VHOST_PCI_MAPPING "vhost-pci-mapping"
-OBJECT_DECLARE_SIMPLE_TYPE(VhostPciMapping, VHOST_PCI_MAPPING)
 
 #define GUEST_HUGE_PAGE     (2 * MiB)
 #define GUEST_GIANT_PAGE    (1 * GiB)
-
-/*
- * The host side of a mapping; lives until no reader of the memory map can
- * see it any more.
- */
-typedef struct VhostPciBacking {
-    struct rcu_head rcu;
-    void *base;         /* whole pages of the file */
-    size_t len;
-    int fd;             /* our duplicate, for restoring and for reading */
-    uint64_t offset;    /* of @base in the file */
-} VhostPciBacking;
-
-/*
- * A QOM object, because references to a MemoryRegion are references to its
- * owner: it is finalized when the last flat view without it is in place.
- */
-struct VhostPciMapping {
-    Object parent_obj;
-
-    MemoryRegion mr;
-    VhostPciBacking *backing;
-    uint64_t gpa;
-    uint64_t size;
-    uint64_t delta;             /* of the region in the backing */
-    uint64_t window_offset;
-    bool revoked;               /* anonymous memory is in its place */
-    bool dead;                  /* unmapped by the core while revoked */
-    QTAILQ_ENTRY(VhostPciMapping) next;
-};
-
-static void vhost_pci_backing_free(VhostPciBacking *b)
-{
-    if (b->base) {
-        munmap(b->base, b->len);
-    }
-    if (b->fd >= 0) {
-        close(b->fd);
-    }
-    g_free(b);
-}
-
-static void vhost_pci_mapping_finalize(Object *obj)
-{
-    VhostPciMapping *m = VHOST_PCI_MAPPING(obj);
-
-    /* After the RAM block, which was handed to RCU before. */
-    if (m->backing) {
-        call_rcu(m->backing, vhost_pci_backing_free, rcu);
-    }
-}
 
 /* First fit for @size bytes at an offset that is @rem modulo @align. */
 static bool vhost_pci_window_fit(VhostPciNet *s, uint64_t size,
@@ -149,99 +94,6 @@ static VhostPciMapping *vhost_pci_window_dead(VhostPciNet *s,
     return NULL;
 }
 
-/* Map pages of the file at an address that is congruent to their offset. */
-static int vhost_pci_backing_map(VhostPciBacking *b, uint64_t align)
-{
-    size_t room = b->len + align;
-    uint8_t *area, *base;
-
-    area = mmap(NULL, room, PROT_NONE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (area == MAP_FAILED) {
-        return -errno;
-    }
-    base = (uint8_t *)QEMU_ALIGN_UP((uintptr_t)area, align) +
-           b->offset % align;
-    if (base + b->len > area + room) {
-        base -= align;
-    }
-    if (mmap(base, b->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-             b->fd, b->offset) == MAP_FAILED) {
-        int err = -errno;
-
-        munmap(area, room);
-        return err;
-    }
-    if (base > area) {
-        munmap(area, base - area);
-    }
-    if (area + room > base + b->len) {
-        munmap(base + b->len, area + room - (base + b->len));
-    }
-    b->base = base;
-    /* The peer's memory is no part of this VM's core dumps. */
-    qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
-    return 0;
-}
-
-static VhostPciBacking *vhost_pci_backing_new(VhostPciNet *s,
-                                              const struct vu_region *r,
-                                              int fd, size_t pagesize,
-                                              uint64_t align)
-{
-    VhostPciBacking *b = g_new0(VhostPciBacking, 1);
-    int err;
-
-    b->offset = QEMU_ALIGN_DOWN(r->fd_offset, pagesize);
-    b->len = QEMU_ALIGN_UP(r->fd_offset + r->size, pagesize) - b->offset;
-    b->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    err = b->fd < 0 ? -errno : vhost_pci_backing_map(b, align);
-    if (err < 0) {
-        vu_core_set_error(&s->core, "%" PRIu64 " MiB of memory cannot be "
-                          "mapped: %s", r->size / MiB, strerror(-err));
-        vhost_pci_backing_free(b);
-        return NULL;
-    }
-    return b;
-}
-
-/* Anonymous memory in the place of the peer's. */
-static bool vhost_pci_mapping_revoke(VhostPciMapping *m)
-{
-    VhostPciBacking *b = m->backing;
-    void *p = mmap(b->base, b->len, PROT_READ | PROT_WRITE, MAP_FIXED |
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    m->revoked = true;
-    if (p == MAP_FAILED) {
-        /* Better a hole than the peer's memory, or than none at all: a
-         * mmap() that fails may have taken away what it was to replace. */
-        memory_region_set_enabled(&m->mr, false);
-        return false;
-    }
-    qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
-    qemu_madvise(b->base, b->len, QEMU_MADV_DONTFORK);
-    memory_region_set_enabled(&m->mr, true);
-    return true;
-}
-
-/* The peer's memory again; on failure the mapping stays revoked. */
-static bool vhost_pci_mapping_restore(VhostPciMapping *m)
-{
-    VhostPciBacking *b = m->backing;
-
-    if (mmap(b->base, b->len, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED,
-             b->fd, b->offset) == MAP_FAILED) {
-        vhost_pci_mapping_revoke(m);
-        return false;
-    }
-    qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
-    qemu_madvise(b->base, b->len, QEMU_MADV_DONTFORK);
-    memory_region_set_enabled(&m->mr, true);
-    m->revoked = false;
-    return true;
-}
-
 static void vhost_pci_mapping_remove(VhostPciNet *s, VhostPciMapping *m)
 {
     QTAILQ_REMOVE(&s->mappings, m, next);
@@ -298,18 +150,33 @@ static int vhost_pci_window_check(VhostPciNet *s, const struct vu_region *r)
     return 0;
 }
 
+/* Let the guest see @m, in the place of @dead if that is not NULL. */
+static void vhost_pci_window_show(VhostPciNet *s, VhostPciMapping *m,
+                                  VhostPciMapping *dead)
+{
+    if (s->revoked) {
+        vhost_pci_mapping_revoke(m);
+    }
+    QTAILQ_INSERT_TAIL(&s->mappings, m, next);
+    memory_region_transaction_begin();
+    if (dead) {
+        vhost_pci_mapping_remove(s, dead);
+    }
+    memory_region_add_subregion(&s->window, m->window_offset, &m->mr);
+    memory_region_transaction_commit();
+}
+
 int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
 {
     VhostPciNet *s = opaque;
     size_t pagesize = qemu_fd_getpagesize(fd);
     uint64_t align = GUEST_HUGE_PAGE, offset;
     VhostPciMapping *m, *dead;
-    VhostPciBacking *b;
-    int ret;
+    int err;
 
-    ret = vhost_pci_window_check(s, r);
-    if (ret < 0) {
-        return ret;
+    err = vhost_pci_window_check(s, r);
+    if (err < 0) {
+        return err;
     }
     dead = vhost_pci_window_dead(s, r);
     if (dead) {
@@ -320,30 +187,15 @@ int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
                           "window-size", r->size / MiB, s->window_size / MiB);
         return -ENOSPC;
     }
-    b = vhost_pci_backing_new(s, r, fd, pagesize, MAX(align, pagesize));
-    if (!b) {
+    m = vhost_pci_mapping_new(r, fd, pagesize, MAX(align, pagesize), &err);
+    if (!m) {
+        vu_core_set_error(&s->core, "%" PRIu64 " MiB of memory cannot be "
+                          "mapped: %s", r->size / MiB, strerror(-err));
         return -ENOMEM;
     }
-
-    m = VHOST_PCI_MAPPING(object_new(TYPE_VHOST_PCI_MAPPING));
-    m->backing = b;
-    m->gpa = r->gpa;
-    m->size = r->size;
-    m->delta = r->fd_offset - b->offset;
     m->window_offset = offset;
-    memory_region_init_ram_ptr(&m->mr, OBJECT(m), "vhost-pci-peer", r->size,
-                               (uint8_t *)b->base + m->delta);
-    if (s->revoked) {
-        vhost_pci_mapping_revoke(m);
-    }
-    QTAILQ_INSERT_TAIL(&s->mappings, m, next);
-    memory_region_transaction_begin();
-    if (dead) {
-        vhost_pci_mapping_remove(s, dead);
-    }
-    memory_region_add_subregion(&s->window, offset, &m->mr);
-    memory_region_transaction_commit();
-    r->addr = (uint8_t *)b->base + m->delta;
+    vhost_pci_window_show(s, m, dead);
+    r->addr = vhost_pci_mapping_addr(m);
     r->cookie = (uintptr_t)m;
     return 0;
 }
@@ -355,9 +207,7 @@ void vhost_pci_window_unmap(void *opaque, struct vu_region *r)
 
     if (s->revoked) {
         /* The driver has not let go of it: it stays, without the peer. */
-        m->dead = true;
-        close(m->backing->fd);
-        m->backing->fd = -1;
+        vhost_pci_mapping_abandon(m);
     } else {
         vhost_pci_mapping_remove(s, m);
     }
@@ -475,17 +325,3 @@ void vhost_pci_window_cleanup(VhostPciNet *s)
     error_free(s->migration_blocker);
     s->migration_blocker = NULL;
 }
-
-static const TypeInfo vhost_pci_mapping_info = {
-    .name = TYPE_VHOST_PCI_MAPPING,
-    .parent = TYPE_OBJECT,
-    .instance_size = sizeof(VhostPciMapping),
-    .instance_finalize = vhost_pci_mapping_finalize,
-};
-
-static void vhost_pci_mapping_register(void)
-{
-    type_register_static(&vhost_pci_mapping_info);
-}
-
-type_init(vhost_pci_mapping_register)

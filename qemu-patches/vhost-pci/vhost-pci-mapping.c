@@ -1,0 +1,164 @@
+/*
+ * vhost-pci: pages of the peer's file, mapped, revoked and restored.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/madvise.h"
+#include "qemu/module.h"
+#include "vhost-pci-mapping.h"
+
+static void vhost_pci_backing_free(VhostPciBacking *b)
+{
+    if (b->base) {
+        munmap(b->base, b->len);
+    }
+    if (b->fd >= 0) {
+        close(b->fd);
+    }
+    g_free(b);
+}
+
+static void vhost_pci_mapping_finalize(Object *obj)
+{
+    VhostPciMapping *m = VHOST_PCI_MAPPING(obj);
+
+    /* After the RAM block, which was handed to RCU before. */
+    if (m->backing) {
+        call_rcu(m->backing, vhost_pci_backing_free, rcu);
+    }
+}
+
+/* Map pages of the file at an address that is congruent to their offset. */
+static int vhost_pci_backing_map(VhostPciBacking *b, uint64_t align)
+{
+    size_t room = b->len + align;
+    uint8_t *area, *base;
+
+    area = mmap(NULL, room, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED) {
+        return -errno;
+    }
+    base = (uint8_t *)QEMU_ALIGN_UP((uintptr_t)area, align) +
+           b->offset % align;
+    if (base + b->len > area + room) {
+        base -= align;
+    }
+    if (mmap(base, b->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+             b->fd, b->offset) == MAP_FAILED) {
+        int err = -errno;
+
+        munmap(area, room);
+        return err;
+    }
+    if (base > area) {
+        munmap(area, base - area);
+    }
+    if (area + room > base + b->len) {
+        munmap(base + b->len, area + room - (base + b->len));
+    }
+    b->base = base;
+    /* The peer's memory is no part of this VM's core dumps. */
+    qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
+    return 0;
+}
+
+static VhostPciBacking *vhost_pci_backing_new(const struct vu_region *r, int fd,
+                                              size_t pagesize, uint64_t align,
+                                              int *err)
+{
+    VhostPciBacking *b = g_new0(VhostPciBacking, 1);
+
+    b->offset = QEMU_ALIGN_DOWN(r->fd_offset, pagesize);
+    b->len = QEMU_ALIGN_UP(r->fd_offset + r->size, pagesize) - b->offset;
+    b->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    *err = b->fd < 0 ? -errno : vhost_pci_backing_map(b, align);
+    if (*err < 0) {
+        vhost_pci_backing_free(b);
+        return NULL;
+    }
+    return b;
+}
+
+VhostPciMapping *vhost_pci_mapping_new(const struct vu_region *r, int fd,
+                                       size_t pagesize, uint64_t align,
+                                       int *err)
+{
+    VhostPciBacking *b = vhost_pci_backing_new(r, fd, pagesize, align, err);
+    VhostPciMapping *m;
+
+    if (!b) {
+        return NULL;
+    }
+    m = VHOST_PCI_MAPPING(object_new(TYPE_VHOST_PCI_MAPPING));
+    m->backing = b;
+    m->gpa = r->gpa;
+    m->size = r->size;
+    m->delta = r->fd_offset - b->offset;
+    memory_region_init_ram_ptr(&m->mr, OBJECT(m), "vhost-pci-peer", r->size,
+                               vhost_pci_mapping_addr(m));
+    return m;
+}
+
+void *vhost_pci_mapping_addr(const VhostPciMapping *m)
+{
+    return (uint8_t *)m->backing->base + m->delta;
+}
+
+bool vhost_pci_mapping_revoke(VhostPciMapping *m)
+{
+    VhostPciBacking *b = m->backing;
+    void *p = mmap(b->base, b->len, PROT_READ | PROT_WRITE, MAP_FIXED |
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    m->revoked = true;
+    if (p == MAP_FAILED) {
+        /* Better a hole than the peer's memory, or than none at all: a
+         * mmap() that fails may have taken away what it was to replace. */
+        memory_region_set_enabled(&m->mr, false);
+        return false;
+    }
+    qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
+    qemu_madvise(b->base, b->len, QEMU_MADV_DONTFORK);
+    memory_region_set_enabled(&m->mr, true);
+    return true;
+}
+
+bool vhost_pci_mapping_restore(VhostPciMapping *m)
+{
+    VhostPciBacking *b = m->backing;
+
+    if (mmap(b->base, b->len, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED,
+             b->fd, b->offset) == MAP_FAILED) {
+        vhost_pci_mapping_revoke(m);
+        return false;
+    }
+    qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
+    qemu_madvise(b->base, b->len, QEMU_MADV_DONTFORK);
+    memory_region_set_enabled(&m->mr, true);
+    m->revoked = false;
+    return true;
+}
+
+void vhost_pci_mapping_abandon(VhostPciMapping *m)
+{
+    m->dead = true;
+    close(m->backing->fd);
+    m->backing->fd = -1;
+}
+
+static const TypeInfo vhost_pci_mapping_info = {
+    .name = TYPE_VHOST_PCI_MAPPING,
+    .parent = TYPE_OBJECT,
+    .instance_size = sizeof(VhostPciMapping),
+    .instance_finalize = vhost_pci_mapping_finalize,
+};
+
+static void vhost_pci_mapping_register(void)
+{
+    type_register_static(&vhost_pci_mapping_info);
+}
+
+type_init(vhost_pci_mapping_register)
