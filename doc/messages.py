@@ -95,7 +95,8 @@ def rules(path):
 def bare(sentence):
     """Without what merely names a port, a device or a peer at the start."""
     name = f"(?:{ANY}|[A-Z]+)"
-    return re.sub(rf"^(net_vhostpci: |vhost-pci-net(-pci)? \(peer {name}\): "
+    device = rf"(?:vhost-pci-net|{ANY})(?:-pci)?"  # the device's type says it
+    return re.sub(rf"^(net_vhostpci: |{device} \(peer {name}\): |{device}: "
                   rf"|peer {name}: |{name}: )+", "", sentence)
 
 

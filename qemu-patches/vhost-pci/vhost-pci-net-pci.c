@@ -61,8 +61,8 @@ static void vhost_pci_net_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
 {
     VhostPciNetPci *dev = VHOST_PCI_NET_PCI(proxy);
     PCIDevice *pdev = &proxy->pci_dev;
-    VhostPciNet *s = &dev->vdev;
-    unsigned int vectors = VHOST_PCI_CTRL_VECTORS + 2 * s->queues;
+    VhostPciBase *s = VHOST_PCI_BASE(&dev->vdev);
+    unsigned int vectors = VHOST_PCI_CTRL_VECTORS + vhost_pci_n_rings(s);
 
     if (pci_is_express(pdev)) {
         error_setg(errp, "vhost-pci-net-pci: property 'x-disable-pcie' must "

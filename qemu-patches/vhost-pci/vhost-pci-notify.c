@@ -1,5 +1,5 @@
 /*
- * vhost-pci-net: notifications. A doorbell write of the driver signals the
+ * vhost-pci: notifications. A doorbell write of the driver signals the
  * peer's call eventfd; the peer's kick eventfd raises the ring's MSI-X vector.
  *
  * With KVM neither passes through this process: ioeventfd and irqfd. The core
@@ -20,7 +20,7 @@
 #include "hw/pci/msix.h"
 #include "hw/virtio/virtio-pci.h"
 #include "sysemu/kvm.h"
-#include "vhost-pci-net.h"
+#include "vhost-pci-base.h"
 
 /*
  * KVM has 1000 places for ioeventfds, QEMU aborts when they run out, and
@@ -105,7 +105,7 @@ static uint64_t vhost_pci_doorbell_read(void *opaque, hwaddr addr,
 static void vhost_pci_doorbell_write(void *opaque, hwaddr addr, uint64_t val,
                                      unsigned size)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
     hwaddr ring = addr / VHOST_PCI_DOORBELL_STRIDE;
 
     if (ring < VHOST_PCI_MAX_RINGS && s->doorbells[ring].peer_fd >= 0) {
@@ -121,7 +121,7 @@ static const MemoryRegionOps vhost_pci_doorbell_ops = {
     .endianness = DEVICE_LITTLE_ENDIAN,
 };
 
-static void vhost_pci_doorbell_del(VhostPciNet *s, unsigned int i)
+static void vhost_pci_doorbell_del(VhostPciBase *s, unsigned int i)
 {
     VhostPciDoorbell *d = &s->doorbells[i];
 
@@ -134,14 +134,14 @@ static void vhost_pci_doorbell_del(VhostPciNet *s, unsigned int i)
     }
 }
 
-static void vhost_pci_doorbell_add(VhostPciNet *s, unsigned int i, int peer_fd)
+static void vhost_pci_doorbell_add(VhostPciBase *s, unsigned int i, int peer_fd)
 {
     VhostPciDoorbell *d = &s->doorbells[i];
     int fd = fcntl(peer_fd, F_DUPFD_CLOEXEC, 0);
 
     if (fd < 0) {
-        warn_report_once("vhost-pci-net: no file descriptor left for a "
-                         "doorbell: %s", strerror(errno));
+        warn_report_once("%s: no file descriptor left for a doorbell: %s",
+                         vhost_pci_name(s), strerror(errno));
         return;
     }
     event_notifier_init_fd(&d->notifier, fd);
@@ -161,7 +161,7 @@ static void vhost_pci_doorbell_add(VhostPciNet *s, unsigned int i, int peer_fd)
  * all rings; and an old notifier may only be closed after the first, because
  * KVM is told of a removal when the transaction ends.
  */
-static void vhost_pci_doorbells_bind(VhostPciNet *s, const int *call)
+static void vhost_pci_doorbells_bind(VhostPciBase *s, const int *call)
 {
     bool changes = false;
     unsigned int i;
@@ -204,14 +204,14 @@ static void vhost_pci_doorbells_bind(VhostPciNet *s, const int *call)
 static void vhost_pci_kick_event(void *opaque)
 {
     VhostPciKick *k = opaque;
-    VhostPciNet *s = k->dev;
+    VhostPciBase *s = k->dev;
 
     if (vhost_pci_test_and_clear(event_notifier_get_fd(&k->notifier))) {
         msix_notify(s->pdev, s->kick_vector + (k - s->kicks));
     }
 }
 
-static bool vhost_pci_kick_irqfd(VhostPciNet *s, unsigned int i)
+static bool vhost_pci_kick_irqfd(VhostPciBase *s, unsigned int i)
 {
     VhostPciKick *k = &s->kicks[i];
     KVMRouteChange c;
@@ -236,7 +236,7 @@ static bool vhost_pci_kick_irqfd(VhostPciNet *s, unsigned int i)
 }
 
 /* Deliver kicks while there is an fd and the guest uses the vector. */
-static void vhost_pci_kick_start(VhostPciNet *s, unsigned int i)
+static void vhost_pci_kick_start(VhostPciBase *s, unsigned int i)
 {
     VhostPciKick *k = &s->kicks[i];
 
@@ -250,7 +250,7 @@ static void vhost_pci_kick_start(VhostPciNet *s, unsigned int i)
     }
 }
 
-static void vhost_pci_kick_stop(VhostPciNet *s, unsigned int i)
+static void vhost_pci_kick_stop(VhostPciBase *s, unsigned int i)
 {
     VhostPciKick *k = &s->kicks[i];
 
@@ -267,7 +267,7 @@ static void vhost_pci_kick_stop(VhostPciNet *s, unsigned int i)
     }
 }
 
-static void vhost_pci_kick_bind(VhostPciNet *s, unsigned int i, int peer_fd)
+static void vhost_pci_kick_bind(VhostPciBase *s, unsigned int i, int peer_fd)
 {
     VhostPciKick *k = &s->kicks[i];
     int fd;
@@ -285,8 +285,8 @@ static void vhost_pci_kick_bind(VhostPciNet *s, unsigned int i, int peer_fd)
     }
     fd = fcntl(peer_fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) {
-        warn_report_once("vhost-pci-net: no file descriptor left for a "
-                         "kick: %s", strerror(errno));
+        warn_report_once("%s: no file descriptor left for a kick: %s",
+                         vhost_pci_name(s), strerror(errno));
         return;
     }
     event_notifier_init_fd(&k->notifier, fd);
@@ -295,25 +295,25 @@ static void vhost_pci_kick_bind(VhostPciNet *s, unsigned int i, int peer_fd)
 }
 
 /* Which ring's kick raises @vector, or NULL. */
-static VhostPciKick *vhost_pci_kick_of(VhostPciNet *s, unsigned int vector)
+static VhostPciKick *vhost_pci_kick_of(VhostPciBase *s, unsigned int vector)
 {
     if (!s->kick_vector || vector < s->kick_vector ||
-        vector - s->kick_vector >= 2 * s->queues) {
+        vector - s->kick_vector >= vhost_pci_n_rings(s)) {
         return NULL;
     }
     return &s->kicks[vector - s->kick_vector];
 }
 
-static VhostPciNet *vhost_pci_of_pci(PCIDevice *pdev)
+static VhostPciBase *vhost_pci_of_pci(PCIDevice *pdev)
 {
-    return VHOST_PCI_NET(virtio_bus_get_device(&VIRTIO_PCI(pdev)->bus));
+    return VHOST_PCI_BASE(virtio_bus_get_device(&VIRTIO_PCI(pdev)->bus));
 }
 
 /* The callers in msix.c assert that this succeeds. */
 static int vhost_pci_vector_use(PCIDevice *pdev, unsigned int vector,
                                 MSIMessage msg)
 {
-    VhostPciNet *s = vhost_pci_of_pci(pdev);
+    VhostPciBase *s = vhost_pci_of_pci(pdev);
     VhostPciKick *k = vhost_pci_kick_of(s, vector);
 
     if (k) {
@@ -325,7 +325,7 @@ static int vhost_pci_vector_use(PCIDevice *pdev, unsigned int vector,
 
 static void vhost_pci_vector_release(PCIDevice *pdev, unsigned int vector)
 {
-    VhostPciNet *s = vhost_pci_of_pci(pdev);
+    VhostPciBase *s = vhost_pci_of_pci(pdev);
     VhostPciKick *k = vhost_pci_kick_of(s, vector);
 
     if (k) {
@@ -338,7 +338,7 @@ static void vhost_pci_vector_release(PCIDevice *pdev, unsigned int vector)
 static void vhost_pci_vector_poll(PCIDevice *pdev, unsigned int start,
                                   unsigned int end)
 {
-    VhostPciNet *s = vhost_pci_of_pci(pdev);
+    VhostPciBase *s = vhost_pci_of_pci(pdev);
     unsigned int vector;
 
     for (vector = start; vector < end; vector++) {
@@ -352,17 +352,17 @@ static void vhost_pci_vector_poll(PCIDevice *pdev, unsigned int start,
 }
 
 /* Virtio reset marks all vectors unused, those of kicks with its own. */
-void vhost_pci_notify_driver(VhostPciNet *s)
+void vhost_pci_notify_driver(VhostPciBase *s)
 {
     unsigned int i;
 
-    for (i = 0; s->kick_vector && i < 2 * s->queues; i++) {
+    for (i = 0; s->kick_vector && i < vhost_pci_n_rings(s); i++) {
         msix_vector_unuse(s->pdev, s->kick_vector + i);
         msix_vector_use(s->pdev, s->kick_vector + i);
     }
 }
 
-void vhost_pci_notify_sync(VhostPciNet *s)
+void vhost_pci_notify_sync(VhostPciBase *s)
 {
     int call[VHOST_PCI_MAX_RINGS];
     unsigned int i;
@@ -376,14 +376,14 @@ void vhost_pci_notify_sync(VhostPciNet *s)
     vhost_pci_doorbells_bind(s, call);
 }
 
-void vhost_pci_notify_error(VhostPciNet *s, unsigned int ring)
+void vhost_pci_notify_error(VhostPciBase *s, unsigned int ring)
 {
     if (s->core.rings[ring].err_fd >= 0) {
         vhost_pci_signal(s->core.rings[ring].err_fd);
     }
 }
 
-void vhost_pci_notify_init(VhostPciNet *s)
+void vhost_pci_notify_init(VhostPciBase *s)
 {
     unsigned int i;
 
@@ -398,7 +398,7 @@ void vhost_pci_notify_init(VhostPciNet *s)
     }
 }
 
-void vhost_pci_notify_plugged(VhostPciNet *s)
+void vhost_pci_notify_plugged(VhostPciBase *s)
 {
     if (!s->kick_vector) {
         return;
@@ -409,7 +409,7 @@ void vhost_pci_notify_plugged(VhostPciNet *s)
                               vhost_pci_vector_release, vhost_pci_vector_poll);
 }
 
-void vhost_pci_notify_cleanup(VhostPciNet *s)
+void vhost_pci_notify_cleanup(VhostPciBase *s)
 {
     int call[VHOST_PCI_MAX_RINGS];
     unsigned int i;

@@ -1,5 +1,5 @@
 /*
- * vhost-pci-net: where a ring stands, for the front-end and for the driver that
+ * vhost-pci: where a ring stands, for the front-end and for the driver that
  * comes next; and the end of a commit in which a driver was lost.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -26,7 +26,7 @@
 #include "qemu/iov.h"
 #include "qemu/mmap-alloc.h"
 #include "standard-headers/linux/virtio_ring.h"
-#include "vhost-pci-net.h"
+#include "vhost-pci-base.h"
 #include "vring_commit.h"
 
 /* What is stored of a used descriptor, behind its address. */
@@ -45,7 +45,7 @@ typedef struct Pieces {
     unsigned int n;
 } Pieces;
 
-static bool vhost_pci_read(VhostPciNet *s, uint64_t gpa, void *buf, size_t len)
+static bool vhost_pci_read(VhostPciBase *s, uint64_t gpa, void *buf, size_t len)
 {
     uint64_t offset;
     int fd = vhost_pci_window_file(s, gpa, len, &offset);
@@ -148,8 +148,8 @@ static uint8_t *vhost_pci_map_ring(int fd, uint64_t offset, size_t len,
            (uint8_t *)map->iov_base + (offset - start);
 }
 
-static bool vhost_pci_end_commit(VhostPciNet *s, unsigned int i, uint16_t avail,
-                                 uint16_t used)
+static bool vhost_pci_end_commit(VhostPciBase *s, unsigned int i,
+                                 uint16_t avail, uint16_t used)
 {
     const VhostPciRingState *r = &s->rings[i];
     const size_t len = r->num * sizeof(struct vring_packed_desc);
@@ -186,13 +186,13 @@ static bool vhost_pci_end_commit(VhostPciNet *s, unsigned int i, uint16_t avail,
     return ok;
 }
 
-static bool vhost_pci_is_packed(const VhostPciNet *s)
+static bool vhost_pci_is_packed(const VhostPciBase *s)
 {
     return s->core.features & BIT_ULL(VIRTIO_F_RING_PACKED);
 }
 
 /* The used index first: what is available then is no less than with it. */
-static uint16_t vhost_pci_split_place(VhostPciNet *s,
+static uint16_t vhost_pci_split_place(VhostPciBase *s,
                                       const VhostPciRingState *r, uint16_t base)
 {
     uint16_t used, avail;
@@ -213,7 +213,7 @@ static uint16_t vhost_pci_split_place(VhostPciNet *s,
  * a split ring used->idx tells the truth then, because our rings return buffers
  * in the order in which they take them.
  */
-uint32_t vhost_pci_ring_place(VhostPciNet *s, unsigned int i)
+uint32_t vhost_pci_ring_place(VhostPciBase *s, unsigned int i)
 {
     const VhostPciRingState *r = &s->rings[i];
     uint64_t progress = le64_to_cpu(
@@ -234,7 +234,7 @@ uint32_t vhost_pci_ring_place(VhostPciNet *s, unsigned int i)
 
 uint32_t vhost_pci_ring_base(void *opaque, unsigned int i)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
     VhostPciRingState *r = &s->rings[i];
     uint32_t base = vhost_pci_ring_place(s, i);
     uint16_t avail = base, used = base >> 16;
@@ -252,7 +252,7 @@ uint32_t vhost_pci_ring_base(void *opaque, unsigned int i)
     return base;
 }
 
-bool vhost_pci_ring_has_place(const VhostPciNet *s, unsigned int i)
+bool vhost_pci_ring_has_place(const VhostPciBase *s, unsigned int i)
 {
     const struct vu_ring *v = &s->core.rings[i];
     const VhostPciRingState *r = &s->rings[i];
@@ -261,7 +261,7 @@ bool vhost_pci_ring_has_place(const VhostPciNet *s, unsigned int i)
            (r->run || (v->ran && r->epoch && r->core_epoch == v->epoch));
 }
 
-void vhost_pci_rings_settle(VhostPciNet *s)
+void vhost_pci_rings_settle(VhostPciBase *s)
 {
     unsigned int i;
 

@@ -1,5 +1,5 @@
 /*
- * vhost-pci-net: the state of peer and driver as read-only properties, for
+ * vhost-pci: the state of peer and driver as read-only properties, for
  * qom-get and for `info qtree`.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -10,9 +10,9 @@
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "hw/qdev-properties.h"
-#include "vhost-pci-net.h"
+#include "vhost-pci-base.h"
 
-typedef void VhostPciShow(const VhostPciNet *s, GString *out);
+typedef void VhostPciShow(const VhostPciBase *s, GString *out);
 
 static void vhost_pci_show(Object *obj, Visitor *v, const char *name,
                            VhostPciShow *show, Error **errp)
@@ -20,19 +20,19 @@ static void vhost_pci_show(Object *obj, Visitor *v, const char *name,
     g_autoptr(GString) out = g_string_new(NULL);
     char *text;
 
-    show(VHOST_PCI_NET(obj), out);
+    show(VHOST_PCI_BASE(obj), out);
     text = out->str;
     visit_type_str(v, name, &text, errp);
 }
 
-static void show_connected(const VhostPciNet *s, GString *out)
+static void show_connected(const VhostPciBase *s, GString *out)
 {
     g_string_append(out, !s->core.connected ? "no" :
                     vhost_pci_status(s) & VHOST_PCI_S_LINK_UP ?
                     "yes, link up" : "yes, link down");
 }
 
-static void show_features(const VhostPciNet *s, GString *out)
+static void show_features(const VhostPciBase *s, GString *out)
 {
     g_string_append_printf(out, "0x%" PRIx64 " of 0x%" PRIx64,
                            (uint64_t)(s->core.features &
@@ -40,7 +40,7 @@ static void show_features(const VhostPciNet *s, GString *out)
                            s->peer_features);
 }
 
-static void show_memory(const VhostPciNet *s, GString *out)
+static void show_memory(const VhostPciBase *s, GString *out)
 {
     uint64_t bytes = 0;
     unsigned int i;
@@ -53,7 +53,7 @@ static void show_memory(const VhostPciNet *s, GString *out)
                            ", taken out of the window" : "");
 }
 
-static void show_regions(const VhostPciNet *s, GString *out)
+static void show_regions(const VhostPciBase *s, GString *out)
 {
     unsigned int i;
 
@@ -66,7 +66,7 @@ static void show_regions(const VhostPciNet *s, GString *out)
     }
 }
 
-static void show_rings(const VhostPciNet *s, GString *out)
+static void show_rings(const VhostPciBase *s, GString *out)
 {
     unsigned int i;
 
@@ -86,14 +86,14 @@ static void show_rings(const VhostPciNet *s, GString *out)
     }
 }
 
-static void show_generation(const VhostPciNet *s, GString *out)
+static void show_generation(const VhostPciBase *s, GString *out)
 {
     g_string_append_printf(out, "%" PRIu64 ", sent %" PRIu64
                            ", acknowledged %" PRIu64, s->generation,
                            s->sent_generation, s->acked_generation);
 }
 
-static void show_broken(const VhostPciNet *s, GString *out)
+static void show_broken(const VhostPciBase *s, GString *out)
 {
     unsigned int i;
 
@@ -105,7 +105,7 @@ static void show_broken(const VhostPciNet *s, GString *out)
     }
 }
 
-static void show_violations(const VhostPciNet *s, GString *out)
+static void show_violations(const VhostPciBase *s, GString *out)
 {
     g_string_append_printf(out, "%" PRIu64, s->violations);
     if (s->last_violation) {
@@ -113,7 +113,7 @@ static void show_violations(const VhostPciNet *s, GString *out)
     }
 }
 
-static void show_driver(const VhostPciNet *s, GString *out)
+static void show_driver(const VhostPciBase *s, GString *out)
 {
     g_string_append(out, !s->driver_on ? "none" :
                     s->revoked ? "does not answer" : "ready");

@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qemu/timer.h"
-#include "vhost-pci-net.h"
+#include "vhost-pci-base.h"
 
 /* Lines in the log: at once, and then one in so many milliseconds. */
 #define LOG_BURST       100
@@ -30,7 +30,7 @@ bool vhost_pci_ration_left(VhostPciRation *r, unsigned int burst,
     return r->left > 0;
 }
 
-void vhost_pci_warn(VhostPciNet *s, const char *fmt, ...)
+void vhost_pci_warn(VhostPciBase *s, const char *fmt, ...)
 {
     VhostPciLog *log = &s->log;
     g_autofree char *text = NULL;
@@ -42,12 +42,12 @@ void vhost_pci_warn(VhostPciNet *s, const char *fmt, ...)
     }
     vhost_pci_ration_take(&log->ration);
     if (log->dropped) {
-        warn_report("vhost-pci-net-pci (peer %s): %" PRIu64 " more lines were "
-                    "not written", s->peer, log->dropped);
+        warn_report("%s-pci (peer %s): %" PRIu64 " more lines were not "
+                    "written", vhost_pci_name(s), s->peer, log->dropped);
         log->dropped = 0;
     }
     va_start(ap, fmt);
     text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
-    warn_report("vhost-pci-net-pci (peer %s): %s", s->peer, text);
+    warn_report("%s-pci (peer %s): %s", vhost_pci_name(s), s->peer, text);
 }

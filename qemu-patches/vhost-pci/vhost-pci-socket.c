@@ -1,5 +1,5 @@
 /*
- * vhost-pci-net: the connection to the peer's front-end. Bytes and file
+ * vhost-pci: the connection to the peer's front-end. Bytes and file
  * descriptors go from the chardev into the vhost-user core, replies back.
  *
  * The core is not re-entrant, but the chardev can report the end of a
@@ -13,7 +13,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "chardev/char.h"
-#include "vhost-pci-net.h"
+#include "vhost-pci-base.h"
 
 /* The chardev's own limit (TCP_MAX_FDS); it closes what is beyond. */
 #define MAX_FDS 16
@@ -30,7 +30,7 @@
 
 static int vhost_pci_send(void *opaque, const void *buf, size_t len)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
 
     if (!s->open) {
         return -EPIPE;
@@ -46,7 +46,7 @@ static int vhost_pci_send(void *opaque, const void *buf, size_t len)
     return 0;
 }
 
-static void vhost_pci_settle(VhostPciNet *s);
+static void vhost_pci_settle(VhostPciBase *s);
 
 static void vhost_pci_ration_timeout(void *opaque)
 {
@@ -62,13 +62,13 @@ static const struct vu_ops vhost_pci_vu_ops = {
     .send = vhost_pci_send,
 };
 
-void vhost_pci_socket_changed(VhostPciNet *s)
+void vhost_pci_socket_changed(VhostPciBase *s)
 {
     vhost_pci_ration_take(&s->changes);
 }
 
 /* May the peer change anything? If not, there will be another call for it. */
-static bool vhost_pci_may_change(VhostPciNet *s)
+static bool vhost_pci_may_change(VhostPciBase *s)
 {
     if (vhost_pci_ration_left(&s->changes, CHANGES_BURST,
                               CHANGES_INTERVAL_MS)) {
@@ -82,7 +82,7 @@ static bool vhost_pci_may_change(VhostPciNet *s)
 }
 
 /* Bring the core in line with the chardev, unless it is at work or waits. */
-static void vhost_pci_settle(VhostPciNet *s)
+static void vhost_pci_settle(VhostPciBase *s)
 {
     int ret = 0;
 
@@ -109,7 +109,7 @@ static void vhost_pci_settle(VhostPciNet *s)
     }
 }
 
-void vhost_pci_socket_violation(VhostPciNet *s, const char *reason)
+void vhost_pci_socket_violation(VhostPciBase *s, const char *reason)
 {
     g_free(s->last_violation);
     s->last_violation = g_strdup(reason);
@@ -120,7 +120,7 @@ void vhost_pci_socket_violation(VhostPciNet *s, const char *reason)
 }
 
 /* After a call of the core that returned @ret. */
-static void vhost_pci_core_returned(VhostPciNet *s, int ret)
+static void vhost_pci_core_returned(VhostPciBase *s, int ret)
 {
     s->in_core--;
     if (ret < 0 && s->open) {
@@ -136,7 +136,7 @@ static void vhost_pci_core_returned(VhostPciNet *s, int ret)
 /* If there is something to read that we may not, it is not quiet. */
 static void vhost_pci_quiet(void *opaque)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
     int ret = 0;
 
     if (s->in_core) {
@@ -149,7 +149,7 @@ static void vhost_pci_quiet(void *opaque)
     vhost_pci_core_returned(s, ret);
 }
 
-void vhost_pci_socket_resume(VhostPciNet *s)
+void vhost_pci_socket_resume(VhostPciBase *s)
 {
     int ret;
 
@@ -160,7 +160,7 @@ void vhost_pci_socket_resume(VhostPciNet *s)
 
 static int vhost_pci_can_read(void *opaque)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
 
     if (!s->open || !s->core.connected || s->in_core ||
         !vhost_pci_may_change(s)) {
@@ -171,7 +171,7 @@ static int vhost_pci_can_read(void *opaque)
 
 static void vhost_pci_read(void *opaque, const uint8_t *buf, int size)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
     int fds[MAX_FDS];
     int n, ret;
 
@@ -187,7 +187,7 @@ static void vhost_pci_read(void *opaque, const uint8_t *buf, int size)
 
 static void vhost_pci_event(void *opaque, QEMUChrEvent event)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
 
     switch (event) {
     case CHR_EVENT_OPENED:
@@ -202,33 +202,33 @@ static void vhost_pci_event(void *opaque, QEMUChrEvent event)
     vhost_pci_settle(s);
 }
 
-bool vhost_pci_socket_init(VhostPciNet *s, Error **errp)
+bool vhost_pci_socket_init(VhostPciBase *s, Error **errp)
 {
+    const VhostPciBaseClass *k = VHOST_PCI_BASE_GET_CLASS(s);
     struct vu_config config = {
         .features = s->peer_features,
         .protocol_features = BIT_ULL(VU_PROTOCOL_F_MQ) |
-                             BIT_ULL(VU_PROTOCOL_F_RARP) |
                              BIT_ULL(VU_PROTOCOL_F_REPLY_ACK) |
-                             BIT_ULL(VU_PROTOCOL_F_NET_MTU) |
-                             BIT_ULL(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS),
-        .max_queue_pairs = s->queues,
+                             BIT_ULL(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |
+                             k->protocol_features,
+        .max_queue_pairs = vhost_pci_n_rings(s) / 2,
         .max_regions = VHOST_PCI_MAX_REGIONS,
         .require_seals = !s->unsealed,
     };
     Chardev *chr = qemu_chr_fe_get_driver(&s->chr);
 
     if (!chr) {
-        error_setg(errp, "vhost-pci-net: property 'chardev' must name a "
-                   "socket chardev");
+        error_setg(errp, "%s: property 'chardev' must name a socket chardev",
+                   k->name);
         return false;
     }
     if (!qemu_chr_has_feature(chr, QEMU_CHAR_FEATURE_FD_PASS)) {
-        error_setg(errp, "vhost-pci-net: chardev '%s' cannot pass file "
-                   "descriptors; it must be a UNIX socket", chr->label);
+        error_setg(errp, "%s: chardev '%s' cannot pass file descriptors; it "
+                   "must be a UNIX socket", k->name, chr->label);
         return false;
     }
     if (vu_core_init(&s->core, &config, &vhost_pci_vu_ops, s) < 0) {
-        error_setg(errp, "vhost-pci-net: %s", vu_core_error(&s->core));
+        error_setg(errp, "%s: %s", k->name, vu_core_error(&s->core));
         return false;
     }
     s->ration_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
@@ -239,7 +239,7 @@ bool vhost_pci_socket_init(VhostPciNet *s, Error **errp)
     return true;
 }
 
-void vhost_pci_socket_cleanup(VhostPciNet *s)
+void vhost_pci_socket_cleanup(VhostPciBase *s)
 {
     qemu_chr_fe_set_handlers(&s->chr, NULL, NULL, NULL, NULL, NULL, NULL,
                              false);

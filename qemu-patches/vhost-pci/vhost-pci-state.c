@@ -1,5 +1,5 @@
 /*
- * vhost-pci-net: what the driver is told of the peer, and what its
+ * vhost-pci: what the driver is told of the peer, and what its
  * acknowledgements release (protocol: vhost_pci.h).
  *
  * Level triggered: @state is the present, @sent what the driver may still be
@@ -15,9 +15,9 @@
 #include "qemu/osdep.h"
 #include "qemu/iov.h"
 #include "qemu/log.h"
-#include "vhost-pci-net.h"
+#include "vhost-pci-base.h"
 
-uint32_t vhost_pci_status(const VhostPciNet *s)
+uint32_t vhost_pci_status(const VhostPciBase *s)
 {
     uint32_t status = 0;
     unsigned int i;
@@ -35,7 +35,7 @@ uint32_t vhost_pci_status(const VhostPciNet *s)
 }
 
 /* Give ring @i a new epoch that begins at @base. */
-static void vhost_pci_ring_begin(VhostPciNet *s, unsigned int i, uint32_t base)
+static void vhost_pci_ring_begin(VhostPciBase *s, unsigned int i, uint32_t base)
 {
     VhostPciRingState *r = &s->rings[i];
 
@@ -48,7 +48,7 @@ static void vhost_pci_ring_begin(VhostPciNet *s, unsigned int i, uint32_t base)
 }
 
 /* Take over ring starts and stops from the core. */
-static void vhost_pci_rings_follow(VhostPciNet *s)
+static void vhost_pci_rings_follow(VhostPciBase *s)
 {
     unsigned int i;
 
@@ -76,7 +76,7 @@ static void vhost_pci_rings_follow(VhostPciNet *s)
  * The driver lost its place, or there is a new one: let rings begin anew where
  * the last one left them, those that are paused as soon as they go on.
  */
-static void vhost_pci_rings_renew(VhostPciNet *s)
+static void vhost_pci_rings_renew(VhostPciBase *s)
 {
     unsigned int i;
 
@@ -87,7 +87,7 @@ static void vhost_pci_rings_renew(VhostPciNet *s)
     }
 }
 
-static void vhost_pci_build_ring(VhostPciNet *s, unsigned int i,
+static void vhost_pci_build_ring(VhostPciBase *s, unsigned int i,
                                  struct vhost_pci_ring *out)
 {
     const struct vu_ring *v = &s->core.rings[i];
@@ -109,8 +109,9 @@ static void vhost_pci_build_ring(VhostPciNet *s, unsigned int i,
     out->flags = cpu_to_le16(flags);
 }
 
-static void vhost_pci_build(VhostPciNet *s, struct vhost_pci_state *st)
+static void vhost_pci_build(VhostPciBase *s, struct vhost_pci_state *st)
 {
+    const VhostPciBaseClass *k = VHOST_PCI_BASE_GET_CLASS(s);
     const struct vu_core *c = &s->core;
     unsigned int i;
 
@@ -123,9 +124,9 @@ static void vhost_pci_build(VhostPciNet *s, struct vhost_pci_state *st)
     }
     st->features = cpu_to_le64(c->features &
                                ~BIT_ULL(VU_F_PROTOCOL_FEATURES));
-    st->mtu = cpu_to_le16(c->mtu);
-    st->rarp_count = cpu_to_le16(c->rarp_count);
-    memcpy(st->rarp_mac, c->rarp_mac, sizeof(st->rarp_mac));
+    if (k->fill_state) {
+        k->fill_state(s, st);
+    }
     st->n_regions = cpu_to_le16(c->n_regions);
     for (i = 0; i < c->n_regions; i++) {
         st->regions[i].gpa = cpu_to_le64(c->regions[i].gpa);
@@ -182,7 +183,7 @@ static bool vhost_pci_takes_away(const struct vhost_pci_state *sent,
 }
 
 /* Make @state the present. Returns false if it was already. */
-static bool vhost_pci_refresh(VhostPciNet *s)
+static bool vhost_pci_refresh(VhostPciBase *s)
 {
     g_autofree struct vhost_pci_state *st = g_new(struct vhost_pci_state, 1);
     bool status_changed;
@@ -201,7 +202,7 @@ static bool vhost_pci_refresh(VhostPciNet *s)
     return true;
 }
 
-void vhost_pci_state_send(VhostPciNet *s)
+void vhost_pci_state_send(VhostPciBase *s)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
     VirtQueueElement *elem;
@@ -216,8 +217,8 @@ void vhost_pci_state_send(VhostPciNet *s)
     if (iov_size(elem->in_sg, elem->in_num) < sizeof(*s->state)) {
         virtqueue_detach_element(s->eventq, elem, 0);
         g_free(elem);
-        virtio_error(vdev, "vhost-pci-net (peer %s): an eventq buffer is "
-                     "smaller than a STATE message", s->peer);
+        virtio_error(vdev, "%s (peer %s): an eventq buffer is smaller than a "
+                     "STATE message", vhost_pci_name(s), s->peer);
         return;
     }
     iov_from_buf(elem->in_sg, elem->in_num, 0, s->state, sizeof(*s->state));
@@ -230,7 +231,7 @@ void vhost_pci_state_send(VhostPciNet *s)
 
 int vhost_pci_state_update(void *opaque, uint32_t changed)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
     bool wait;
 
     vhost_pci_rings_follow(s);
@@ -259,7 +260,7 @@ int vhost_pci_state_update(void *opaque, uint32_t changed)
 }
 
 /* What the core waits for has happened. */
-static void vhost_pci_wait_ends(VhostPciNet *s)
+static void vhost_pci_wait_ends(VhostPciBase *s)
 {
     if (s->waiting) {
         s->waiting = false;
@@ -269,7 +270,7 @@ static void vhost_pci_wait_ends(VhostPciNet *s)
 }
 
 /* The driver has let go of everything: it may have its peer back. */
-static void vhost_pci_unrevoke(VhostPciNet *s)
+static void vhost_pci_unrevoke(VhostPciBase *s)
 {
     s->revoked = false;
     if (!vhost_pci_window_restore(s)) {
@@ -284,7 +285,7 @@ static void vhost_pci_unrevoke(VhostPciNet *s)
 
 static void vhost_pci_ack_timeout(void *opaque)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
 
     s->timeouts++;
     vhost_pci_warn(s, "the driver did not acknowledge a change within %" PRIu32
@@ -300,12 +301,12 @@ static void vhost_pci_ack_timeout(void *opaque)
     vhost_pci_wait_ends(s);
 }
 
-void vhost_pci_state_acked(VhostPciNet *s, uint64_t generation)
+void vhost_pci_state_acked(VhostPciBase *s, uint64_t generation)
 {
     if (generation > s->sent_generation || generation < s->acked_generation) {
-        qemu_log_mask(LOG_GUEST_ERROR, "vhost-pci-net (peer %s): ACK of "
-                      "generation %" PRIu64 ", which was not sent last\n",
-                      s->peer, generation);
+        qemu_log_mask(LOG_GUEST_ERROR, "%s (peer %s): ACK of generation %"
+                      PRIu64 ", which was not sent last\n",
+                      vhost_pci_name(s), s->peer, generation);
         return;
     }
     s->acked_generation = generation;
@@ -317,7 +318,7 @@ void vhost_pci_state_acked(VhostPciNet *s, uint64_t generation)
     }
 }
 
-void vhost_pci_driver_on(VhostPciNet *s)
+void vhost_pci_driver_on(VhostPciBase *s)
 {
     s->driver_on = true;
     memset(s->sent, 0, sizeof(*s->sent));
@@ -332,7 +333,7 @@ void vhost_pci_driver_on(VhostPciNet *s)
     qemu_bh_schedule(s->queue_bh);
 }
 
-void vhost_pci_driver_off(VhostPciNet *s)
+void vhost_pci_driver_off(VhostPciBase *s)
 {
     s->driver_on = false;
     memset(s->sent, 0, sizeof(*s->sent));
@@ -343,7 +344,7 @@ void vhost_pci_driver_off(VhostPciNet *s)
     vhost_pci_wait_ends(s);
 }
 
-void vhost_pci_ring_broken(VhostPciNet *s, const struct vhost_pci_broken *msg)
+void vhost_pci_ring_broken(VhostPciBase *s, const struct vhost_pci_broken *msg)
 {
     unsigned int i = le16_to_cpu(msg->ring);
     VhostPciRingState *r;
@@ -375,7 +376,7 @@ void vhost_pci_ring_broken(VhostPciNet *s, const struct vhost_pci_broken *msg)
     vhost_pci_state_send(s);
 }
 
-bool vhost_pci_state_init(VhostPciNet *s, Error **errp)
+bool vhost_pci_state_init(VhostPciBase *s, Error **errp)
 {
     s->state = g_new0(struct vhost_pci_state, 1);
     s->sent = g_new0(struct vhost_pci_state, 1);
@@ -384,7 +385,7 @@ bool vhost_pci_state_init(VhostPciNet *s, Error **errp)
     return true;
 }
 
-void vhost_pci_state_cleanup(VhostPciNet *s)
+void vhost_pci_state_cleanup(VhostPciBase *s)
 {
     timer_free(s->ack_timer);
     s->ack_timer = NULL;

@@ -1,5 +1,5 @@
 /*
- * vhost-pci-net: the peer's memory in the window (BAR 2).
+ * vhost-pci: the peer's memory in the window (BAR 2).
  *
  * Each region of the peer is one RAM MemoryRegion inside the container
  * s->window. Regions are init_ram_ptr, never _from_fd: a region with a file
@@ -24,13 +24,13 @@
 #include "migration/blocker.h"
 #include "sysemu/kvm.h"
 #include "vhost-pci-mapping.h"
-#include "vhost-pci-net.h"
+#include "vhost-pci-base.h"
 
 #define GUEST_HUGE_PAGE     (2 * MiB)
 #define GUEST_GIANT_PAGE    (1 * GiB)
 
 /* First fit for @size bytes at an offset that is @rem modulo @align. */
-static bool vhost_pci_window_fit(VhostPciNet *s, uint64_t size,
+static bool vhost_pci_window_fit(VhostPciBase *s, uint64_t size,
                                  uint64_t align, uint64_t rem, uint64_t *offset)
 {
     uint64_t at = VHOST_PCI_WINDOW_FIRST;
@@ -59,7 +59,7 @@ static bool vhost_pci_window_fit(VhostPciNet *s, uint64_t size,
  * are equal modulo a huge page, so that nested page tables can use huge pages
  * as the host does; modulo a giant page if those are there and it fits.
  */
-static bool vhost_pci_window_place(VhostPciNet *s, const struct vu_region *r,
+static bool vhost_pci_window_place(VhostPciBase *s, const struct vu_region *r,
                                    size_t pagesize, uint64_t *align,
                                    uint64_t *offset)
 {
@@ -79,7 +79,7 @@ static bool vhost_pci_window_place(VhostPciNet *s, const struct vu_region *r,
  * A peer that comes back while the driver has not let go of the memory it had:
  * the new region, out of the driver's reach as the old one, takes its place.
  */
-static VhostPciMapping *vhost_pci_window_dead(VhostPciNet *s,
+static VhostPciMapping *vhost_pci_window_dead(VhostPciBase *s,
                                               const struct vu_region *r)
 {
     VhostPciMapping *m;
@@ -94,7 +94,7 @@ static VhostPciMapping *vhost_pci_window_dead(VhostPciNet *s,
     return NULL;
 }
 
-static void vhost_pci_mapping_remove(VhostPciNet *s, VhostPciMapping *m)
+static void vhost_pci_mapping_remove(VhostPciBase *s, VhostPciMapping *m)
 {
     QTAILQ_REMOVE(&s->mappings, m, next);
     memory_region_del_subregion(&s->window, &m->mr);
@@ -109,7 +109,7 @@ static void vhost_pci_mapping_remove(VhostPciNet *s, VhostPciMapping *m)
  * While the driver does not let go, each peer that comes and goes leaves
  * regions behind: memory slots, which all devices share, and address space.
  */
-static bool vhost_pci_window_littered(const VhostPciNet *s)
+static bool vhost_pci_window_littered(const VhostPciBase *s)
 {
     unsigned int dead = 0;
     VhostPciMapping *m;
@@ -121,7 +121,7 @@ static bool vhost_pci_window_littered(const VhostPciNet *s)
 }
 
 /* What else must hold before a region can be added; sets the error text. */
-static int vhost_pci_window_check(VhostPciNet *s, const struct vu_region *r)
+static int vhost_pci_window_check(VhostPciBase *s, const struct vu_region *r)
 {
     Error *err = NULL;
 
@@ -151,7 +151,7 @@ static int vhost_pci_window_check(VhostPciNet *s, const struct vu_region *r)
 }
 
 /* Let the guest see @m, in the place of @dead if that is not NULL. */
-static void vhost_pci_window_show(VhostPciNet *s, VhostPciMapping *m,
+static void vhost_pci_window_show(VhostPciBase *s, VhostPciMapping *m,
                                   VhostPciMapping *dead)
 {
     if (s->revoked) {
@@ -168,7 +168,7 @@ static void vhost_pci_window_show(VhostPciNet *s, VhostPciMapping *m,
 
 int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
     size_t pagesize = qemu_fd_getpagesize(fd);
     uint64_t align = GUEST_HUGE_PAGE, offset;
     VhostPciMapping *m, *dead;
@@ -202,7 +202,7 @@ int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
 
 void vhost_pci_window_unmap(void *opaque, struct vu_region *r)
 {
-    VhostPciNet *s = opaque;
+    VhostPciBase *s = opaque;
     VhostPciMapping *m = (VhostPciMapping *)(uintptr_t)r->cookie;
 
     if (s->revoked) {
@@ -220,7 +220,7 @@ uint64_t vhost_pci_window_offset(const struct vu_region *r)
     return ((VhostPciMapping *)(uintptr_t)r->cookie)->window_offset;
 }
 
-void vhost_pci_window_revoke(VhostPciNet *s)
+void vhost_pci_window_revoke(VhostPciBase *s)
 {
     VhostPciMapping *m;
 
@@ -231,7 +231,7 @@ void vhost_pci_window_revoke(VhostPciNet *s)
     }
 }
 
-bool vhost_pci_window_restore(VhostPciNet *s)
+bool vhost_pci_window_restore(VhostPciBase *s)
 {
     VhostPciMapping *m, *next;
     bool ok = true;
@@ -246,7 +246,7 @@ bool vhost_pci_window_restore(VhostPciNet *s)
     return ok;
 }
 
-int vhost_pci_window_file(VhostPciNet *s, uint64_t gpa, size_t len,
+int vhost_pci_window_file(VhostPciBase *s, uint64_t gpa, size_t len,
                           uint64_t *offset)
 {
     VhostPciMapping *m;
@@ -285,7 +285,7 @@ static const MemoryRegionOps vhost_pci_hole_ops = {
     .endianness = DEVICE_LITTLE_ENDIAN,
 };
 
-bool vhost_pci_window_init(VhostPciNet *s, Error **errp)
+bool vhost_pci_window_init(VhostPciBase *s, Error **errp)
 {
     /* Memory maps hold references to the owner: the whole PCI device. */
     Object *owner = OBJECT(s->pdev);
@@ -305,12 +305,12 @@ bool vhost_pci_window_init(VhostPciNet *s, Error **errp)
     memory_region_add_subregion(&s->window, 0, &s->state_mr);
     s->state_page = memory_region_get_ram_ptr(&s->state_mr);
 
-    error_setg(&s->migration_blocker, "vhost-pci-net-pci (peer %s): the "
-               "peer's memory is mapped and cannot migrate", s->peer);
+    error_setg(&s->migration_blocker, "%s-pci (peer %s): the peer's memory is "
+               "mapped and cannot migrate", vhost_pci_name(s), s->peer);
     return true;
 }
 
-void vhost_pci_window_cleanup(VhostPciNet *s)
+void vhost_pci_window_cleanup(VhostPciBase *s)
 {
     VhostPciMapping *m, *next;
 
