@@ -4,6 +4,8 @@ EXTRA_DIST += \
 	qemu-patches/7.2/0001-vhost-pci-hooks.patch \
 	qemu-patches/vhost-pci/Kconfig \
 	qemu-patches/vhost-pci/meson.build \
+	qemu-patches/vhost-pci/vhost-pci-base-pci.c \
+	qemu-patches/vhost-pci/vhost-pci-base-pci.h \
 	qemu-patches/vhost-pci/vhost-pci-base.c \
 	qemu-patches/vhost-pci/vhost-pci-base.h \
 	qemu-patches/vhost-pci/vhost-pci-mapping.c \

@@ -14,8 +14,9 @@
  * (vhost_user.c) tells what the peer changed, the driver is told the whole
  * state and acknowledges it. The other files know one thing each:
  *   vhost-pci-base.c     the virtio device: control queues, status
+ *   vhost-pci-base-pci.c its PCI shell: BARs, capabilities, vectors
  *   vhost-pci-net.c      a type: configuration space, rings, features
- *   vhost-pci-net-pci.c  its PCI shell: BARs, capabilities, vectors
+ *   vhost-pci-net-pci.c  ... and its PCI shell: what the guest takes it for
  *   vhost-pci-socket.c   bytes between the chardev and the core
  *   vhost-pci-place.c    where rings stand, lost commits
  *   vhost-pci-window.c   the peer's memory in the window BAR
