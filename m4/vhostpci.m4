@@ -18,11 +18,29 @@ WARN_CFLAGS="$WARN_CFLAGS -Wno-missing-field-initializers"
 AS_IF([test "x$enable_Werror" = xyes], [WARN_CFLAGS="$WARN_CFLAGS -Werror"])
 AC_SUBST([WARN_CFLAGS])])
 
-dnl VHOSTPCI_CHECK_DPDK: libdpdk (required), the plugin directory, and the
-dnl driver headers of DPDK's source tree, which Debian does not package.
+dnl VHOSTPCI_RELEASES: the table of releases, for the macros below.
+AC_DEFUN([VHOSTPCI_RELEASES],
+[AC_SUBST([CONFIG_STATUS_DEPENDENCIES], ['$(top_srcdir)/tools/releases.sh'])
+releases_top=$srcdir
+. "$srcdir/tools/releases.sh"
+vhostpci_served=`releases_served`
+AS_IF([test -z "$vhostpci_served"],
+   [AC_MSG_ERROR([no release in tools/releases.sh has its series of patches])])
+dnl For hints only: which of them this machine is may matter to nobody.
+vhostpci_clang=`releases_column clang "$vhostpci_served" | sed 's/,.*//'`])
+
+dnl VHOSTPCI_CHECK_DPDK: libdpdk (required), its plugins' directory and ABI, and
+dnl the driver headers of DPDK's source tree, which Debian does not package.
 AC_DEFUN([VHOSTPCI_CHECK_DPDK],
-[PKG_CHECK_MODULES([DPDK], [libdpdk >= 22.11 libdpdk < 23.11], [],
-   [AC_MSG_ERROR([DPDK 22.11 is needed (Debian package libdpdk-dev): $DPDK_PKG_ERRORS])])
+[AC_REQUIRE([VHOSTPCI_RELEASES])
+vhostpci_wanted=`releases_column dpdk "$vhostpci_served"`
+PKG_CHECK_MODULES([DPDK], [libdpdk], [],
+   [AC_MSG_ERROR([DPDK $vhostpci_wanted is needed (Debian package libdpdk-dev): $DPDK_PKG_ERRORS])])
+AC_MSG_CHECKING([for the version of DPDK])
+vhostpci_dpdk=`$PKG_CONFIG --modversion libdpdk`
+AC_MSG_RESULT([$vhostpci_dpdk])
+AS_CASE([", $vhostpci_wanted,"], [*", `releases_short "$vhostpci_dpdk"`,"*], [],
+   [AC_MSG_ERROR([DPDK $vhostpci_dpdk is installed, and the driver is for $vhostpci_wanted (tools/releases.sh)])])
 AC_MSG_CHECKING([for DPDK's plugin directory])
 dnl rte_build_config.h holds the directory that EAL itself scans.
 vhostpci_pmddir=`echo 'vhostpci RTE_EAL_PMD_PATH' |
@@ -35,11 +53,27 @@ AS_IF([test -z "$pmddir"],
    [AC_MSG_ERROR([DPDK's headers name no plugin directory; give --with-pmddir])])
 AC_MSG_RESULT([$pmddir])
 AC_SUBST([pmddir])
+dnl EAL loads from a directory what ends in .so or in .so.ABI; the directory's own
+dnl name ends in the same ABI, unless DPDK was built without such a directory.
+dnl Then a library's file does, as plugins' files do.
+AC_MSG_CHECKING([for the ABI of DPDK's plugins])
+vhostpci_abi='s/^\(@<:@0-9@:>@@<:@0-9@:>@*\.@<:@0-9@:>@@<:@0-9@:>@*\)$/\1/p'
+DPDK_ABI=`echo "$vhostpci_pmddir" | sed 's,.*/pmds-,,' | sed -n "$vhostpci_abi"`
+AS_IF([test -z "$DPDK_ABI"],
+   [vhostpci_libdir=`$PKG_CONFIG --variable=libdir libdpdk`
+    DPDK_ABI=`ls "$vhostpci_libdir" |
+       sed -n 's/^librte_ethdev\.so\.//p' | sed -n "$vhostpci_abi"`])
+AS_CASE([$DPDK_ABI],
+   [*@<:@!0-9.@:>@*|""], [AC_MSG_ERROR([neither DPDK's plugin directory nor the name of librte_ethdev.so tells one ABI])])
+DPDK_ABI_MAJOR=`echo "$DPDK_ABI" | sed 's/\..*//'`
+AC_MSG_RESULT([$DPDK_ABI])
+AC_SUBST([DPDK_ABI])
+AC_SUBST([DPDK_ABI_MAJOR])
 
 AC_ARG_WITH([dpdk-src],
    [AS_HELP_STRING([--with-dpdk-src=DIR],
-      [DPDK 22.11 source tree, for the driver headers (default: src/dpdk in
-       the build directory, where quickstart puts it)])],
+      [source tree of the DPDK that is installed, for the driver headers
+       (default: src/dpdk in the build directory, where quickstart puts it)])],
    [DPDK_SRC=$withval], [DPDK_SRC=`pwd`/src/dpdk])
 dnl A relative path is the caller's; compilations run in the build directory.
 AS_CASE([$DPDK_SRC], [/*], [], [DPDK_SRC=`pwd`/$DPDK_SRC])
@@ -49,7 +83,10 @@ AS_IF([test "x$with_dpdk_src" = xno],
    [AC_MSG_RESULT([disabled])],
    [test -f "$DPDK_SRC/lib/ethdev/ethdev_driver.h"],
    [have_pmd=yes
-    AC_MSG_RESULT([$DPDK_SRC])],
+    AC_MSG_RESULT([$DPDK_SRC])
+    vhostpci_tree=`cat "$DPDK_SRC/VERSION" 2>/dev/null`
+    AS_IF([test "`releases_short "$vhostpci_tree"`" != "`releases_short "$vhostpci_dpdk"`"],
+       [AC_MSG_ERROR([$DPDK_SRC is DPDK ${vhostpci_tree:-of no version}, and DPDK $vhostpci_dpdk is installed])])],
    [AC_MSG_RESULT([no])
     AS_IF([test -n "$with_dpdk_src"],
        [AC_MSG_ERROR([--with-dpdk-src: $DPDK_SRC holds no lib/ethdev/ethdev_driver.h])])])
@@ -112,7 +149,7 @@ _ACEOF
 AM_CONDITIONAL([HAVE_FUZZER], [test $have_fuzzer = yes])
 AS_IF([test $have_fuzzer = yes],
    [VHOSTPCI_NOTE([fuzzers: yes, $CLANG])],
-   [VHOSTPCI_NOTE([fuzzers: no (Debian packages clang and libclang-rt-14-dev)])])])
+   [VHOSTPCI_NOTE([fuzzers: no (Debian packages clang and libclang-rt-$vhostpci_clang-dev)])])])
 
 AC_DEFUN([VHOSTPCI_SUMMARY],
 [AS_ECHO(["

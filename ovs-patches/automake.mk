@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The series for Open vSwitch 3.1, applied by `make ovs` in name order.
+# A series for each version of Open vSwitch (tools/releases.sh), applied by `make
+# ovs` in name order.
 EXTRA_DIST += \
 	ovs-patches/3.1/0001-netdev-dpdk-give-other-files-access-to-the-dpdk-clas.patch \
 	ovs-patches/3.1/0002-dpdk-register-the-vhostpci-class.patch \

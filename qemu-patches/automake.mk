@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The device and the series for QEMU 7.2, compiled in QEMU's tree by `make qemu`.
+# The device, and a series for each version of QEMU (tools/releases.sh): compiled
+# in QEMU's tree by `make qemu`.
 EXTRA_DIST += \
 	qemu-patches/7.2/0001-vhost-pci-hooks.patch \
 	qemu-patches/vhost-pci/Kconfig \

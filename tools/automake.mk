@@ -4,7 +4,7 @@ dist_doc_DATA += README.md
 EXTRA_DIST += quickstart .ci/run \
 	LICENSES/Apache-2.0.txt LICENSES/BSD-3-Clause.txt \
 	LICENSES/GPL-2.0-or-later.txt \
-	m4/vhostpci.m4 tools/lib.sh tools/stages.sh tools/fetch \
+	m4/vhostpci.m4 tools/lib.sh tools/releases.sh tools/stages.sh tools/fetch \
 	tools/prepare-host tools/build-here tools/build-qemu tools/build-ovs \
 	tools/count-results tools/lint tools/lint-files tools/rooms \
 	tools/codespell-ignore \

@@ -13,6 +13,8 @@ BUILD=$(cd "$BUILD" && pwd)
 # The builds of others are no part of a make that calls us.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 JOBS=${JOBS:-$(nproc)}
+releases_top=$ROOT
+. "$ROOT/tools/releases.sh"
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -30,6 +32,57 @@ put_text() { stamp_is "$2" "$1" || printf '%s\n' "$1" > "$2"; }
 
 # stamp_is FILE TEXT: does FILE hold exactly TEXT?
 stamp_is() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+
+os_field() {
+    # shellcheck disable=SC1090 # the file of this machine
+    (. "${VHOSTPCI_OS_RELEASE:-/etc/os-release}" 2>/dev/null && eval "printf '%s' \"\${$1:-}\"")
+}
+
+# this_release: the codename of the release that this machine is.  Leaves with a
+# sentence unless the release is served.
+this_release() {
+    local name served code
+    name=$(os_field PRETTY_NAME)
+    served=$(releases_words "$(releases_served)")
+    code=
+    [ "$(os_field ID)" != debian ] ||
+        code=$(releases_with debian "$(os_field VERSION_ID)")
+    [ -n "$code" ] ||
+        die "this works on $served only, and this is ${name:-an unknown system}"
+    case " $(releases_served | tr '\n' ' ')" in
+        *" $code "*) echo "$code" ;;
+        *) die "$(releases_words "$code") has QEMU $(releases_get "$code" qemu) and" \
+            "Open vSwitch $(releases_get "$code" openvswitch), for which there are no" \
+            "patches yet; this works on $served only" ;;
+    esac
+}
+
+# tree_version WHAT TREE: what an unpacked source tree says of itself.
+tree_version() {
+    case $1 in
+        openvswitch) sed -n 's/^AC_INIT(openvswitch, *\([^,]*\),.*/\1/p' "$2/configure.ac" ;;
+        *) cat "$2/VERSION" ;;
+    esac 2> /dev/null || true
+}
+
+# tree_series WHAT TREE: the folder of patches for the version that TREE says it
+# is.  Leaves with a sentence that names TREE when there is none.
+tree_series() {
+    local what=$1 tree=$2 word folder version short
+    case $what in
+        qemu) word=QEMU folder=qemu-patches ;;
+        openvswitch) word="Open vSwitch" folder=ovs-patches ;;
+    esac
+    version=$(tree_version "$what" "$tree")
+    [ -n "$version" ] || die "$tree does not say which version of $word it is"
+    short=$(releases_short "$version")
+    [ -n "$(releases_with "$what" "$short")" ] ||
+        die "$tree is $word $version, and the versions known here are" \
+            "$(releases_column "$what" "$(releases_all)")"
+    [ -d "$ROOT/$folder/$short" ] ||
+        die "$tree is $word $version, for which there are no patches yet ($folder/$short)"
+    echo "$ROOT/$folder/$short"
+}
 
 # private_tree PRISTINE TREE: makes TREE a copy of PRISTINE, once per version.
 private_tree() {

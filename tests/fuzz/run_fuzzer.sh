@@ -8,7 +8,7 @@ set -eu
 fuzzer=tests/fuzz/fuzz_vhost_user
 if [ ! -x "$fuzzer" ]; then
 	echo "SKIP: no fuzzer was built: configure found no clang with" \
-	    "libFuzzer (Debian packages clang and libclang-rt-14-dev)"
+	    "libFuzzer (it names the Debian packages)"
 	exit 77
 fi
 
