@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The DPDK driver.  Automake knows shared objects only through libtool; a
-# "program" linked with -shared gives DPDK's own file names without it.  The
-# real file carries the ABI version as EAL's directory scan wants it, with the
-# links .so.23 (the soname) and .so that DPDK's own drivers have.
+# "program" linked with -shared gives DPDK's own file names without it.
+# EAL takes from a directory what ends in .so or in the whole ABI, as "23.0";
+# the soname ends in its first number.  All of them must be one file: EAL aborts
+# on a second copy of a driver.  Installed, the real file carries the ABI, with
+# the links that DPDK's own drivers have; built, it is the one that automake
+# can name, because configure finds out what the ABI is.
 pmd_name = librte_net_vhostpci.so
-pmd_file = guest-pmd/$(pmd_name).23.0
+pmd_real = $(pmd_name).$(DPDK_ABI)
+pmd_soname = $(pmd_name).$(DPDK_ABI_MAJOR)
+pmd_links = guest-pmd/$(pmd_real) guest-pmd/$(pmd_soname)
 
 # Steering: rules, their table, and edits of headers.  It knows neither rings
 # nor ports.
@@ -138,35 +143,34 @@ guest_pmd_sources = $(guest_pmd_port_sources) $(guest_pmd_socket_sources) \
 	guest-pmd/pci/window.h
 
 if HAVE_PMD
-pmd_PROGRAMS += guest-pmd/librte_net_vhostpci.so.23.0
-noinst_DATA = guest-pmd/librte_net_vhostpci.so.23 guest-pmd/librte_net_vhostpci.so
+pmd_PROGRAMS += guest-pmd/librte_net_vhostpci.so
+noinst_DATA = $(pmd_links)
 endif
 
-guest_pmd_librte_net_vhostpci_so_23_0_SOURCES = $(guest_pmd_sources)
-guest_pmd_librte_net_vhostpci_so_23_0_CPPFLAGS = $(AM_CPPFLAGS) \
+guest_pmd_librte_net_vhostpci_so_SOURCES = $(guest_pmd_sources)
+guest_pmd_librte_net_vhostpci_so_CPPFLAGS = $(AM_CPPFLAGS) \
 	-I$(srcdir)/guest-pmd
-guest_pmd_librte_net_vhostpci_so_23_0_CFLAGS = $(AM_CFLAGS) \
+guest_pmd_librte_net_vhostpci_so_CFLAGS = $(AM_CFLAGS) \
 	$(DPDK_DRIVER_CFLAGS) -fPIC -fno-strict-aliasing
 # Only the registration constructors and the public calls leave the object;
 # symbols resolve against the DPDK libraries named here, or not at all.
-guest_pmd_librte_net_vhostpci_so_23_0_LDFLAGS = -shared \
-	-Wl,-soname,$(pmd_name).23 -Wl,-z,defs -Wl,-z,now \
+guest_pmd_librte_net_vhostpci_so_LDFLAGS = -shared \
+	-Wl,-soname,$(pmd_soname) -Wl,-z,defs -Wl,-z,now \
 	-Wl,--version-script=$(srcdir)/guest-pmd/version.map
-guest_pmd_librte_net_vhostpci_so_23_0_DEPENDENCIES = guest-pmd/version.map
+guest_pmd_librte_net_vhostpci_so_DEPENDENCIES = guest-pmd/version.map
 EXTRA_DIST += guest-pmd/version.map
-guest_pmd_librte_net_vhostpci_so_23_0_LDADD = $(DPDK_LIBS) -lrte_bus_pci \
+guest_pmd_librte_net_vhostpci_so_LDADD = $(DPDK_LIBS) -lrte_bus_pci \
 	-lrte_bus_vdev
 
-guest-pmd/librte_net_vhostpci.so.23 guest-pmd/librte_net_vhostpci.so: \
-		$(pmd_file)
-	$(AM_V_GEN)cd guest-pmd && ln -sf $(pmd_name).23.0 $(@F)
+$(pmd_links): guest-pmd/$(pmd_name)
+	$(AM_V_GEN)cd guest-pmd && ln -sf $(pmd_name) $(@F)
 
-CLEANFILES += guest-pmd/librte_net_vhostpci.so.23 guest-pmd/librte_net_vhostpci.so
+CLEANFILES += $(pmd_links)
 
 if HAVE_PMD
 install-data-hook:
-	cd '$(DESTDIR)$(pmddir)' && ln -sf $(pmd_name).23.0 $(pmd_name).23 && \
-	  ln -sf $(pmd_name).23 $(pmd_name)
+	cd '$(DESTDIR)$(pmddir)' && mv -f $(pmd_name) $(pmd_real) && \
+	  ln -sf $(pmd_real) $(pmd_soname) && ln -sf $(pmd_soname) $(pmd_name)
 uninstall-hook:
-	rm -f '$(DESTDIR)$(pmddir)/$(pmd_name).23' '$(DESTDIR)$(pmddir)/$(pmd_name)'
+	rm -f '$(DESTDIR)$(pmddir)/$(pmd_real)' '$(DESTDIR)$(pmddir)/$(pmd_soname)'
 endif
