@@ -4,4 +4,7 @@
 EXTRA_DIST += \
 	ovs-patches/3.1/0001-netdev-dpdk-give-other-files-access-to-the-dpdk-clas.patch \
 	ovs-patches/3.1/0002-dpdk-register-the-vhostpci-class.patch \
-	ovs-patches/3.1/0003-doc-describe-vhostpci-ports.patch
+	ovs-patches/3.1/0003-doc-describe-vhostpci-ports.patch \
+	ovs-patches/3.1/0004-dpif-netdev-count-packets-that-rxq_recv-consumes-as-.patch \
+	ovs-patches/3.1/0005-dpif-netdev-credit-what-was-offloaded-to-one-copy-of.patch \
+	ovs-patches/3.1/0006-dpif-netdev-wake-the-offload-thread-when-something-i.patch
