@@ -50,6 +50,34 @@ struct rte_pmd_vhostpci_info {
 int rte_pmd_vhostpci_info_get(uint16_t port_id,
 			      struct rte_pmd_vhostpci_info *info);
 
+/* A rule that moves packets inside the driver. */
+struct rte_pmd_vhostpci_flow {
+	char match[192];	/* as text */
+	char actions[128];	/* ... "output:" before a device's name */
+	uint64_t hits, bytes;	/* since it was made */
+	uint64_t age_ms;	/* since it was hit, or made */
+};
+
+/*
+ * Packets that the last rx burst of the queue moved by rules and did not
+ * return; reading clears the count. The thread that polls the queue only.
+ */
+uint32_t rte_pmd_vhostpci_rx_consumed(uint16_t port_id, uint16_t queue_id);
+
+/*
+ * Whether rules may move packets from or to @port_id. Any thread. Returns 0 or
+ * -errno.
+ */
+int rte_pmd_vhostpci_steering_set(uint16_t port_id, bool on);
+
+/*
+ * Fill @flows with at most @n rules of @port_id. Any thread. Returns how many
+ * rules there are, or -errno.
+ */
+int rte_pmd_vhostpci_flows_get(uint16_t port_id,
+			       struct rte_pmd_vhostpci_flow *flows,
+			       unsigned int n);
+
 #ifdef __cplusplus
 }
 #endif
