@@ -34,7 +34,18 @@ VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_pmd);
 /* Virtio features that invite the peer to send packets to be segmented. */
 #define HOST_TSO (UINT64_C(1) << 11 | UINT64_C(1) << 12)
 
-typedef int info_get_func(uint16_t port_id, struct rte_pmd_vhostpci_info *);
+/* The driver's public functions.  All but the first are NULL in a driver that
+ * is older than they are. */
+struct driver {
+    int (*info_get)(uint16_t port_id, struct rte_pmd_vhostpci_info *);
+    uint32_t (*rx_consumed)(uint16_t port_id, uint16_t queue_id);
+    int (*steering_set)(uint16_t port_id, bool on);
+    int (*flows_get)(uint16_t port_id, struct rte_pmd_vhostpci_flow *,
+                     unsigned int n);
+};
+
+/* Filled by driver_get(). */
+static struct driver driver;
 
 static int
 add_object(struct dl_phdr_info *info, size_t size OVS_UNUSED, void *names)
@@ -43,13 +54,22 @@ add_object(struct dl_phdr_info *info, size_t size OVS_UNUSED, void *names)
     return 0;
 }
 
-/* Looks in every loaded object for the driver's public function.  The object
- * that has it stays pinned; plugins are never unloaded anyway. */
-static info_get_func *
-find_info_get(void)
+/* Stores the function 'name' of 'handle', or NULL, in '*function': POSIX's way
+ * around C's lack of such a cast. */
+static void
+find_function(void *handle, const char *name, void *function)
+{
+    void *symbol = dlsym(handle, name);
+
+    memcpy(function, &symbol, sizeof symbol);
+}
+
+/* Looks in every loaded object for the driver's public functions.  The object
+ * that has them stays pinned; plugins are never unloaded anyway. */
+static void
+driver_find(void)
 {
     struct svec names = SVEC_EMPTY_INITIALIZER;
-    void *symbol = NULL;
     const char *name;
     size_t i;
 
@@ -59,53 +79,54 @@ find_info_get(void)
         void *handle = dlopen(name[0] ? name : NULL,
                               RTLD_LAZY | RTLD_NOLOAD);
 
-        symbol = handle ? dlsym(handle, "rte_pmd_vhostpci_info_get") : NULL;
-        if (symbol) {
+        if (!handle) {
+            continue;
+        }
+        find_function(handle, "rte_pmd_vhostpci_info_get", &driver.info_get);
+        if (driver.info_get) {
+            find_function(handle, "rte_pmd_vhostpci_rx_consumed",
+                          &driver.rx_consumed);
+            find_function(handle, "rte_pmd_vhostpci_steering_set",
+                          &driver.steering_set);
+            find_function(handle, "rte_pmd_vhostpci_flows_get",
+                          &driver.flows_get);
             VLOG_INFO("driver net_vhostpci found in %s",
                       name[0] ? name : "this program");
             break;
         }
-        if (handle) {
-            dlclose(handle);
-        }
+        dlclose(handle);
     }
     svec_destroy(&names);
-
-    /* POSIX's way around C's lack of such a cast. */
-    info_get_func *function;
-    memcpy(&function, &symbol, sizeof function);
-    return function;
 }
 
 /* Plugins are loaded by rte_eal_init() alone, before the first caller: one
  * look suffices. */
-static info_get_func *
-info_get(void)
+static const struct driver *
+driver_get(void)
 {
     static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
-    static info_get_func *function;
 
     if (ovsthread_once_start(&once)) {
-        function = find_info_get();
+        driver_find();
         ovsthread_once_done(&once);
     }
-    return function;
+    return &driver;
 }
 
 bool
 vhostpci_pmd_loaded(void)
 {
-    return info_get() != NULL;
+    return driver_get()->info_get != NULL;
 }
 
 int
 vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info)
 {
-    info_get_func *function = info_get();
+    const struct driver *d = driver_get();
 
     memset(info, 0, sizeof *info);
-    if (!function || port_id < 0 || port_id > UINT16_MAX
-        || function(port_id, info)) {
+    if (!d->info_get || port_id < 0 || port_id > UINT16_MAX
+        || d->info_get(port_id, info)) {
         return ENODEV;
     }
     /* The names may come from elsewhere: never run past their arrays. */
@@ -113,6 +134,59 @@ vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info)
     info->peer_name[sizeof info->peer_name - 1] = '\0';
     info->window[sizeof info->window - 1] = '\0';
     info->broken_rule[sizeof info->broken_rule - 1] = '\0';
+    return 0;
+}
+
+/* There is no queue without a port, and no port before driver_get() was called
+ * once: the thread that polls need not. */
+uint32_t
+vhostpci_pmd_rx_consumed(int port_id, int queue_id)
+{
+    return driver.rx_consumed ? driver.rx_consumed(port_id, queue_id) : 0;
+}
+
+int
+vhostpci_pmd_set_steering(int port_id, bool on)
+{
+    const struct driver *d = driver_get();
+
+    if (port_id < 0 || port_id > UINT16_MAX) {
+        return ENODEV;
+    }
+    return d->steering_set ? -d->steering_set(port_id, on) : EOPNOTSUPP;
+}
+
+int
+vhostpci_pmd_flows(int port_id, struct rte_pmd_vhostpci_flow **flowsp,
+                   size_t *np)
+{
+    const struct driver *d = driver_get();
+    struct rte_pmd_vhostpci_flow *flows = NULL;
+    int room = 0;
+    int n;
+
+    if (port_id < 0 || port_id > UINT16_MAX) {
+        return ENODEV;
+    } else if (!d->flows_get) {
+        return EOPNOTSUPP;
+    }
+    /* Rules may come in between: they get some room. */
+    n = d->flows_get(port_id, NULL, 0);
+    if (n > 0) {
+        room = n + 64;
+        flows = xcalloc(room, sizeof *flows);
+        n = d->flows_get(port_id, flows, room);
+    }
+    if (n < 0) {
+        free(flows);
+        return -n;
+    }
+    *np = MIN(n, room);
+    for (size_t i = 0; i < *np; i++) {
+        flows[i].match[sizeof flows[i].match - 1] = '\0';
+        flows[i].actions[sizeof flows[i].actions - 1] = '\0';
+    }
+    *flowsp = flows;
     return 0;
 }
 

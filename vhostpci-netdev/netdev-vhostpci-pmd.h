@@ -4,13 +4,14 @@
  *
  * OVS does not link with the driver, and EAL loads plugins without
  * RTLD_GLOBAL, so dlsym(RTLD_DEFAULT) does not find the driver's public
- * function.  It is looked up in the loaded objects one by one instead: that
- * works whatever the plugin's file name, and for a static build too. */
+ * functions.  They are looked up in the loaded objects one by one instead:
+ * that works whatever the plugin's file name, and for a static build too. */
 
 #ifndef NETDEV_VHOSTPCI_PMD_H
 #define NETDEV_VHOSTPCI_PMD_H 1
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "rte_pmd_vhostpci.h"
@@ -24,6 +25,21 @@ bool vhostpci_pmd_loaded(void);
  * snapshots may be compared by memcmp().  Returns 0; ENODEV: no such port, or
  * one of another driver. */
 int vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info);
+
+/* How many packets of queue 'queue_id' of 'port_id', one of the driver's, the
+ * driver itself has moved to other ports since it was asked last, according to
+ * flows that were offloaded to it.  For the thread that polls the queue. */
+uint32_t vhostpci_pmd_rx_consumed(int port_id, int queue_id);
+
+/* Says whether the driver may move packets from and to 'port_id' by itself.
+ * Returns 0 or a positive errno value, EOPNOTSUPP if the driver never does. */
+int vhostpci_pmd_set_steering(int port_id, bool on);
+
+/* Stores the flows that were offloaded to 'port_id' in '*flowsp', which the
+ * caller frees, and their number in '*np'.  Returns 0 or a positive errno
+ * value, EOPNOTSUPP if nothing can be offloaded to the driver. */
+int vhostpci_pmd_flows(int port_id, struct rte_pmd_vhostpci_flow **flowsp,
+                       size_t *np);
 
 /* Returns 'devargs' with what userspace-tso-enable means for the driver, where
  * the user has not said otherwise.  This release of OVS understands the flags

@@ -5,7 +5,9 @@
 #include <config.h>
 #include "netdev-vhostpci-show.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,7 +164,8 @@ show_counters(uint16_t port_id, struct ds *ds)
 }
 
 static void
-show_port(struct netdev *netdev, struct ds *ds)
+show_port(struct netdev *netdev, const struct shash *devices OVS_UNUSED,
+          struct ds *ds)
 {
     int port_id = netdev_dpdk_get_port_id(netdev);
     struct rte_pmd_vhostpci_info info;
@@ -180,28 +183,112 @@ show_port(struct netdev *netdev, struct ds *ds)
     show_counters(port_id, ds);
 }
 
+/* vhostpci/flows. */
+
+/* Adds the name of the port of 'devices' whose DPDK device is named, or
+ * numbered, 'device'. */
 static void
-vhostpci_show(struct unixctl_conn *conn, int argc, const char *argv[],
-              void *class_)
+put_port_name(const struct shash *devices, const char *device, struct ds *ds)
 {
-    const struct netdev_class *class = class_;
+    struct shash_node *node;
+    uint16_t id;
+    int port_id;
+
+    if (!str_to_int(device, 10, &port_id)) {
+        port_id = rte_eth_dev_get_port_by_name(device, &id) ? -1 : id;
+    }
+    SHASH_FOR_EACH (node, devices) {
+        if (port_id >= 0 && netdev_dpdk_get_port_id(node->data) == port_id) {
+            ds_put_format(ds, "(%s)", node->name);
+            return;
+        }
+    }
+}
+
+/* Adds 'actions' as the driver words them.  After each "output:DEVICE" it puts
+ * the name of the port. */
+static void
+put_actions(const struct shash *devices, const char *actions, struct ds *ds)
+{
+    static const char output[] = "output:";
+    const char *p = actions;
+
+    while (*p) {
+        size_t len = strcspn(p, ", ");
+
+        ds_put_buffer(ds, p, len);
+        if (len >= sizeof output && !strncmp(p, output, strlen(output))) {
+            char *device = xmemdup0(p + strlen(output), len - strlen(output));
+
+            put_port_name(devices, device, ds);
+            free(device);
+        }
+        p += len;
+        len = strspn(p, ", ");
+        ds_put_buffer(ds, p, len);
+        p += len;
+    }
+}
+
+static void
+show_flows(struct netdev *netdev, const struct shash *devices, struct ds *ds)
+{
+    struct rte_pmd_vhostpci_flow *flows;
+    size_t n;
+    int error = vhostpci_pmd_flows(netdev_dpdk_get_port_id(netdev), &flows,
+                                   &n);
+
+    ds_put_format(ds, "%s:", netdev_get_name(netdev));
+    if (error) {
+        ds_put_format(ds, " %s\n",
+                      error == EOPNOTSUPP ? "the driver offloads no flows"
+                      : error == ENODEV ? "no device"
+                      : ovs_strerror(error));
+        return;
+    }
+    ds_put_format(ds, " %"PRIuSIZE" flow%s\n", n, n == 1 ? "" : "s");
+    for (size_t i = 0; i < n; i++) {
+        const struct rte_pmd_vhostpci_flow *flow = &flows[i];
+
+        ds_put_format(ds, "    %s\n        packets: %"PRIu64", bytes: %"PRIu64
+                      ", last: %"PRIu64".%03"PRIu64" s ago\n        actions: ",
+                      flow->match, flow->hits, flow->bytes,
+                      flow->age_ms / 1000, flow->age_ms % 1000);
+        put_actions(devices, flow->actions, ds);
+        ds_put_char(ds, '\n');
+    }
+    free(flows);
+}
+
+/* Commands. */
+
+typedef void show_func(struct netdev *, const struct shash *devices,
+                       struct ds *);
+
+static const struct netdev_class *shown_class;
+
+static void
+vhostpci_command(struct unixctl_conn *conn, int argc, const char *argv[],
+                 show_func *show)
+{
     struct shash devices = SHASH_INITIALIZER(&devices);
     const struct shash_node **nodes;
     struct ds ds = DS_EMPTY_INITIALIZER;
+    struct shash_node *node;
     bool found = false;
 
-    netdev_get_devices(class, &devices);
+    netdev_get_devices(shown_class, &devices);
     nodes = shash_sort(&devices);
     for (size_t i = 0; i < shash_count(&devices); i++) {
-        struct netdev *netdev = nodes[i]->data;
-
         if (argc < 2 || !strcmp(argv[1], nodes[i]->name)) {
-            show_port(netdev, &ds);
+            show(nodes[i]->data, &devices, &ds);
             found = true;
         }
-        netdev_close(netdev);
     }
     free(nodes);
+    SHASH_FOR_EACH (node, &devices) {
+        netdev_close(node->data);
+    }
     shash_destroy(&devices);
 
     if (argc > 1 && !found) {
@@ -213,9 +300,26 @@ vhostpci_show(struct unixctl_conn *conn, int argc, const char *argv[],
     ds_destroy(&ds);
 }
 
+static void
+vhostpci_show(struct unixctl_conn *conn, int argc, const char *argv[],
+              void *aux OVS_UNUSED)
+{
+    vhostpci_command(conn, argc, argv, show_port);
+}
+
+static void
+vhostpci_flows(struct unixctl_conn *conn, int argc, const char *argv[],
+               void *aux OVS_UNUSED)
+{
+    vhostpci_command(conn, argc, argv, show_flows);
+}
+
 void
 vhostpci_show_register(const struct netdev_class *class)
 {
+    shown_class = class;
     unixctl_command_register("vhostpci/show", "[port]", 0, 1, vhostpci_show,
-                             CONST_CAST(struct netdev_class *, class));
+                             NULL);
+    unixctl_command_register("vhostpci/flows", "[port]", 0, 1, vhostpci_flows,
+                             NULL);
 }

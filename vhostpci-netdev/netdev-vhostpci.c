@@ -4,8 +4,9 @@
  *
  * Threads: callbacks of the class run where lib/netdev-provider.h says: all
  * that use the table of ports in the main thread, but construct() and
- * dealloc(), which may run in any that drops the last reference.  event()
- * runs in EAL's interrupt thread, possibly under locks of the driver. */
+ * dealloc(), which may run in any that drops the last reference.  rxq_recv()
+ * runs in the thread that polls.  event() runs in EAL's interrupt thread,
+ * possibly under locks of the driver. */
 
 #include <config.h>
 #include "netdev-vhostpci.h"
@@ -20,6 +21,7 @@
 #include "hash.h"
 #include "if-notifier.h"
 #include "netdev-dpdk.h"
+#include "netdev-offload.h"
 #include "netdev-provider.h"
 #include "netdev-vhostpci-find.h"
 #include "netdev-vhostpci-pmd.h"
@@ -52,6 +54,8 @@ struct vhostpci_port {
     struct vhostpci_target target; /* What 'devargs' was found for. */
     char *devargs;              /* The base class's; NULL: not attached. */
     bool removed;               /* The device went away under it. */
+    bool is_policed;            /* Ingress policing is on. */
+    bool has_qos;               /* Egress QoS is on. */
     struct rte_pmd_vhostpci_info info; /* When last looked at. */
 };
 
@@ -165,6 +169,25 @@ want_socket_retry(void)
     socket_retry_at = now + socket_retry_delay;
 }
 
+/* The policer and QoS are the base class's: packets that the driver moves from
+ * or to other ports by itself would pass them by. */
+static void
+port_tell_steering(const struct vhostpci_port *port, struct netdev *netdev)
+{
+    bool on = !port->is_policed && !port->has_qos;
+    int error;
+
+    if (!port->devargs) {
+        return;
+    }
+    error = vhostpci_pmd_set_steering(netdev_dpdk_get_port_id(netdev), on);
+    if (error && error != EOPNOTSUPP) {
+        VLOG_WARN("%s: steering cannot be turned %s: %s",
+                  netdev_get_name(netdev), on ? "on" : "off",
+                  ovs_strerror(error));
+    }
+}
+
 /* Attaches 'port' and keeps 'target', or arranges for another try. */
 static int
 port_attach(struct vhostpci_port *port, struct netdev *netdev,
@@ -195,6 +218,7 @@ port_attach(struct vhostpci_port *port, struct netdev *netdev,
     if (port_id >= 0 && port_id < RTE_MAX_ETHPORTS) {
         atomic_store(&removed[port_id], false);
     }
+    port_tell_steering(port, netdev);
     return 0;
 }
 
@@ -224,6 +248,57 @@ netdev_vhostpci_set_config(struct netdev *netdev, const struct smap *args,
                                          errp);
     }
     vhostpci_target_destroy(&target);
+    return error;
+}
+
+static int
+netdev_vhostpci_set_policing(struct netdev *netdev, uint32_t kbits_rate,
+                             uint32_t kbits_burst, uint32_t kpkts_rate,
+                             uint32_t kpkts_burst)
+{
+    struct vhostpci_port *port = port_find(netdev);
+    bool on = kbits_rate != 0;
+    int error;
+
+    /* Off before the first packet is policed, on after the last. */
+    port->is_policed |= on;
+    port_tell_steering(port, netdev);
+    error = base->set_policing(netdev, kbits_rate, kbits_burst, kpkts_rate,
+                               kpkts_burst);
+    port->is_policed = on && !error;
+    port_tell_steering(port, netdev);
+    return error;
+}
+
+static int
+netdev_vhostpci_set_qos(struct netdev *netdev, const char *type,
+                        const struct smap *details)
+{
+    struct vhostpci_port *port = port_find(netdev);
+    bool on = type && type[0];
+    int error;
+
+    port->has_qos |= on;
+    port_tell_steering(port, netdev);
+    error = base->set_qos(netdev, type, details);
+    /* A type that fails leaves the port without. */
+    port->has_qos = on && !error;
+    port_tell_steering(port, netdev);
+    return error;
+}
+
+/* Only what the datapath offloads makes the driver consume packets. */
+static int
+netdev_vhostpci_rxq_recv(struct netdev_rxq *rxq, struct dp_packet_batch *batch,
+                         int *qfill)
+{
+    int error = base->rxq_recv(rxq, batch, qfill);
+
+    if (netdev_is_flow_api_enabled()) {
+        rxq->n_consumed
+            = vhostpci_pmd_rx_consumed(netdev_dpdk_rxq_get_port_id(rxq),
+                                       rxq->queue_id);
+    }
     return error;
 }
 
@@ -391,6 +466,9 @@ netdev_vhostpci_register(void)
     vhostpci_class.dealloc = netdev_vhostpci_dealloc;
     vhostpci_class.set_config = netdev_vhostpci_set_config;
     vhostpci_class.get_status = netdev_vhostpci_get_status;
+    vhostpci_class.set_policing = netdev_vhostpci_set_policing;
+    vhostpci_class.set_qos = netdev_vhostpci_set_qos;
+    vhostpci_class.rxq_recv = netdev_vhostpci_rxq_recv;
 
     event_seq = seq_create();
     last_event_seq = seq_read(event_seq);

@@ -11,7 +11,7 @@
  *     netdev-vhostpci-find.c   which device serves a port; what is wrong
  *     netdev-vhostpci-sysfs.c  PCI devices as the kernel shows them
  *     netdev-vhostpci-pmd.c    the driver, a plugin that EAL has loaded
- *     netdev-vhostpci-show.c   ovs-appctl vhostpci/show
+ *     netdev-vhostpci-show.c   ovs-appctl vhostpci/show and vhostpci/flows
  */
 
 #ifndef NETDEV_VHOSTPCI_H
