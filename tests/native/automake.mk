@@ -54,9 +54,12 @@ endif
 # What stock virtio-user peers run in test_interop.py; needs no driver headers.
 check_PROGRAMS += tests/native/seqcheck/seqcheck
 sample_programs += tests/native/seqcheck/seqcheck
+# Preloaded into ovs-vswitchd by test_flow_offload.py.
+check_PROGRAMS += tests/native/flowstub.so
 native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_interop.py tests/native/test_drop_in.py \
-	tests/native/test_offload.py tests/native/test_ovs_offload.py
+	tests/native/test_offload.py tests/native/test_ovs_offload.py \
+	tests/native/test_flow_offload.py
 TESTS += $(native_pytests)
 EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/native_ovs.py
@@ -89,6 +92,11 @@ tests_native_seqcheck_seqcheck_SOURCES = tests/native/seqcheck/main.c \
 	tests/native/seqcheck/shape.c tests/native/seqcheck/spy.c
 tests_native_seqcheck_seqcheck_CFLAGS = $(AM_CFLAGS) $(DPDK_CFLAGS)
 tests_native_seqcheck_seqcheck_LDADD = $(DPDK_LIBS)
+
+tests_native_flowstub_so_SOURCES = tests/native/flowstub.c
+tests_native_flowstub_so_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/guest-pmd
+tests_native_flowstub_so_CFLAGS = $(AM_CFLAGS) -fPIC $(DPDK_CFLAGS)
+tests_native_flowstub_so_LDFLAGS = -shared
 
 # A rule of make's for all programs: automake wants four lines for each, and
 # seven for its twin.  The socket transport registers itself as a driver when a
