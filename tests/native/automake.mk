@@ -59,7 +59,7 @@ check_PROGRAMS += tests/native/flowstub.so
 native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_interop.py tests/native/test_drop_in.py \
 	tests/native/test_offload.py tests/native/test_ovs_offload.py \
-	tests/native/test_flow_offload.py
+	tests/native/test_flow_offload.py tests/native/test_steering_ovs.py
 TESTS += $(native_pytests)
 EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/native_ovs.py

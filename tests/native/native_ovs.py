@@ -192,10 +192,18 @@ class Peer(Process):
             *shlex.split(args)]
         self.start_process(name, command, ovs.logs / f"{name}.log")
 
+    def _counter(self, name):
+        # Not those that "stop" shows, of one run.
+        return int(re.search(rf"NIC statistics.*?{name}: (\d+)",
+                             self.said("show port stats 0"), re.S)[1])
+
     def transmitted(self):
         """Packets that the front-end has put into its rings."""
-        return int(re.search(r"TX-packets: (\d+)",
-                             self.said("show port stats 0"))[1])
+        return self._counter("TX-packets")
+
+    def received(self):
+        """Packets that the front-end has taken from its rings."""
+        return self._counter("RX-packets")
 
     def kill(self):
         super().kill()
