@@ -90,6 +90,7 @@ guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/port/queue.c \
 	guest-pmd/port/queue.h \
 	guest-pmd/port/stats.c \
+	guest-pmd/port/steering.c \
 	guest-pmd/port/stats.h \
 	guest-pmd/port/txmap.c \
 	guest-pmd/port/txmap.h \
@@ -113,6 +114,7 @@ guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/vring/send.h \
 	guest-pmd/vring/setup.c \
 	guest-pmd/vring/split.h \
+	guest-pmd/vring/wait.c \
 	guest-pmd/vring/writer.c \
 	guest-pmd/vring/writer.h
 

@@ -44,8 +44,8 @@ struct rte_pmd_vhostpci_info {
  * Fill @info for @port_id. Any thread. Returns 0; -ENODEV: no such port;
  * -ENOTSUP: not a net_vhostpci port.
  *
- * The one symbol that the driver exports: applications find it in the plugin
- * that EAL loaded, by dlsym().
+ * This function and those below are all that the driver exports: applications
+ * find them in the plugin that EAL loaded, by dlsym().
  */
 int rte_pmd_vhostpci_info_get(uint16_t port_id,
 			      struct rte_pmd_vhostpci_info *info);

@@ -214,11 +214,15 @@ send_to(struct vhostpci_inlet *inlet, struct vhostpci_item *const *items,
 	bool open;
 
 	rte_spinlock_lock(&lane->lock);
-	/* acquire: pairs with the release in vhostpci_inlet_open(). */
-	open = __atomic_load_n(&inlet->open, __ATOMIC_ACQUIRE) &&
-		lane->ring != NULL && !lane->ring->broken;
-	if (likely(open))
-		lane->ring->forward(lane->ring, items, n);
+	open = vhostpci_lane_enter(inlet, lane);
+	if (likely(open)) {
+		/* With the lock: another burst may just have broken it. */
+		if (likely(!lane->ring->broken))
+			lane->ring->forward(lane->ring, items, n);
+		else
+			open = false;
+		vhostpci_lane_leave(lane);
+	}
 	rte_spinlock_unlock(&lane->lock);
 	return open;
 }

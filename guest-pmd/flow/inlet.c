@@ -2,12 +2,11 @@
 
 /* See flow/inlet.h. */
 
-#include <rte_cycles.h>
 #include <rte_malloc.h>
-#include <rte_pause.h>
 #include <rte_string_fns.h>
 
 #include "flow/inlet.h"
+#include "vring/queue.h"
 
 struct vhostpci_inlet *
 vhostpci_inlet_new(const char *name, uint16_t n_lanes, int socket)
@@ -43,33 +42,22 @@ vhostpci_inlet_put(struct vhostpci_inlet *inlet)
 		rte_free(inlet);
 }
 
-static bool
-wait_unlocked(rte_spinlock_t *lock, uint64_t deadline)
+bool
+vhostpci_inlet_close(struct vhostpci_inlet *inlet)
 {
-	unsigned int spins = 0;
+	bool was_open = inlet->open;
 
-	while (!rte_spinlock_trylock(lock)) {
-		if (rte_get_timer_cycles() > deadline)
-			return false;
-		/* A burst takes microseconds, unless its thread is preempted:
-		 * then leave it the processor. */
-		if (++spins < 1000)
-			rte_pause();
-		else
-			rte_delay_us_sleep(20);
-	}
-	rte_spinlock_unlock(lock);
-	return true;
+	__atomic_store_n(&inlet->open, false, __ATOMIC_RELAXED);
+	return was_open && vhostpci_inlet_used(inlet);
 }
 
 bool
-vhostpci_inlet_close(struct vhostpci_inlet *inlet, uint64_t deadline)
+vhostpci_inlet_wait(const struct vhostpci_inlet *inlet, uint64_t deadline)
 {
 	uint16_t i;
 
-	__atomic_store_n(&inlet->open, false, __ATOMIC_RELAXED);
 	for (i = 0; i < inlet->n_lanes; i++) {
-		if (!wait_unlocked(&inlet->lanes[i].lock, deadline))
+		if (!vhostpci_wait_zero(&inlet->lanes[i].inside, deadline))
 			return false;
 	}
 	return true;
@@ -78,6 +66,6 @@ vhostpci_inlet_close(struct vhostpci_inlet *inlet, uint64_t deadline)
 void
 vhostpci_inlet_open(struct vhostpci_inlet *inlet)
 {
-	/* release: pairs with the lock that a burst takes before it looks. */
+	/* release: pairs with the acquire in vhostpci_lane_enter(). */
 	__atomic_store_n(&inlet->open, true, __ATOMIC_RELEASE);
 }

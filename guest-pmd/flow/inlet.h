@@ -9,21 +9,21 @@
  * A lane is a receive ring of the port's peer. Whoever sends by it holds its
  * lock: a burst of another port that steers, and a burst of the port's own
  * queues while there may be others (ring->shared). Control closes the inlet
- * before it changes what they use:
+ * before it changes what the former use, as it stops a queue before it changes
+ * what the latter do ("Quiescence" in vring/queue.h):
  *
- *	control				burst of another port
- *	  open = false			  lock the lane
- *	  lock and unlock each lane	  if (open && lane->ring != NULL) send
- *	  change			  unlock it
- *	  open = true (release)
- *
- * A burst that has the lock when control comes ends before control has it; one
- * that comes later sees, by the lock, that the inlet is closed.
+ *	burst of another port			control
+ *	  lock the lane				  open = false
+ *	  inside = true				  membarrier
+ *	  compiler barrier			  wait until no lane has inside
+ *	  if (open && ring != NULL) send	  (acquire), change, then
+ *	  inside = false (release), unlock	  open = true (release)
  */
 
 #ifndef VHOSTPCI_FLOW_INLET_H
 #define VHOSTPCI_FLOW_INLET_H
 
+#include <rte_atomic.h>
 #include <rte_lcore.h>
 #include <rte_spinlock.h>
 
@@ -31,6 +31,7 @@
 
 struct vhostpci_lane {
 	rte_spinlock_t lock;
+	uint32_t inside;	/* another port's burst: w, control: r */
 	/* control: w while closed; datapath: r with the lock. NULL: the ring
 	 * cannot be used. */
 	struct vhostpci_ring *ring;
@@ -39,6 +40,7 @@ struct vhostpci_lane {
 struct vhostpci_inlet {
 	uint32_t refs;		/* atomic: the port's and those of rules */
 	bool open;		/* control: w; datapath: r */
+	bool fence;		/* constant: as of struct vhostpci_queue */
 	uint16_t n_lanes;	/* constant */
 	/* control: w; datapath: r, at any time. What the peer takes:
 	 * VHOSTPCI_OL_NEGOTIATED; the longest frame, bytes. */
@@ -63,11 +65,43 @@ vhostpci_inlet_used(const struct vhostpci_inlet *inlet)
 	return __atomic_load_n(&inlet->refs, __ATOMIC_RELAXED) > 1;
 }
 
-/* control: no burst of another port uses a ring of the inlet any more, and none
- * will. False: one did not end by @deadline (timer cycles); it stays closed. */
-bool vhostpci_inlet_close(struct vhostpci_inlet *inlet, uint64_t deadline);
+/* control: close; bursts of other ports that began before may go on. Returns
+ * whether there may be such, and the caller is to let all threads execute a full
+ * barrier, then to wait for them. */
+bool vhostpci_inlet_close(struct vhostpci_inlet *inlet);
+/* control: no burst of another port uses a ring of the inlet any more; false:
+ * one did not end by @deadline (timer cycles). */
+bool vhostpci_inlet_wait(const struct vhostpci_inlet *inlet,
+			 uint64_t deadline);
 /* control: the lanes are set. */
 void vhostpci_inlet_open(struct vhostpci_inlet *inlet);
+
+/* datapath, with the lane's lock: may its ring be used? If not, it has been
+ * left. */
+static __rte_always_inline bool
+vhostpci_lane_enter(const struct vhostpci_inlet *inlet,
+		    struct vhostpci_lane *lane)
+{
+	__atomic_store_n(&lane->inside, 1, __ATOMIC_RELAXED);
+	if (unlikely(inlet->fence))
+		rte_smp_mb();
+	else
+		rte_compiler_barrier();
+	/* acquire: pairs with the release in vhostpci_inlet_open(). */
+	if (likely(__atomic_load_n(&inlet->open, __ATOMIC_ACQUIRE) &&
+		   lane->ring != NULL))
+		return true;
+	__atomic_store_n(&lane->inside, 0, __ATOMIC_RELEASE);
+	return false;
+}
+
+/* datapath: the ring is not used any more. */
+static __rte_always_inline void
+vhostpci_lane_leave(struct vhostpci_lane *lane)
+{
+	/* release: pairs with the acquire in vhostpci_inlet_wait(). */
+	__atomic_store_n(&lane->inside, 0, __ATOMIC_RELEASE);
+}
 
 /* datapath: whether it is worth sending there. It may close meanwhile. */
 static __rte_always_inline bool

@@ -355,6 +355,7 @@ make_rings(struct vhostpci_dev *dev)
 					dev->eth_dev->data->numa_node);
 	if (dev->rings == NULL || dev->inlet == NULL)
 		return -ENOMEM;
+	dev->inlet->fence = dev->fence;
 	dev->inlet->max_len = max_frame(dev->eth_dev->data->mtu);
 	dev->ring_base = (struct vhostpci_counters *)&dev->rings[n];
 	dev->peer.rings = (struct vhostpci_vring_desc *)&dev->ring_base[n];

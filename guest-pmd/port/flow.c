@@ -84,8 +84,8 @@ name_dest(void *ctx __rte_unused, const void *dest, char *buf, size_t size)
 	snprintf(buf, size, "%s", inlet->name);
 }
 
-static struct vhostpci_flow_env
-env_of(struct vhostpci_dev *dev)
+struct vhostpci_flow_env
+vhostpci_flow_env(struct vhostpci_dev *dev)
 {
 	return (struct vhostpci_flow_env) {
 		.ctx = dev,
@@ -100,7 +100,7 @@ env_of(struct vhostpci_dev *dev)
 int
 vhostpci_flow_attach(struct vhostpci_dev *dev)
 {
-	struct vhostpci_flow_env env = env_of(dev);
+	struct vhostpci_flow_env env = vhostpci_flow_env(dev);
 	const int socket = dev->eth_dev->data->numa_node;
 	unsigned int q;
 
@@ -216,7 +216,7 @@ flow_validate(struct rte_eth_dev *eth_dev, const struct rte_flow_attr *attr,
 	      const struct rte_flow_action actions[],
 	      struct rte_flow_error *error)
 {
-	struct vhostpci_flow_env env = env_of(eth_dev->data->dev_private);
+	struct vhostpci_flow_env env = vhostpci_flow_env(eth_dev->data->dev_private);
 	struct vhostpci_flow_spec spec;
 	int rc;
 
@@ -309,7 +309,7 @@ flow_dump(struct rte_eth_dev *eth_dev, struct rte_flow *flow, FILE *file,
 {
 	struct dump dump = {
 		.file = file,
-		.env = env_of(eth_dev->data->dev_private),
+		.env = vhostpci_flow_env(eth_dev->data->dev_private),
 		.only = flow,
 	};
 

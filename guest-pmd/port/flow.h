@@ -7,8 +7,11 @@
 
 #include <rte_flow_driver.h>
 
+#include "flow/rule.h"
 #include "port/port.h"
 
+/* What the rules of @dev know of ports. */
+struct vhostpci_flow_env vhostpci_flow_env(struct vhostpci_dev *dev);
 /* Before the port may be used: 0 or -errno. */
 int vhostpci_flow_attach(struct vhostpci_dev *dev);
 /* The port is complete: rules may lead to it from now on; */

@@ -75,15 +75,24 @@ fill(const struct vhostpci_dev *dev, struct rte_pmd_vhostpci_info *info)
 }
 
 int
-rte_pmd_vhostpci_info_get(uint16_t port_id, struct rte_pmd_vhostpci_info *info)
+vhostpci_port_of(uint16_t port_id, struct vhostpci_dev **dev)
 {
-	struct vhostpci_dev *dev;
-
 	if (!rte_eth_dev_is_valid_port(port_id))
 		return -ENODEV;
 	if (rte_eth_devices[port_id].dev_ops != &vhostpci_ops)
 		return -ENOTSUP;
-	dev = rte_eth_devices[port_id].data->dev_private;
+	*dev = rte_eth_devices[port_id].data->dev_private;
+	return 0;
+}
+
+int
+rte_pmd_vhostpci_info_get(uint16_t port_id, struct rte_pmd_vhostpci_info *info)
+{
+	struct vhostpci_dev *dev;
+	int rc = vhostpci_port_of(port_id, &dev);
+
+	if (rc != 0)
+		return rc;
 	memset(info, 0, sizeof(*info));
 	pthread_mutex_lock(&dev->lock);
 	fill(dev, info);

@@ -9,7 +9,6 @@
 #include <sys/syscall.h>
 
 #include <rte_cycles.h>
-#include <rte_pause.h>
 
 #include "flow/inlet.h"
 #include "port/pause.h"
@@ -38,25 +37,6 @@ full_barrier(void)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-static bool
-wait_idle(const struct vhostpci_queue *queue, uint64_t deadline)
-{
-	unsigned int spins = 0;
-
-	/* acquire: pairs with the release at the end of a burst. */
-	while (__atomic_load_n(&queue->in_burst, __ATOMIC_ACQUIRE)) {
-		if (rte_get_timer_cycles() > deadline)
-			return false;
-		/* A burst takes microseconds, unless its thread is preempted:
-		 * then leave it the processor. */
-		if (++spins < 1000)
-			rte_pause();
-		else
-			rte_delay_us_sleep(20);
-	}
-	return true;
-}
-
 static void
 ask_to_stop(struct vhostpci_queue *const *queues, uint64_t set)
 {
@@ -76,7 +56,7 @@ wait_stopped(struct vhostpci_queue *const *queues, uint64_t set,
 
 	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
 		if (set >> q & 1 && queues[q] != NULL &&
-		    !wait_idle(queues[q], deadline))
+		    !vhostpci_wait_zero(&queues[q]->in_burst, deadline))
 			return false;
 	}
 	return true;
@@ -96,16 +76,16 @@ vhostpci_pause_queues(struct vhostpci_dev *dev, struct vhostpci_queue_set set)
 {
 	uint64_t deadline = rte_get_timer_cycles() +
 		rte_get_timer_hz() * VHOSTPCI_QUIESCE_MS / 1000;
-
 	/* Also for no queue: bursts of other ports use rings of any. */
-	if (!vhostpci_inlet_close(dev->inlet, deadline))
-		return timed_out(dev);
-	if (set.rx == 0 && set.tx == 0)
+	bool others = vhostpci_inlet_close(dev->inlet);
+
+	if (set.rx == 0 && set.tx == 0 && !others)
 		return 0;
 	ask_to_stop(dev->rxq, set.rx);
 	ask_to_stop(dev->txq, set.tx);
 	full_barrier();
-	if (wait_stopped(dev->rxq, set.rx, deadline) &&
+	if (vhostpci_inlet_wait(dev->inlet, deadline) &&
+	    wait_stopped(dev->rxq, set.rx, deadline) &&
 	    wait_stopped(dev->txq, set.tx, deadline)) {
 		dev->tx_moved &= ~set.tx;
 		return 0;

@@ -12,6 +12,7 @@
 #include <ethdev_driver.h>
 
 #include "base/limit.h"
+#include "flow/key.h"
 #include "port/attach.h"
 #include "vring/queue.h"
 
@@ -23,6 +24,7 @@ struct vhostpci_steering;
 struct vhostpci_totals {
 	uint64_t rules[VHOSTPCI_N_RULES];
 	uint64_t adoptions, timeouts, announced;
+	uint64_t misses[VHOSTPCI_FLOW_N_MISSES];	/* base only */
 };
 
 struct vhostpci_dev {

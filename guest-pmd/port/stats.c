@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "net/steer.h"
 #include "port/port.h"
 #include "port/stats.h"
 
@@ -28,6 +29,9 @@ static const struct {
 	FIELD(runt, true, false),
 	FIELD(unsupported, true, true),
 	FIELD(full, false, true),
+	FIELD(steered, true, false),
+	FIELD(steer_lost, true, false),
+	FIELD(steer_full, false, true),
 	FIELD(violations, true, true),
 #ifdef VHOSTPCI_STAMPS
 #define CYCLES(stage) FIELD(cycles_##stage, true, true),
@@ -65,7 +69,8 @@ vhostpci_stats_get(struct rte_eth_dev *eth_dev, struct rte_eth_stats *s)
 		s->opackets += RING_STAT(dev, i, packets);
 		s->obytes += RING_STAT(dev, i, bytes);
 		s->oerrors += RING_STAT(dev, i, oversized) +
-			RING_STAT(dev, i, unsupported);
+			RING_STAT(dev, i, unsupported) +
+			RING_STAT(dev, i, steer_full);
 	}
 	for (i = 1; i < dev->n_rings; i += 2) {
 		s->ipackets += RING_STAT(dev, i, packets);
@@ -87,6 +92,19 @@ announced(const struct vhostpci_dev *dev)
 		__atomic_load_n(&dev->rxq[0]->announced, __ATOMIC_RELAXED);
 }
 
+/* Why packets of a port with rules went the normal path. */
+static uint64_t
+misses(const struct vhostpci_dev *dev, unsigned int why)
+{
+	uint64_t sum = 0;
+	unsigned int q;
+
+	for (q = 0; q < dev->transport.max_queue_pairs; q++)
+		sum += __atomic_load_n(&dev->steering[q].misses[why],
+				       __ATOMIC_RELAXED);
+	return sum;
+}
+
 int
 vhostpci_stats_reset(struct rte_eth_dev *eth_dev)
 {
@@ -96,6 +114,8 @@ vhostpci_stats_reset(struct rte_eth_dev *eth_dev)
 	pthread_mutex_lock(&dev->lock);
 	dev->base = dev->total;
 	dev->base.announced = announced(dev);
+	for (i = 0; i < VHOSTPCI_FLOW_N_MISSES; i++)
+		dev->base.misses[i] = misses(dev, i);
 	for (i = 0; i < dev->n_rings; i++) {
 		for (f = 0; f < RTE_DIM(ring_stats); f++) {
 			size_t offset = ring_stats[f].offset;
@@ -160,6 +180,9 @@ collect(struct vhostpci_dev *dev, struct collector *c)
 	for (i = VHOSTPCI_RULE_NONE + 1; i < VHOSTPCI_N_RULES; i++)
 		add(c, dev->total.rules[i] - dev->base.rules[i], "violation_%s",
 		    vhostpci_rule_name(i));
+	for (i = VHOSTPCI_FLOW_HIT + 1; i < VHOSTPCI_FLOW_N_MISSES; i++)
+		add(c, misses(dev, i) - dev->base.misses[i],
+		    "not_steered_%s", vhostpci_flow_miss_names[i]);
 	add(c, dev->total.adoptions - dev->base.adoptions, "peer_changes");
 	add(c, dev->total.timeouts - dev->base.timeouts, "pause_timeouts");
 	add(c, announced(dev) - dev->base.announced, "rx_announcements");

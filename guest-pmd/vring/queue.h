@@ -83,4 +83,8 @@ vhostpci_queue_leave(struct vhostpci_queue *queue)
 	__atomic_store_n(&queue->in_burst, 0, __ATOMIC_RELEASE);
 }
 
+/* control: wait until *@flag, which bursts set while they are at work, is 0. False:
+ * it is not by @deadline (timer cycles). */
+bool vhostpci_wait_zero(const uint32_t *flag, uint64_t deadline);
+
 #endif
