@@ -47,12 +47,14 @@ struct fp_ring {
 };
 
 struct fakepeer {
+	unsigned int number;	/* of those at a time: see fp_new_number() */
 	uint16_t port;
 	struct vhostpci_dev *dev;
 	struct vhostpci_peer peer;
 	struct vhostpci_vring_desc vrings[FP_RINGS];	/* the peer's */
 	struct fp_ring rings[FP_RINGS];
 	uint64_t progress[VHOSTPCI_MAX_RINGS];
+	uint64_t base, end;	/* gpa: its rings and buffers */
 	uint64_t next_buffer;	/* gpa; see fp_buffer() */
 	/* EAL interrupt thread or datapath: w; test: r */
 	unsigned int calls[VHOSTPCI_MAX_RINGS];
@@ -78,6 +80,12 @@ struct rte_mempool *fp_pool(void);
 
 /* A started port whose peer runs its rings with @num entries each. */
 struct fakepeer *fp_new(uint64_t features, uint16_t num);
+/* The same for one of FP_NUMBERS at a time, each with memory of its own. All but
+ * the first live in FP_FAR, at fp->base, where their first rings and then their
+ * buffers are. */
+#define FP_NUMBERS	4
+struct fakepeer *fp_new_number(unsigned int number, uint64_t features,
+			       uint16_t num);
 void fp_free(struct fakepeer *fp);
 
 /* The address of @gpa in this process; exits if that is not mapped. */

@@ -1,0 +1,668 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Rules that move packets from ring to ring: what arrives where, what goes up,
+ * in which order, and who is told. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <rte_flow.h>
+
+#include "flowkit.h"
+#include "peer/fakepeer.h"
+#include "port/assign.h"
+#include "port/port.h"
+#include "rte_pmd_vhostpci.h"
+
+#define NUM	64
+#define HDR	12u
+#define ROOM	2048u
+#define TCP	6
+#define UDP	17
+
+/* a sends; b and c are destinations. */
+static struct fakepeer *a, *b, *c;
+
+static struct fakepeer *
+receiver(unsigned int number, uint64_t features, uint16_t num)
+{
+	struct fakepeer *fp = fp_new_number(number, features, num);
+
+	fp->rings[FP_TO_PEER].avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+	return fp;
+}
+
+static int
+setup(void **state)
+{
+	a = fp_new_number(0, FP_MODERN | FP_INDIRECT, NUM);
+	b = receiver(1, FP_MODERN, NUM);
+	c = receiver(2, FP_MODERN | FP_MRG, NUM);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	fp_free(c);
+	fp_free(b);
+	fp_free(a);
+	return 0;
+}
+
+/* Driver: offer @n receive buffers of @size bytes. */
+static void
+offer(struct fakepeer *fp, unsigned int n, uint32_t size)
+{
+	while (n-- > 0)
+		fp_post(&fp->rings[FP_TO_PEER], fp_buffer(fp, size), size,
+			VRING_DESC_F_WRITE);
+}
+
+/* Driver of a: send @f. */
+static void
+send_frame(const struct fk_frame *f)
+{
+	uint64_t gpa = fp_buffer(a, HDR + f->len);
+
+	memset(fp_addr(gpa), 0, HDR);
+	memcpy((uint8_t *)fp_addr(gpa) + HDR, f->data, f->len);
+	fp_post(&a->rings[FP_FROM_PEER], gpa, HDR + f->len, 0);
+}
+
+/* Driver of @fp: it has received @f in one buffer, next. */
+static void
+check_received(struct fakepeer *fp, const struct fk_frame *f)
+{
+	struct fp_ring *r = &fp->rings[FP_TO_PEER];
+	const struct vring_used_elem *e = fp_used(r);
+	const uint8_t *bytes;
+
+	assert_non_null(e);
+	assert_int_equal(e->len, HDR + f->len);
+	bytes = fp_addr(r->desc[e->id].addr);
+	assert_int_equal(bytes[10], 1);
+	assert_memory_equal(bytes + HDR, f->data, f->len);
+}
+
+static const struct rte_flow_item_eth ip4_eth = {
+	.type = RTE_BE16(RTE_ETHER_TYPE_IPV4),
+};
+static const struct rte_flow_item_eth type_mask = { .type = 0xffff };
+static const struct rte_flow_item any_ip4[] = {
+	{ .type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &ip4_eth,
+	  .mask = &type_mask },
+	{ .type = RTE_FLOW_ITEM_TYPE_END },
+};
+static const struct rte_flow_attr transfer = { .transfer = 1 };
+
+static struct rte_flow *
+create(const struct rte_flow_action *actions)
+{
+	struct rte_flow_error error = { 0 };
+	struct rte_flow *flow = rte_flow_create(a->port, &transfer, any_ip4,
+						actions, &error);
+
+	if (flow == NULL)
+		print_message("%s\n", error.message);
+	assert_non_null(flow);
+	return flow;
+}
+
+#define TO(id)		{ RTE_FLOW_ACTION_TYPE_PORT_ID, &(id) }
+#define COUNT		{ RTE_FLOW_ACTION_TYPE_COUNT, NULL }
+#define END		{ RTE_FLOW_ACTION_TYPE_END, NULL }
+
+static struct rte_flow *
+output(const struct fakepeer *fp)
+{
+	const struct rte_flow_action_port_id id = { .id = fp->port };
+	const struct rte_flow_action actions[] = { COUNT, TO(id), END };
+
+	return create(actions);
+}
+
+static void
+destroy(struct rte_flow *flow)
+{
+	struct rte_flow_error error;
+
+	assert_int_equal(rte_flow_destroy(a->port, flow, &error), 0);
+}
+
+static struct rte_flow_query_count
+query(struct rte_flow *flow)
+{
+	const struct rte_flow_action count[] = { COUNT, END };
+	struct rte_flow_query_count got = { 0 };
+	struct rte_flow_error error;
+
+	assert_int_equal(rte_flow_query(a->port, flow, count, &got, &error), 0);
+	return got;
+}
+
+/* A burst of a's, which returns @n packets to the application, that are @f. */
+static void
+check_up(unsigned int n, const struct fk_frame *f)
+{
+	struct rte_mbuf *pkts[32];
+	unsigned int i;
+
+	assert_int_equal(fp_rx(a, pkts, 32), n);
+	for (i = 0; i < n; i++) {
+		assert_int_equal(pkts[i]->pkt_len, f->len);
+		assert_memory_equal(rte_pktmbuf_mtod(pkts[i], void *), f->data,
+				    f->len);
+	}
+	rte_pktmbuf_free_bulk(pkts, n);
+}
+
+static void
+packets_go_from_ring_to_ring_and_are_counted(void **state)
+{
+	static const uint32_t payloads[] = { 0, 22, 86, 87, 200, 1472 };
+	struct rte_eth_stats stats;
+	struct rte_flow_query_count count;
+	struct rte_flow *flow = output(b);
+	struct fk_frame f[RTE_DIM(payloads)];
+	uint64_t bytes = 0;
+	unsigned int i;
+
+	offer(b, NUM, ROOM);
+	for (i = 0; i < RTE_DIM(payloads); i++) {
+		fk_make(&f[i], false, -1, UDP, payloads[i]);
+		send_frame(&f[i]);
+		bytes += f[i].len;
+	}
+	check_up(0, NULL);
+	for (i = 0; i < RTE_DIM(payloads); i++)
+		check_received(b, &f[i]);
+	assert_null(fp_used(&b->rings[FP_TO_PEER]));
+	/* a has its buffers back. */
+	assert_int_equal(a->rings[FP_FROM_PEER].used->idx, RTE_DIM(payloads));
+
+	count = query(flow);
+	assert_int_equal(count.hits, RTE_DIM(payloads));
+	assert_int_equal(count.bytes, bytes);
+	assert_int_equal(rte_eth_stats_get(a->port, &stats), 0);
+	assert_int_equal(stats.ipackets, RTE_DIM(payloads));
+	assert_int_equal(stats.ibytes, bytes);
+	assert_int_equal(rte_eth_stats_get(b->port, &stats), 0);
+	assert_int_equal(stats.opackets, RTE_DIM(payloads));
+	assert_int_equal(stats.obytes, bytes);
+	assert_int_equal(fp_xstat(a, "rx_ring0_steered"), RTE_DIM(payloads));
+	assert_int_equal(rte_pmd_vhostpci_rx_consumed(a->port, 0),
+			 RTE_DIM(payloads));
+	assert_int_equal(rte_pmd_vhostpci_rx_consumed(a->port, 0), 0);
+	assert_int_equal(fp_mbufs_in_use(), 0);
+	destroy(flow);
+}
+
+static void
+a_packet_without_a_rule_goes_up(void **state)
+{
+	struct rte_flow *flow = output(b);
+	struct fk_frame f;
+
+	offer(b, NUM, ROOM);
+	fk_make(&f, true, -1, UDP, 100);
+	send_frame(&f);
+	check_up(1, &f);
+	assert_int_equal(fp_xstat(a, "not_steered_no_rule"), 1);
+	assert_null(fp_used(&b->rings[FP_TO_PEER]));
+	assert_int_equal(query(flow).hits, 0);
+	destroy(flow);
+	fk_make(&f, false, -1, UDP, 100);
+	send_frame(&f);
+	check_up(1, &f);
+}
+
+static void
+tcp_syn_fin_and_rst_go_up_with_what_follows_in_the_burst(void **state)
+{
+	static const uint8_t flags[] = { 0x02, 0x01, 0x04 };
+	struct rte_flow *flow = output(b);
+	struct fk_frame data, control;
+	struct rte_mbuf *pkts[32];
+	unsigned int i;
+
+	offer(b, NUM, ROOM);
+	fk_make(&data, false, -1, TCP, 64);
+	data.data[data.l4 + 13] = 0x10;
+	for (i = 0; i < RTE_DIM(flags); i++) {
+		control = data;
+		control.data[control.l4 + 13] = flags[i];
+		send_frame(&data);
+		send_frame(&control);
+		send_frame(&data);
+		assert_int_equal(fp_rx(a, pkts, 32), 2);
+		assert_memory_equal(rte_pktmbuf_mtod(pkts[0], void *),
+				    control.data, control.len);
+		assert_memory_equal(rte_pktmbuf_mtod(pkts[1], void *),
+				    data.data, data.len);
+		rte_pktmbuf_free_bulk(pkts, 2);
+		check_received(b, &data);
+		assert_null(fp_used(&b->rings[FP_TO_PEER]));
+	}
+	/* The next burst steers again. */
+	send_frame(&data);
+	check_up(0, NULL);
+	check_received(b, &data);
+	assert_int_equal(query(flow).hits, RTE_DIM(flags) + 1);
+	destroy(flow);
+}
+
+static void
+several_outputs_get_what_the_edits_before_them_made(void **state)
+{
+	const struct rte_flow_action_port_id to_b = { .id = b->port },
+		to_c = { .id = c->port };
+	const struct rte_flow_action_set_mac mac = { { 2, 0, 0, 0, 0, 9 } };
+	const struct rte_flow_action_of_push_vlan push = { RTE_BE16(0x8100) };
+	const struct rte_flow_action_of_set_vlan_vid vid = { RTE_BE16(7) };
+	const struct rte_flow_action actions[] = {
+		COUNT, TO(to_b),
+		{ RTE_FLOW_ACTION_TYPE_SET_MAC_DST, &mac }, TO(to_b),
+		{ RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN, &push },
+		{ RTE_FLOW_ACTION_TYPE_OF_SET_VLAN_VID, &vid }, TO(to_c), END
+	};
+	struct rte_flow *flow = create(actions);
+	struct fk_frame f, edited, tagged;
+	unsigned int i;
+
+	offer(b, NUM, ROOM);
+	offer(c, NUM, ROOM);
+	fk_make(&f, false, -1, UDP, 300);
+	edited = f;
+	memcpy(edited.data, mac.mac_addr, 6);
+	tagged = edited;
+	memmove(tagged.data + 16, edited.data + 12, edited.len - 12);
+	memcpy(tagged.data + 12, "\x81\x00\x00\x07", 4);
+	tagged.len += 4;
+	/* More copies than a batch has room for. */
+	for (i = 0; i < 30; i++)
+		send_frame(&f);
+	check_up(0, NULL);
+	for (i = 0; i < 30; i++) {
+		check_received(b, &f);
+		check_received(b, &edited);
+		check_received(c, &tagged);
+	}
+	assert_int_equal(query(flow).hits, 30);
+	destroy(flow);
+}
+
+static void
+a_rule_drops(void **state)
+{
+	const struct rte_flow_action actions[] = {
+		COUNT, { RTE_FLOW_ACTION_TYPE_DROP, NULL }, END
+	};
+	struct rte_flow *flow = create(actions);
+	struct fk_frame f;
+
+	fk_make(&f, false, -1, UDP, 300);
+	send_frame(&f);
+	send_frame(&f);
+	check_up(0, NULL);
+	assert_int_equal(query(flow).hits, 2);
+	assert_int_equal(query(flow).bytes, 2 * f.len);
+	assert_int_equal(a->rings[FP_FROM_PEER].used->idx, 2);
+	destroy(flow);
+}
+
+static void
+a_marked_packet_goes_up_with_its_mark(void **state)
+{
+	const struct rte_flow_action_mark mark = { 77 };
+	const struct rte_flow_action_rss rss = { 0 };
+	const struct rte_flow_action actions[] = {
+		{ RTE_FLOW_ACTION_TYPE_MARK, &mark },
+		{ RTE_FLOW_ACTION_TYPE_RSS, &rss }, END
+	};
+	const struct rte_flow_attr ingress = { .ingress = 1 };
+	struct rte_flow_error error = { 0 };
+	struct rte_flow *flow = rte_flow_create(a->port, &ingress, any_ip4,
+						actions, &error);
+	struct rte_mbuf *m;
+	struct fk_frame f;
+
+	assert_non_null(flow);
+	fk_make(&f, false, -1, UDP, 300);
+	send_frame(&f);
+	assert_int_equal(fp_rx(a, &m, 1), 1);
+	assert_true(m->ol_flags & RTE_MBUF_F_RX_FDIR_ID);
+	assert_int_equal(m->hash.fdir.hi, 77);
+	assert_memory_equal(rte_pktmbuf_mtod(m, void *), f.data, f.len);
+	rte_pktmbuf_free(m);
+	destroy(flow);
+}
+
+/* Driver of a: send @f as a chain of pieces of @piece bytes, the header first;
+ * in a table of its own or not. */
+static void
+send_chain(const struct fk_frame *f, uint32_t piece, bool indirect)
+{
+	const uint32_t total = HDR + f->len;
+	const uint16_t n = 1 + (f->len + piece - 1) / piece;
+	struct fp_ring *r = &a->rings[FP_FROM_PEER];
+	uint64_t table = fp_buffer(a, n * sizeof(struct vring_desc));
+	uint64_t gpa = fp_buffer(a, total);
+	uint16_t at = indirect ? 0 : r->next_desc, i;
+	struct vring_desc *descs = indirect ? fp_addr(table) : r->desc;
+
+	memset(fp_addr(gpa), 0, HDR);
+	memcpy((uint8_t *)fp_addr(gpa) + HDR, f->data, f->len);
+	for (i = 0; i < n; i++) {
+		uint32_t from = i == 0 ? 0 : HDR + (i - 1) * piece;
+		uint32_t len = i == 0 ? HDR : RTE_MIN(piece, total - from);
+
+		fp_desc(descs, (at + i) % NUM, gpa + from, len,
+			i + 1 < n ? VRING_DESC_F_NEXT : 0, (at + i + 1) % NUM);
+	}
+	if (indirect) {
+		fp_post(r, table, n * sizeof(struct vring_desc),
+			VRING_DESC_F_INDIRECT);
+		return;
+	}
+	r->next_desc = (at + n) % NUM;
+	fp_avail(r, at);
+	fp_publish(r);
+}
+
+static void
+chains_and_tables_are_steered_in_their_order(void **state)
+{
+	struct rte_flow *flow = output(b);
+	struct fk_frame f[6];
+	unsigned int i;
+
+	offer(b, NUM, ROOM);
+	for (i = 0; i < RTE_DIM(f); i++) {
+		fk_make(&f[i], false, -1, UDP, 100 + 200 * i);
+		f[i].data[f[i].len - 1] = i;
+		if (i % 3 == 0)
+			send_frame(&f[i]);
+		else
+			send_chain(&f[i], 150, i % 3 == 1);
+	}
+	check_up(0, NULL);
+	for (i = 0; i < RTE_DIM(f); i++)
+		check_received(b, &f[i]);
+	assert_int_equal(fp_mbufs_in_use(), 0);
+	assert_int_equal(query(flow).hits, RTE_DIM(f));
+	destroy(flow);
+}
+
+static void
+a_packet_goes_over_several_buffers_where_they_merge(void **state)
+{
+	struct fp_ring *r = &c->rings[FP_TO_PEER];
+	struct rte_flow *flow = output(c);
+	uint32_t got = 0, n = 0;
+	struct fk_frame f;
+
+	offer(c, NUM, 256);
+	fk_make(&f, false, -1, UDP, 1200);
+	send_frame(&f);
+	check_up(0, NULL);
+	while (got < HDR + f.len) {
+		const struct vring_used_elem *e = fp_used(r);
+		const uint8_t *bytes;
+		uint32_t skip = got == 0 ? HDR : 0;
+
+		assert_non_null(e);
+		bytes = fp_addr(r->desc[e->id].addr);
+		if (got == 0)
+			assert_int_equal(bytes[10], (HDR + f.len + 255) / 256);
+		assert_memory_equal(bytes + skip, f.data + got + skip - HDR,
+				    e->len - skip);
+		got += e->len;
+		n++;
+	}
+	assert_int_equal(got, HDR + f.len);
+	assert_int_equal(n, (HDR + f.len + 255) / 256);
+	destroy(flow);
+}
+
+static void
+a_destination_without_room_drops_and_holds_up_no_other(void **state)
+{
+	const struct rte_flow_action_port_id to_b = { .id = b->port },
+		to_c = { .id = c->port };
+	const struct rte_flow_action actions[] = {
+		COUNT, TO(to_b), TO(to_c), END
+	};
+	struct rte_flow *flow = create(actions);
+	struct rte_eth_stats stats;
+	struct fk_frame f;
+	unsigned int i;
+
+	offer(b, 3, ROOM);
+	offer(c, NUM, ROOM);
+	fk_make(&f, false, -1, UDP, 30);
+	for (i = 0; i < 10; i++)
+		send_frame(&f);
+	check_up(0, NULL);
+	for (i = 0; i < 3; i++)
+		check_received(b, &f);
+	assert_null(fp_used(&b->rings[FP_TO_PEER]));
+	for (i = 0; i < 10; i++)
+		check_received(c, &f);
+	assert_int_equal(fp_xstat(b, "tx_ring0_steer_full"), 7);
+	assert_int_equal(rte_eth_stats_get(b->port, &stats), 0);
+	assert_int_equal(stats.opackets, 3);
+	destroy(flow);
+}
+
+/* What was steered goes up while @fp cannot be sent to, and then as before. */
+static void
+check_closed(const struct fk_frame *f, uint64_t *n)
+{
+	send_frame(f);
+	check_up(1, f);
+	assert_int_equal(fp_xstat(a, "not_steered_no_destination"), ++*n);
+}
+
+static void
+check_open(const struct fk_frame *f)
+{
+	send_frame(f);
+	check_up(0, NULL);
+	check_received(b, f);
+}
+
+static void
+a_destination_that_stops_is_a_miss_and_comes_back(void **state)
+{
+	struct rte_flow *flow = output(b);
+	struct fk_frame f;
+	uint64_t n = 0;
+
+	offer(b, NUM, ROOM);
+	fk_make(&f, false, -1, UDP, 30);
+	check_open(&f);
+	assert_int_equal(rte_eth_dev_set_link_down(b->port), 0);
+	check_closed(&f, &n);
+	assert_int_equal(rte_eth_dev_set_link_up(b->port), 0);
+	check_open(&f);
+	assert_int_equal(rte_eth_dev_stop(b->port), 0);
+	check_closed(&f, &n);
+	assert_int_equal(rte_eth_dev_start(b->port), 0);
+	check_open(&f);
+	/* The peer goes, and comes. */
+	b->peer.connected = false;
+	fp_adopt(b);
+	check_closed(&f, &n);
+	b->peer.connected = true;
+	fp_restart(b, FP_TO_PEER);
+	offer(b, NUM, ROOM);
+	check_open(&f);
+	/* Another table of its memory. */
+	b->peer.n_regions--;
+	fp_adopt(b);
+	b->peer.n_regions++;
+	fp_adopt(b);
+	fp_restart(b, FP_TO_PEER);
+	offer(b, NUM, ROOM);
+	check_open(&f);
+	assert_int_equal(rte_pmd_vhostpci_steering_set(b->port, false), 0);
+	check_closed(&f, &n);
+	assert_int_equal(rte_pmd_vhostpci_steering_set(b->port, true), 0);
+	check_open(&f);
+	destroy(flow);
+}
+
+static void
+a_port_that_may_not_steer_sends_all_up(void **state)
+{
+	struct rte_flow *flow = output(b);
+	struct fk_frame f;
+
+	offer(b, NUM, ROOM);
+	fk_make(&f, false, -1, UDP, 30);
+	assert_int_equal(rte_pmd_vhostpci_steering_set(a->port, false), 0);
+	send_frame(&f);
+	check_up(1, &f);
+	assert_int_equal(rte_pmd_vhostpci_steering_set(a->port, true), 0);
+	check_open(&f);
+	destroy(flow);
+}
+
+static void
+a_rule_to_a_port_that_is_gone_never_leads_to_its_successor(void **state)
+{
+	struct rte_flow *flow = output(b), *other;
+	uint16_t id = b->port;
+	struct fk_frame f;
+	uint64_t n = 0;
+
+	fk_make(&f, false, -1, UDP, 30);
+	fp_free(b);
+	check_closed(&f, &n);
+	b = receiver(1, FP_MODERN, NUM);
+	assert_int_equal(b->port, id);
+	offer(b, NUM, ROOM);
+	check_closed(&f, &n);
+	assert_null(fp_used(&b->rings[FP_TO_PEER]));
+	/* A new rule does. */
+	destroy(flow);
+	other = output(b);
+	check_open(&f);
+	destroy(other);
+}
+
+static void
+frames_longer_than_the_mtu_go_up(void **state)
+{
+	struct rte_flow *flow = output(b);
+	struct fk_frame f;
+
+	offer(b, NUM, ROOM);
+	fk_make(&f, false, -1, UDP, 1472);
+	check_open(&f);
+	assert_int_equal(rte_eth_dev_set_mtu(b->port, 1400), 0);
+	send_frame(&f);
+	check_up(1, &f);
+	assert_int_equal(fp_xstat(a, "not_steered_too_long"), 1);
+	assert_int_equal(rte_eth_dev_set_mtu(b->port, 1500), 0);
+	check_open(&f);
+	destroy(flow);
+}
+
+static void
+a_destination_that_breaks_a_rule_stops_alone(void **state)
+{
+	struct rte_flow *flow = output(b);
+	struct fk_frame f;
+	uint64_t n = 0;
+
+	fk_make(&f, false, -1, UDP, 30);
+	fp_post(&b->rings[FP_TO_PEER], FP_HOLE, ROOM, VRING_DESC_F_WRITE);
+	send_frame(&f);
+	check_up(0, NULL);
+	assert_true(fp_wait_broken(b, FP_TO_PEER));
+	assert_true(fp_link(a));
+	assert_false(fp_link(b));
+	b->peer.connected = false;
+	fp_adopt(b);
+	check_closed(&f, &n);
+	destroy(flow);
+}
+
+static void
+rules_are_listed_as_text(void **state)
+{
+	struct rte_pmd_vhostpci_flow flows[2];
+	struct rte_flow *flow = output(b);
+	struct fk_frame f;
+
+	offer(b, NUM, ROOM);
+	fk_make(&f, false, -1, UDP, 30);
+	check_open(&f);
+	assert_int_equal(rte_pmd_vhostpci_flows_get(a->port, flows, 2), 1);
+	assert_string_equal(flows[0].actions, "output:net_fakepeer1");
+	assert_non_null(strstr(flows[0].match, "0800"));
+	assert_int_equal(flows[0].hits, 1);
+	assert_int_equal(flows[0].bytes, f.len);
+	assert_int_equal(rte_pmd_vhostpci_flows_get(b->port, flows, 2), 0);
+	assert_int_equal(rte_pmd_vhostpci_flows_get(RTE_MAX_ETHPORTS, flows,
+						    2), -ENODEV);
+	destroy(flow);
+}
+
+static void
+isolated_ports_drop_what_no_rule_matches(void **state)
+{
+	struct rte_flow_error error;
+	struct fk_frame f;
+
+	fk_make(&f, false, -1, UDP, 30);
+	assert_int_equal(rte_flow_isolate(a->port, 1, &error), 0);
+	send_frame(&f);
+	check_up(1, &f); /* without any rule there is nothing to look at */
+	struct rte_flow *flow = output(b);
+
+	offer(b, NUM, ROOM);
+	check_open(&f);
+	fk_make(&f, true, -1, UDP, 30);
+	send_frame(&f);
+	check_up(0, NULL);
+	assert_int_equal(rte_flow_isolate(a->port, 0, &error), 0);
+	send_frame(&f);
+	check_up(1, &f);
+	destroy(flow);
+}
+
+#define STEER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STEER_TEST(packets_go_from_ring_to_ring_and_are_counted),
+		STEER_TEST(a_packet_without_a_rule_goes_up),
+		STEER_TEST(tcp_syn_fin_and_rst_go_up_with_what_follows_in_the_burst),
+		STEER_TEST(several_outputs_get_what_the_edits_before_them_made),
+		STEER_TEST(a_rule_drops),
+		STEER_TEST(a_marked_packet_goes_up_with_its_mark),
+		STEER_TEST(chains_and_tables_are_steered_in_their_order),
+		STEER_TEST(a_packet_goes_over_several_buffers_where_they_merge),
+		STEER_TEST(a_destination_without_room_drops_and_holds_up_no_other),
+		STEER_TEST(a_destination_that_stops_is_a_miss_and_comes_back),
+		STEER_TEST(a_port_that_may_not_steer_sends_all_up),
+		STEER_TEST(a_rule_to_a_port_that_is_gone_never_leads_to_its_successor),
+		STEER_TEST(frames_longer_than_the_mtu_go_up),
+		STEER_TEST(a_destination_that_breaks_a_rule_stops_alone),
+		STEER_TEST(rules_are_listed_as_text),
+		STEER_TEST(isolated_ports_drop_what_no_rule_matches),
+	};
+
+	fp_init("test_steer");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
