@@ -33,9 +33,10 @@ guest_pmd_flow_sources = \
 	guest-pmd/flow/set.h \
 	guest-pmd/flow/slab.c \
 	guest-pmd/flow/slab.h \
+	guest-pmd/flow/store.c \
+	guest-pmd/flow/store.h \
 	guest-pmd/flow/subtable.c \
 	guest-pmd/flow/subtable.h \
-	guest-pmd/flow/table.c \
 	guest-pmd/flow/table.h
 
 # The port and its rings, without a transport.

@@ -4,7 +4,8 @@
 
 #include <errno.h>
 
-#include "flow/set.h"
+#include "flow/store.h"
+#include "flow/subtable.h"
 
 /* What may wait for bursts before a writer waits itself. Rules that died make
  * chains longer; a wait costs some microseconds, shared by so many. */

@@ -76,7 +76,7 @@ struct vhostpci_flow_table {
 	struct vhostpci_flow_env env;
 	int socket;
 	uint64_t secret[VHOSTPCI_FLOW_WORDS];	/* constant: of hashes */
-	TAILQ_HEAD(, rte_flow) flows;
+	TAILQ_HEAD(vhostpci_flow_list, rte_flow) flows;
 	uint32_t n_flows, n_rules;
 	uint16_t n_subtables;
 	struct vhostpci_flow_subtable *subtables[VHOSTPCI_FLOW_MASKS];

@@ -8,6 +8,7 @@
 #include <rte_random.h>
 
 #include "flow/set.h"
+#include "flow/store.h"
 
 struct vhostpci_flow_table *
 vhostpci_flow_table_new(const struct vhostpci_flow_env *env, int socket)
