@@ -381,7 +381,8 @@ vhostpci_flow_parse_l3(struct vhostpci_flow_walk *walk, uint32_t l3,
  * packet ends there. @head is private memory: the peer cannot change it. @need
  * has a bit for each word that a rule may look at; SRC6 stands for all words of
  * IPv6 only. Anything but VHOSTPCI_FLOW_HIT: @key matches no rule, and @meta is
- * not to be used.
+ * not to be used. One function: its branches are those of the packet, and what
+ * each finds out stays in registers.
  */
 static __rte_always_inline enum vhostpci_flow_miss
 vhostpci_flow_parse(const uint8_t *head, uint32_t head_len, uint32_t pkt_len,

@@ -211,6 +211,7 @@ vhostpci_flow_can_edit(const struct vhostpci_flow_rule *rule,
 		meta->l4 + l4 <= frame->len;
 }
 
+/* One function: a switch of operations. */
 static void
 apply(struct vhostpci_flow_frame *frame, enum vhostpci_flow_op op,
       const uint8_t *operand)

@@ -342,6 +342,7 @@ usage(void)
 	exit(2);
 }
 
+/* One function: a switch of options. */
 static void
 parse(int argc, char *argv[])
 {

@@ -203,6 +203,7 @@ mutate_fds(uint8_t *record, unsigned int *seed)
 	memcpy(record + 4, &word, sizeof(word));
 }
 
+/* One function: a switch of mutations. */
 size_t
 LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
 			unsigned int seed)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Flow rules: what is read of a packet, and what is understood of rte_flow. */
+/* Flow rules: what is read of a packet, and what is understood of rte_flow. One
+ * file: both make the same keys. */
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -369,6 +370,7 @@ understands_a_tag(void **state)
 	assert_true(matches(&f));
 }
 
+/* One function: most of it is what rte_flow is given. */
 static void
 understands_later_fragments_as_a_range(void **state)
 {
@@ -463,6 +465,7 @@ understands_every_l4(void **state)
 
 #define REFUSED(...) assert_int_equal(TRY(__VA_ARGS__), -ENOTSUP)
 
+/* One function: a list. */
 static void
 refuses_what_keys_do_not_have(void **state)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The table of flow rules: which rule a burst finds, and when. */
+/* The table of flow rules: which rule a burst finds, and when. One file: one
+ * table, and what is found in it. */
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -371,7 +372,8 @@ lowest_number_then_oldest_wins(void **state)
 	assert_ptr_equal(find(9, 1, 1), d->rule);
 }
 
-/* Rules of the L2 word: compared while they are few, hashed when not. */
+/* Rules of the L2 word: compared while they are few, hashed when not. One
+ * function: each step needs the one before. */
 static void
 l2_rules_change_their_tier(void **state)
 {

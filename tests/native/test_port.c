@@ -2,7 +2,8 @@
 
 /*
  * A port around its rings: notifications both ways, resuming where a ring
- * stood, link, statistics, and changes of the peer's memory under traffic.
+ * stood, link, statistics, and changes of the peer's memory under traffic. One
+ * file: all of it is one port.
  */
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Rules that move packets from ring to ring: what arrives where, what goes up,
- * in which order, and who is told. */
+ * in which order, and who is told. One file: three peers serve all of it. */
 
 #include <errno.h>
 #include <setjmp.h>

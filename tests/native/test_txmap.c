@@ -146,7 +146,8 @@ queues_send_while_another_pair_starts(void **state)
 	fp_free(fp);
 }
 
-/* By pair: which tx queues stop for the change, and where they send then. */
+/* By pair: which tx queues stop for the change, and where they send then. One
+ * function: most of it is the table. */
 static void
 queues_stop_for_their_own_ring_only(void **state)
 {
@@ -215,7 +216,8 @@ send_one_thread(void *arg)
 }
 
 /* A burst of a queue that moved to another ring meanwhile goes on with the ring
- * that it began with: that one does not stop before the burst ends. */
+ * that it began with: that one does not stop before the burst ends. One function:
+ * each step needs the one before. */
 static void
 ring_does_not_stop_under_a_burst_whose_queue_moved(void **state)
 {
@@ -352,7 +354,8 @@ take_forever(void *arg)
 }
 
 /* Three threads send, each by a queue of its own, while queues move from ring
- * to ring all the time: each packet taken from them arrives whole. */
+ * to ring all the time: each packet taken from them arrives whole. One function:
+ * each step needs the one before. */
 static void
 two_queues_never_use_a_ring_at_once(void **state)
 {

@@ -3,7 +3,8 @@
 /*
  * The end of an interrupted commit: taken through every point at which a driver
  * can be lost in it, and whoever ends it, and whoever ends that, each buffer
- * comes back once; the peer's driver sees all of it, or nothing yet.
+ * comes back once; the peer's driver sees all of it, or nothing yet. One file: the
+ * simulated peer serves all of it.
  */
 
 #include <errno.h>

@@ -104,6 +104,7 @@ send_stream(const char *dest, int port, unsigned rate)
 	return 0;
 }
 
+/* One function: a loop with what it counts. */
 static int
 receive_stream(int port)
 {
