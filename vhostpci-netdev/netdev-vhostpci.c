@@ -56,6 +56,7 @@ struct vhostpci_port {
     bool removed;               /* The device went away under it. */
     bool is_policed;            /* Ingress policing is on. */
     bool has_qos;               /* Egress QoS is on. */
+    bool steering;              /* What the driver was told last. */
     struct rte_pmd_vhostpci_info info; /* When last looked at. */
 };
 
@@ -172,19 +173,27 @@ want_socket_retry(void)
 /* The policer and QoS are the base class's: packets that the driver moves from
  * or to other ports by itself would pass them by. */
 static void
-port_tell_steering(const struct vhostpci_port *port, struct netdev *netdev)
+port_set_steering(struct vhostpci_port *port, struct netdev *netdev, bool on)
 {
-    bool on = !port->is_policed && !port->has_qos;
-    int error;
+    int error = vhostpci_pmd_set_steering(netdev_dpdk_get_port_id(netdev), on);
 
-    if (!port->devargs) {
-        return;
-    }
-    error = vhostpci_pmd_set_steering(netdev_dpdk_get_port_id(netdev), on);
+    port->steering = on;
     if (error && error != EOPNOTSUPP) {
         VLOG_WARN("%s: steering cannot be turned %s: %s",
                   netdev_get_name(netdev), on ? "on" : "off",
                   ovs_strerror(error));
+    }
+}
+
+/* Each word to the driver holds the port's bursts up for a moment, so it is
+ * told of changes only. */
+static void
+port_update_steering(struct vhostpci_port *port, struct netdev *netdev)
+{
+    bool on = !port->is_policed && !port->has_qos;
+
+    if (port->devargs && on != port->steering) {
+        port_set_steering(port, netdev, on);
     }
 }
 
@@ -218,7 +227,7 @@ port_attach(struct vhostpci_port *port, struct netdev *netdev,
     if (port_id >= 0 && port_id < RTE_MAX_ETHPORTS) {
         atomic_store(&removed[port_id], false);
     }
-    port_tell_steering(port, netdev);
+    port_set_steering(port, netdev, !port->is_policed && !port->has_qos);
     return 0;
 }
 
@@ -262,11 +271,11 @@ netdev_vhostpci_set_policing(struct netdev *netdev, uint32_t kbits_rate,
 
     /* Off before the first packet is policed, on after the last. */
     port->is_policed |= on;
-    port_tell_steering(port, netdev);
+    port_update_steering(port, netdev);
     error = base->set_policing(netdev, kbits_rate, kbits_burst, kpkts_rate,
                                kpkts_burst);
     port->is_policed = on && !error;
-    port_tell_steering(port, netdev);
+    port_update_steering(port, netdev);
     return error;
 }
 
@@ -279,11 +288,11 @@ netdev_vhostpci_set_qos(struct netdev *netdev, const char *type,
     int error;
 
     port->has_qos |= on;
-    port_tell_steering(port, netdev);
+    port_update_steering(port, netdev);
     error = base->set_qos(netdev, type, details);
     /* A type that fails leaves the port without. */
     port->has_qos = on && !error;
-    port_tell_steering(port, netdev);
+    port_update_steering(port, netdev);
     return error;
 }
 
