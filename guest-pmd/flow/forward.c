@@ -19,7 +19,7 @@ put_item(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 {
 	uint8_t *to = slot->addr + ring->hdr_len;
 
-	vhostpci_put_header(ring, slot->addr, &item->hdr);
+	vhostpci_put_header(ring, slot->addr, item->hdr);
 	rte_memcpy(to, item->head, item->head_len);
 	if (item->tail_len > 0)
 		rte_memcpy(to + item->head_len, item->tail, item->tail_len);
@@ -36,7 +36,7 @@ put_item_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 {
 	struct vhostpci_writer w = vhostpci_writer(ring, b, flags);
 	const uint16_t given = b->given;
-	int rc = vhostpci_write_begin(&w, slot, &item->hdr);
+	int rc = vhostpci_write_begin(&w, slot, item->hdr);
 
 	if (rc == 0)
 		rc = vhostpci_write_bytes(&w, item->head, item->head_len);
@@ -56,7 +56,7 @@ put_item_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
  * looked at ahead is not next any more (*@aligned), and with *@rule. */
 static __rte_always_inline uint16_t
 forward_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-	      struct vhostpci_item *const *items, uint16_t n, bool *aligned,
+	      const struct vhostpci_item *items, uint16_t n, bool *aligned,
 	      int *rule, const unsigned int flags)
 {
 	struct vhostpci_slot slots[VHOSTPCI_BATCH];
@@ -68,7 +68,7 @@ forward_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 			     VHOSTPCI_LOOK_TX);
 	*aligned = true;
 	for (i = 0; i < good && *aligned; i++) {
-		const struct vhostpci_item *item = items[i];
+		const struct vhostpci_item *item = &items[i];
 		const uint32_t len = item->head_len + item->tail_len;
 		int rc = 0;
 
@@ -101,7 +101,7 @@ forward_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 /* As many as there are chains for, up to a batch, and hand them over. */
 static __rte_always_inline uint16_t
 forward_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-		struct vhostpci_item *const *items, uint16_t n, int *rule,
+		const struct vhostpci_item *items, uint16_t n, int *rule,
 		const unsigned int flags)
 {
 	uint16_t done = 0, limit = n, got;
@@ -126,7 +126,7 @@ forward_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 
 /* As burst_tx() does (net/tx.h), but for what becomes of the packets. */
 static __rte_always_inline void
-forward_burst(struct vhostpci_ring *ring, struct vhostpci_item *const *items,
+forward_burst(struct vhostpci_ring *ring, const struct vhostpci_item *items,
 	      uint16_t n, const unsigned int flags)
 {
 	struct vhostpci_used shadow[VHOSTPCI_MAX_GIVEN];
@@ -162,7 +162,7 @@ forward_burst(struct vhostpci_ring *ring, struct vhostpci_item *const *items,
 
 #define FORWARD(name, flags) \
 	static void \
-	name(struct vhostpci_ring *ring, struct vhostpci_item *const *items, \
+	name(struct vhostpci_ring *ring, const struct vhostpci_item *items, \
 	     uint16_t n) \
 	{ \
 		forward_burst(ring, items, n, flags); \
@@ -207,7 +207,7 @@ choose_lane(struct vhostpci_inlet *inlet)
 
 /* Returns whether the inlet was open. */
 static bool
-send_to(struct vhostpci_inlet *inlet, struct vhostpci_item *const *items,
+send_to(struct vhostpci_inlet *inlet, const struct vhostpci_item *items,
 	uint16_t n)
 {
 	struct vhostpci_lane *lane = choose_lane(inlet);
@@ -227,26 +227,53 @@ send_to(struct vhostpci_inlet *inlet, struct vhostpci_item *const *items,
 	return open;
 }
 
-unsigned int
-vhostpci_forward(struct vhostpci_item *items, unsigned int n)
+/* Of items for several inlets: those for the inlet of @items[i], and how many
+ * there are. */
+static uint16_t
+collect(struct vhostpci_item *items, unsigned int i, unsigned int n,
+	struct vhostpci_item *group)
 {
-	struct vhostpci_item *group[VHOSTPCI_FORWARD_MAX];
-	unsigned int i, j, lost = 0;
+	struct vhostpci_inlet *inlet = items[i].inlet;
+	uint16_t k = 0;
+
+	for (; i < n; i++) {
+		if (items[i].inlet != inlet)
+			continue;
+		group[k++] = items[i];
+		items[i].inlet = NULL;
+	}
+	return k;
+}
+
+static unsigned int
+forward_mixed(struct vhostpci_item *items, unsigned int n)
+{
+	struct vhostpci_item group[VHOSTPCI_FORWARD_MAX];
+	unsigned int i, lost = 0;
 
 	for (i = 0; i < n; i++) {
 		struct vhostpci_inlet *inlet = items[i].inlet;
-		uint16_t k = 0;
+		uint16_t k;
 
 		if (inlet == NULL)
 			continue;
-		for (j = i; j < n; j++) {
-			if (items[j].inlet != inlet)
-				continue;
-			group[k++] = &items[j];
-			items[j].inlet = NULL;
-		}
+		k = collect(items, i, n, group);
 		if (unlikely(!send_to(inlet, group, k)))
 			lost += k;
 	}
 	return lost;
+}
+
+unsigned int
+vhostpci_forward(struct vhostpci_item *items, unsigned int n)
+{
+	unsigned int i;
+
+	if (unlikely(n == 0))
+		return 0;
+	for (i = 1; i < n && items[i].inlet == items[0].inlet; i++)
+		;
+	if (unlikely(i < n))
+		return forward_mixed(items, n);
+	return send_to(items[0].inlet, items, n) ? 0 : n;
 }

@@ -23,9 +23,9 @@ struct vhostpci_item {
 	struct vhostpci_inlet *inlet;	/* where to; forward(): w NULL */
 	const uint8_t *head;	/* private */
 	const uint8_t *tail;	/* the sending peer's memory, or private */
-	uint32_t head_len, tail_len;	/* bytes */
 	/* Ours, whatever the peer wrote; num_buffers is 1. */
-	struct virtio_net_hdr_v1 hdr;
+	const struct virtio_net_hdr_v1 *hdr;
+	uint32_t head_len, tail_len;	/* bytes */
 };
 
 /* control, no burst uses @ring, which is one that we send to: choose how, by

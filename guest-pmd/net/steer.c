@@ -9,6 +9,8 @@
 #include "net/offload.h"
 #include "net/steer.h"
 
+const struct virtio_net_hdr_v1 vhostpci_plain_header = { .num_buffers = 1 };
+
 static void
 count_pending(struct vhostpci_steer *steer)
 {
@@ -25,19 +27,6 @@ vhostpci_steer_end(struct vhostpci_steer *steer)
 	count_pending(steer);
 }
 
-/* Packets of one rule come in rows: their counts are one store. */
-static inline void
-count_hit(struct vhostpci_steer *steer, struct vhostpci_flow_rule *rule,
-	  uint32_t len)
-{
-	if (unlikely(rule != steer->rule)) {
-		count_pending(steer);
-		steer->rule = rule;
-	}
-	steer->hits++;
-	steer->bytes += len;
-}
-
 static inline void
 count_miss(struct vhostpci_steer *steer, enum vhostpci_flow_miss why)
 {
@@ -46,22 +35,40 @@ count_miss(struct vhostpci_steer *steer, enum vhostpci_flow_miss why)
 			 steer->queue->misses[why] + 1, __ATOMIC_RELAXED);
 }
 
-/* The beginning of a packet, once. */
+/* Not inline: most packets do without its registers. */
+static __rte_noinline enum vhostpci_flow_miss
+parse_any(const uint8_t *head, uint32_t head_len, uint32_t len,
+	  unsigned int need, struct vhostpci_flow_key *key,
+	  struct vhostpci_flow_meta *meta)
+{
+	return vhostpci_flow_parse(head, head_len, len, need, key, meta);
+}
+
+/* The beginning of a packet, once: @len bytes, or as many as are looked at. Moves
+ * of constant size, which may overlap. */
 static __rte_always_inline void
-copy_head(struct vhostpci_ring *ring, const struct vhostpci_slot *slot,
+copy_head(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+	if (len >= VHOSTPCI_FLOW_HEAD) {
+		rte_mov128(to, from);
+	} else if (likely(len >= 64)) {
+		rte_mov64(to, from);
+		rte_mov64(to + len - 64, from + len - 64);
+	} else {
+		rte_memcpy(to, from, len);
+	}
+}
+
+static __rte_always_inline void
+take_head(struct vhostpci_ring *ring, const struct vhostpci_slot *slot,
 	  struct vhostpci_steer_batch *batch, uint16_t i)
 {
-	const uint8_t *from = slot->addr + ring->hdr_len;
 	uint32_t len = slot->raw.split.len - ring->hdr_len;
 
 	batch->lens[i] = len;
-	/* With a constant size where most of the bytes are wanted anyway. */
-	if (len >= VHOSTPCI_FLOW_HEAD)
-		memcpy(batch->heads[i].bytes, from, VHOSTPCI_FLOW_HEAD);
-	else
-		rte_memcpy(batch->heads[i].bytes, from, len);
+	copy_head(batch->heads[i].bytes, slot->addr + ring->hdr_len, len);
 	if (unlikely(ring->offload != 0))
-		memcpy(&batch->hdrs[i], slot->addr,
+		memcpy(&batch->heads[i].hdr, slot->addr,
 		       sizeof(struct virtio_net_hdr));
 }
 
@@ -69,12 +76,18 @@ static __rte_always_inline void
 parse_head(const struct vhostpci_steer *steer,
 	   struct vhostpci_steer_batch *batch, uint16_t i)
 {
-	uint32_t len = batch->lens[i];
+	const unsigned int need = vhostpci_flow_view_need(&steer->view);
+	const uint32_t len = batch->lens[i];
+	const uint32_t head_len = RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
+	const uint8_t *head = batch->heads[i].bytes;
 
-	batch->misses[i] = vhostpci_flow_parse(batch->heads[i].bytes,
-			RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD), len,
-			vhostpci_flow_view_need(&steer->view), &batch->keys[i],
-			&batch->metas[i]);
+	batch->misses[i] = VHOSTPCI_FLOW_HIT;
+	if (likely(vhostpci_flow_parse_common(head, head_len, len, need,
+					      &batch->keys[i],
+					      &batch->metas[i])))
+		return;
+	batch->misses[i] = parse_any(head, head_len, len, need,
+				     &batch->keys[i], &batch->metas[i]);
 }
 
 /* All destinations of a rule together. */
@@ -99,21 +112,22 @@ add_way(void *ctx, void *dest)
 }
 
 static struct vhostpci_flow_frame
-frame_of(struct vhostpci_steer_batch *batch, uint16_t i)
+frame_of(const struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch,
+	 uint16_t i)
 {
 	return (struct vhostpci_flow_frame) {
 		.head = batch->heads[i].bytes,
 		.len = RTE_MIN(batch->lens[i], (uint32_t)VHOSTPCI_FLOW_HEAD),
 		.meta = batch->metas[i],
-		.partial = batch->hdrs[i].flags &
+		.partial = ring->offload != 0 && batch->heads[i].hdr.flags &
 			VIRTIO_NET_HDR_F_NEEDS_CSUM,
 	};
 }
 
 /* Why a packet that @rule matches cannot go where the rule says. Makes the
  * header that goes with it. */
-static __rte_always_inline enum vhostpci_flow_miss
-obstacle(struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
+static enum vhostpci_flow_miss
+obstacle(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	 struct vhostpci_steer_batch *batch, uint16_t i,
 	 const struct vhostpci_flow_rule *rule)
 {
@@ -132,25 +146,40 @@ obstacle(struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
 					rule->prog_len, add_way, &ways);
 	if (unlikely(!ways.open))
 		return VHOSTPCI_FLOW_MISS_DEST;
-	if (unlikely(!vhostpci_offload_pass(ring, ways.takes, &batch->hdrs[i],
+	if (unlikely(!vhostpci_offload_pass(ring, ways.takes,
+					    &batch->heads[i].hdr,
 					    batch->heads[i].bytes,
 					    batch->lens[i], &batch->metas[i])))
 		return VHOSTPCI_FLOW_MISS_OFFLOAD;
 	/* What the peer is to segment is no frame yet. */
 	if (unlikely(batch->lens[i] > ways.max_len &&
-		     batch->hdrs[i].gso_type == VIRTIO_NET_HDR_GSO_NONE))
+		     batch->heads[i].hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE))
 		return VHOSTPCI_FLOW_MISS_LONG;
 	if (rule->kind == VHOSTPCI_FLOW_PROGRAM) {
-		frame = frame_of(batch, i);
+		frame = frame_of(ring, batch, i);
 		if (!vhostpci_flow_can_edit(rule, &frame))
 			return VHOSTPCI_FLOW_MISS_EDIT;
+	} else {
+		steer->plain = rule;
+		steer->plain_len = ways.max_len;
 	}
 	return VHOSTPCI_FLOW_HIT;
 }
 
-static __rte_always_inline enum vhostpci_verdict
-decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
-       struct vhostpci_steer_batch *batch, uint16_t i)
+/* Nothing stands in the way of a packet that is like one before it. */
+static __rte_always_inline bool
+is_plain(const struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
+	 const struct vhostpci_steer_batch *batch, uint16_t i)
+{
+	return batch->rules[i] == steer->plain && steer->plain != NULL &&
+		ring->offload == 0 && !steer->all_up &&
+		!(batch->metas[i].flags & VHOSTPCI_FLOW_CONTROL) &&
+		batch->lens[i] <= steer->plain_len;
+}
+
+static __rte_noinline enum vhostpci_verdict
+decide_any(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+	   struct vhostpci_steer_batch *batch, uint16_t i)
 {
 	const struct vhostpci_flow_rule *rule = batch->rules[i];
 	enum vhostpci_flow_miss why;
@@ -172,6 +201,15 @@ decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	return rule->kind == VHOSTPCI_FLOW_DROP ? VHOSTPCI_AWAY : VHOSTPCI_GO;
 }
 
+static __rte_always_inline enum vhostpci_verdict
+decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+       struct vhostpci_steer_batch *batch, uint16_t i)
+{
+	if (likely(is_plain(ring, steer, batch, i)))
+		return VHOSTPCI_GO;
+	return decide_any(ring, steer, batch, i);
+}
+
 void
 vhostpci_steer_look(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		    const struct vhostpci_slot *slots, uint16_t n,
@@ -183,7 +221,7 @@ vhostpci_steer_look(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	batch->n_mbufs = 0;
 	for (i = 0; i < n; i++) {
 		if (likely(slots[i].addr != NULL)) {
-			copy_head(ring, &slots[i], batch, i);
+			take_head(ring, &slots[i], batch, i);
 			continue;
 		}
 		/* Nothing to look at yet: as if it were too short. */
@@ -192,10 +230,14 @@ vhostpci_steer_look(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	}
 	/* The copies are what is looked at from here on. */
 	rte_compiler_barrier();
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		parse_head(steer, batch, i);
-	vhostpci_flow_lookup_burst(&steer->view, batch->keys, n,
-				   batch->rules);
+		batch->rules[i] = vhostpci_flow_lookup_direct(&steer->view,
+				batch->keys[i].w[VHOSTPCI_FLOW_L2]);
+	}
+	if (steer->view.set->n_hashed > 0)
+		vhostpci_flow_lookup_hashed(&steer->view, batch->keys, n,
+					    batch->rules);
 	if (unlikely(batch->slow)) {
 		batch->n_mbufs = n;
 		return;
@@ -214,13 +256,17 @@ vhostpci_steer_decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 }
 
 void
-vhostpci_steer_count(struct vhostpci_steer *steer,
-		     const struct vhostpci_steer_batch *batch, uint16_t i)
+vhostpci_steer_count_slow(struct vhostpci_steer *steer,
+			  const struct vhostpci_steer_batch *batch, uint16_t i)
 {
-	if (likely(batch->rules[i] != NULL))
-		count_hit(steer, batch->rules[i], batch->lens[i]);
-	else
+	if (unlikely(batch->rules[i] == NULL)) {
 		count_miss(steer, batch->misses[i]);
+		return;
+	}
+	count_pending(steer);
+	steer->rule = batch->rules[i];
+	steer->hits = 1;
+	steer->bytes = batch->lens[i];
 }
 
 enum vhostpci_verdict
@@ -229,9 +275,9 @@ vhostpci_steer_late(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		    const struct rte_mbuf *m, const struct virtio_net_hdr *hdr)
 {
 	batch->lens[i] = m->data_len;
-	rte_memcpy(batch->heads[i].bytes, rte_pktmbuf_mtod(m, uint8_t *),
-		   RTE_MIN(m->data_len, (uint16_t)VHOSTPCI_FLOW_HEAD));
-	memcpy(&batch->hdrs[i], hdr, sizeof(*hdr));
+	copy_head(batch->heads[i].bytes, rte_pktmbuf_mtod(m, uint8_t *),
+		  m->data_len);
+	memcpy(&batch->heads[i].hdr, hdr, sizeof(*hdr));
 	parse_head(steer, batch, i);
 	vhostpci_flow_lookup_burst(&steer->view, &batch->keys[i], 1,
 				   &batch->rules[i]);
@@ -248,78 +294,60 @@ vhostpci_steer_send(struct vhostpci_ring *ring,
 	batch->n_extra = 0;
 }
 
-static struct vhostpci_item *
-new_item(struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch)
-{
-	if (unlikely(batch->n_items == VHOSTPCI_FORWARD_MAX ||
-		     batch->n_extra == VHOSTPCI_BATCH))
-		vhostpci_steer_send(ring, batch);
-	return &batch->items[batch->n_items++];
-}
-
 /* Send a frame as it is now; @last: nobody changes it any more. */
 static void
 frame_goes(struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch,
 	   uint16_t i, const struct vhostpci_flow_frame *frame, void *dest,
 	   const uint8_t *tail, bool last)
 {
-	struct vhostpci_item *item = new_item(ring, batch);
-	uint16_t moved = frame->meta.l4 - batch->metas[i].l4;
-	uint8_t *copy;
+	const uint32_t whole = RTE_MIN(batch->lens[i],
+				       (uint32_t)VHOSTPCI_FLOW_HEAD);
+	const uint16_t moved = frame->meta.l4 - batch->metas[i].l4;
+	struct vhostpci_steer_head *copy;
+	struct vhostpci_item *item;
 
+	if (unlikely(batch->n_items == VHOSTPCI_FORWARD_MAX ||
+		     batch->n_extra == VHOSTPCI_BATCH))
+		vhostpci_steer_send(ring, batch);
+	item = &batch->items[batch->n_items++];
 	*item = (struct vhostpci_item) {
 		.inlet = dest,
 		.head = frame->head, .head_len = frame->len,
-		.tail = tail,
-		.tail_len = batch->lens[i] - RTE_MIN(batch->lens[i],
-				(uint32_t)VHOSTPCI_FLOW_HEAD),
-		.hdr = batch->hdrs[i],
+		.tail = tail, .tail_len = batch->lens[i] - whole,
+		.hdr = ring->offload == 0 ? &vhostpci_plain_header :
+			&batch->heads[i].hdr,
 	};
-	if (frame->partial) {
-		item->hdr.csum_start += moved;
-		if (item->hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE)
-			item->hdr.hdr_len += moved;
-	}
-	if (last)
+	if (last && !frame->partial)
 		return;
-	copy = batch->extra[batch->n_extra++].room;
-	rte_memcpy(copy, frame->head, frame->len);
-	item->head = copy;
+	copy = &batch->extra[batch->n_extra++];
+	rte_memcpy(copy->room, frame->head, frame->len);
+	item->head = copy->room;
+	if (!frame->partial)
+		return;
+	copy->hdr = batch->heads[i].hdr;
+	copy->hdr.csum_start += moved;
+	if (copy->hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		copy->hdr.hdr_len += moved;
+	item->hdr = &copy->hdr;
 }
 
-static void
-program_goes(struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch,
-	     uint16_t i, const uint8_t *tail)
+void
+vhostpci_steer_go_slow(struct vhostpci_ring *ring,
+		       struct vhostpci_steer_batch *batch, uint16_t i,
+		       const uint8_t *tail)
 {
 	const struct vhostpci_flow_rule *rule = batch->rules[i];
-	struct vhostpci_flow_frame frame = frame_of(batch, i);
+	struct vhostpci_flow_frame frame = frame_of(ring, batch, i);
 	uint16_t at = 0, k;
 
+	if (rule->kind == VHOSTPCI_FLOW_OUTPUT) {
+		frame_goes(ring, batch, i, &frame, rule->dest, tail, true);
+		return;
+	}
 	for (k = 1; k <= rule->n_out; k++) {
 		void *dest = vhostpci_flow_edit(rule, &at, &frame);
 
 		frame_goes(ring, batch, i, &frame, dest, tail,
 			   k == rule->n_out);
 	}
-}
-
-void
-vhostpci_steer_go(struct vhostpci_ring *ring,
-		  struct vhostpci_steer_batch *batch, uint16_t i,
-		  const uint8_t *tail)
-{
-	const struct vhostpci_flow_rule *rule = batch->rules[i];
-	const uint32_t len = batch->lens[i];
-	const uint32_t head_len = RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
-
-	if (unlikely(rule->kind != VHOSTPCI_FLOW_OUTPUT)) {
-		program_goes(ring, batch, i, tail);
-		return;
-	}
-	*new_item(ring, batch) = (struct vhostpci_item) {
-		.inlet = rule->dest,
-		.head = batch->heads[i].bytes, .head_len = head_len,
-		.tail = tail, .tail_len = len - head_len,
-		.hdr = batch->hdrs[i],
-	};
 }

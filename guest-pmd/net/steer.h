@@ -43,6 +43,10 @@ struct vhostpci_steer {
 	uint32_t now;		/* vhostpci_flow_now() */
 	bool isolated;		/* what no rule matches is dropped */
 	bool all_up;		/* what follows goes up */
+	/* The rule of the last packet that went to one output as it was, and
+	 * the longest frame that may follow it. NULL: none. */
+	const struct vhostpci_flow_rule *plain;
+	uint32_t plain_len;
 	/* Not counted yet. */
 	struct vhostpci_flow_rule *rule;
 	uint64_t hits, bytes;
@@ -52,6 +56,7 @@ struct vhostpci_steer {
 struct vhostpci_steer_head {
 	uint8_t room[VHOSTPCI_FLOW_HEADROOM];
 	uint8_t bytes[VHOSTPCI_FLOW_HEAD];
+	struct virtio_net_hdr_v1 hdr;
 } __rte_aligned(16);
 
 enum vhostpci_verdict {
@@ -70,13 +75,15 @@ struct vhostpci_steer_batch {
 	bool slow;		/* packets whose chains are not walked yet */
 	uint16_t n_mbufs;	/* at most so many packets go up */
 	uint32_t lens[VHOSTPCI_BATCH];
-	struct virtio_net_hdr_v1 hdrs[VHOSTPCI_BATCH];
 	struct vhostpci_steer_head heads[VHOSTPCI_BATCH];
 	/* Items that wait to be sent, and copies of heads for some of them. */
 	uint16_t n_items, n_extra;
 	struct vhostpci_item items[VHOSTPCI_FORWARD_MAX];
 	struct vhostpci_steer_head extra[VHOSTPCI_BATCH];
 };
+
+/* Of a packet that is complete. */
+extern const struct virtio_net_hdr_v1 vhostpci_plain_header;
 
 /* datapath: begin, and return whether there are rules. */
 static __rte_always_inline bool
@@ -92,6 +99,7 @@ vhostpci_steer_begin(struct vhostpci_steer *steer,
 	/* relaxed: the view's acquire orders enough. */
 	steer->isolated = __atomic_load_n(&queue->table->isolated,
 					  __ATOMIC_RELAXED);
+	steer->plain = NULL;
 	steer->rule = NULL;
 	steer->hits = 0;
 	steer->bytes = 0;
@@ -112,11 +120,24 @@ void vhostpci_steer_look(struct vhostpci_ring *ring,
 void vhostpci_steer_decide(struct vhostpci_ring *ring,
 			   struct vhostpci_steer *steer,
 			   struct vhostpci_steer_batch *batch, uint16_t i);
+void vhostpci_steer_count_slow(struct vhostpci_steer *steer,
+			       const struct vhostpci_steer_batch *batch,
+			       uint16_t i);
 /* datapath: packet @i was handled as was decided: count it, for its rule or for
- * the reason why it had none. */
-void vhostpci_steer_count(struct vhostpci_steer *steer,
-			  const struct vhostpci_steer_batch *batch,
-			  uint16_t i);
+ * the reason why it had none. Packets of one rule come in rows: their counts are
+ * one store. */
+static __rte_always_inline void
+vhostpci_steer_count(struct vhostpci_steer *steer,
+		     const struct vhostpci_steer_batch *batch, uint16_t i)
+{
+	if (unlikely(batch->rules[i] != steer->rule || steer->rule == NULL)) {
+		vhostpci_steer_count_slow(steer, batch, i);
+		return;
+	}
+	steer->hits++;
+	steer->bytes += batch->lens[i];
+}
+
 /* datapath: look at packet @i and decide, now that it was walked: @m holds all of
  * it, and @hdr is a copy of its header. */
 enum vhostpci_verdict
@@ -124,11 +145,36 @@ vhostpci_steer_late(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		    struct vhostpci_steer_batch *batch, uint16_t i,
 		    const struct rte_mbuf *m,
 		    const struct virtio_net_hdr *hdr);
+void vhostpci_steer_go_slow(struct vhostpci_ring *ring,
+			    struct vhostpci_steer_batch *batch, uint16_t i,
+			    const uint8_t *tail);
 /* datapath: let packet @i go, whose bytes behind the head are at @tail until
  * vhostpci_steer_send(). */
-void vhostpci_steer_go(struct vhostpci_ring *ring,
-		       struct vhostpci_steer_batch *batch, uint16_t i,
-		       const uint8_t *tail);
+static __rte_always_inline void
+vhostpci_steer_go(struct vhostpci_ring *ring,
+		  struct vhostpci_steer_batch *batch, uint16_t i,
+		  const uint8_t *tail)
+{
+	const struct vhostpci_flow_rule *rule = batch->rules[i];
+	const uint32_t len = batch->lens[i];
+	const uint32_t head_len = RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
+	struct vhostpci_item *item = &batch->items[batch->n_items];
+
+	if (unlikely(rule->kind != VHOSTPCI_FLOW_OUTPUT ||
+		     batch->n_items == VHOSTPCI_FORWARD_MAX)) {
+		vhostpci_steer_go_slow(ring, batch, i, tail);
+		return;
+	}
+	item->inlet = rule->dest;
+	item->head = batch->heads[i].bytes;
+	item->tail = tail;
+	item->hdr = ring->offload == 0 ? &vhostpci_plain_header :
+		&batch->heads[i].hdr;
+	item->head_len = head_len;
+	item->tail_len = len - head_len;
+	batch->n_items++;
+}
+
 /* datapath: send what waits. */
 void vhostpci_steer_send(struct vhostpci_ring *ring,
 			 struct vhostpci_steer_batch *batch);

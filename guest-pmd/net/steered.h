@@ -43,7 +43,7 @@ receive_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 			   len - head);
 	if (!(flags & F_OFFLOAD))
 		return 0;
-	memcpy(&hdr, &batch->hdrs[i], sizeof(hdr));
+	memcpy(&hdr, &batch->heads[i].hdr, sizeof(hdr));
 	return vhostpci_offload_rx(ring, m, &hdr);
 }
 

@@ -75,7 +75,7 @@ typedef uint16_t (*vhostpci_steer_t)(struct vhostpci_ring *ring,
 /* Send items from other peers' rings (flow/forward.h), with the lock. */
 struct vhostpci_item;
 typedef void (*vhostpci_forward_t)(struct vhostpci_ring *ring,
-				   struct vhostpci_item *const *items,
+				   const struct vhostpci_item *items,
 				   uint16_t n);
 
 struct vhostpci_ring {
