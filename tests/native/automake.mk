@@ -18,6 +18,8 @@ native_tests = \
 	tests/native/test_bad_setup \
 	tests/native/test_bursts \
 	tests/native/test_flow \
+	tests/native/test_flow_edit \
+	tests/native/test_flow_port \
 	tests/native/test_flow_table \
 	tests/native/test_hostile \
 	tests/native/test_large_buffers \
@@ -39,9 +41,11 @@ native_socket_tests = \
 	tests/native/test_socket \
 	tests/native/test_socket_host
 native_asan_tests = $(native_tests:=_asan)
+# Not a test: what steering costs without rings. `make tests/native/flow_cost`
+native_more = tests/native/flow_cost
 
-EXTRA_DIST += $(native_tests:=.c)
-CLEANFILES += $(native_tests) $(native_asan_tests)
+EXTRA_DIST += $(native_tests:=.c) $(native_more:=.c)
+CLEANFILES += $(native_tests) $(native_asan_tests) $(native_more)
 if HAVE_PMD
 if HAVE_CMOCKA
 check_LIBRARIES += tests/native/libnative.a tests/native/libsocket.a \
@@ -60,7 +64,8 @@ check_PROGRAMS += tests/native/flowstub.so
 native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_interop.py tests/native/test_drop_in.py \
 	tests/native/test_offload.py tests/native/test_ovs_offload.py \
-	tests/native/test_flow_offload.py tests/native/test_steering_ovs.py
+	tests/native/test_flow_offload.py tests/native/test_steering_ovs.py \
+	tests/native/test_flow_testpmd.py
 TESTS += $(native_pytests)
 EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/native_ovs.py
@@ -111,7 +116,7 @@ native_whole = \
 native_link = $< $(LDFLAGS) $(call native_whole,$(1)) \
 	tests/native/libnative$(1).a $(native_libs) $(LIBS)
 
-$(native_tests): tests/native/%: tests/native/%.c tests/native/libnative.a \
+$(native_tests) $(native_more): tests/native/%: tests/native/%.c tests/native/libnative.a \
 	  tests/native/libsocket.a $(native_headers)
 	$(native_compile) $(native_cppflags) $(CPPFLAGS) $(native_cflags) \
 	  $(CFLAGS) -o $@ $(call native_link,)
@@ -120,3 +125,37 @@ $(native_asan_tests): tests/native/%_asan: tests/native/%.c \
 	  $(native_headers)
 	$(native_compile) $(native_asan_cppflags) $(CPPFLAGS) $(native_cflags) \
 	  $(native_sanitize) $(CFLAGS) -o $@ $(call native_link,_asan)
+
+# The same frames through Open vSwitch's own parser and actions, where it was
+# built: half of the program is compiled with its headers, half with ours.
+native_ovs_lib = ovs/lib/.libs/libopenvswitch.a
+native_ovs_cflags = -mssse3 $(DPDK_CFLAGS) -Iovs -Iovs/include -Iovs/lib \
+	-Iovs-src/include -Iovs-src/lib -I$(srcdir)/tests/native
+native_flow_ovs_sources = tests/native/flow_ovs.c tests/native/flow_ovs.h \
+	tests/native/flow_ovs_lib.c
+if HAVE_PMD
+if HAVE_CMOCKA
+check_DATA += tests/native/flow_ovs.stamp
+TESTS += tests/native/test_flow_ovs.sh
+endif
+endif
+EXTRA_DIST += $(native_flow_ovs_sources) tests/native/test_flow_ovs.sh
+CLEANFILES += tests/native/flow_ovs tests/native/flow_ovs.stamp \
+	tests/native/flow_ovs_lib.o
+tests/native/flow_ovs.stamp: $(native_flow_ovs_sources) \
+	  tests/native/libnative.a $(native_headers) \
+	  $(wildcard $(native_ovs_lib))
+	$(AM_V_CCLD)rm -f tests/native/flow_ovs; \
+	if test -f $(native_ovs_lib); then \
+	  $(CC) $(native_ovs_cflags) $(CFLAGS) -Wno-deprecated-declarations \
+	    -c -o tests/native/flow_ovs_lib.o \
+	    $(srcdir)/tests/native/flow_ovs_lib.c && \
+	  $(CC) $(DEFS) $(DEFAULT_INCLUDES) $(native_cppflags) $(CPPFLAGS) \
+	    $(native_cflags) $(CFLAGS) -o tests/native/flow_ovs \
+	    $(srcdir)/tests/native/flow_ovs.c tests/native/flow_ovs_lib.o \
+	    $(LDFLAGS) tests/native/libnative.a $(native_ovs_lib) \
+	    `sed -n "s/^dependency_libs='\(.*\)'/\1/p" \
+	      ovs/lib/libopenvswitch.la | \
+	      sed 's,[^ ]*/lib\([a-z0-9]*\)\.la,ovs/lib/.libs/lib\1.a,g'` \
+	    $(native_libs) $(LIBS); \
+	fi && touch $@
