@@ -25,6 +25,7 @@ guest_pmd_flow_sources = \
 	guest-pmd/flow/key.h \
 	guest-pmd/flow/lookup.c \
 	guest-pmd/flow/pattern.c \
+	guest-pmd/flow/range.h \
 	guest-pmd/flow/rewrite.c \
 	guest-pmd/flow/rewrite.h \
 	guest-pmd/flow/rule.c \

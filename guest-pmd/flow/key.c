@@ -74,3 +74,13 @@ vhostpci_flow_walk_ext(struct vhostpci_flow_walk *walk)
 	}
 	return VHOSTPCI_FLOW_HIT;
 }
+
+enum vhostpci_flow_miss
+vhostpci_flow_parse_slow(const uint8_t *head, uint32_t head_len,
+			 uint32_t pkt_len, unsigned int need,
+			 struct vhostpci_flow_key *key,
+			 struct vhostpci_flow_meta *meta)
+{
+	return vhostpci_flow_parse_any(head, head_len, pkt_len, need, key,
+				       meta);
+}

@@ -375,6 +375,13 @@ vhostpci_flow_parse_l3(struct vhostpci_flow_walk *walk, uint32_t l3,
 	return miss;
 }
 
+/* Of any packet; not inline, as most packets do without its registers. */
+enum vhostpci_flow_miss
+vhostpci_flow_parse_slow(const uint8_t *head, uint32_t head_len,
+			 uint32_t pkt_len, unsigned int need,
+			 struct vhostpci_flow_key *key,
+			 struct vhostpci_flow_meta *meta);
+
 /*
  * What most packets are: TCP or UDP in IPv4 without options, tags or fragments.
  * False: it is another one, or something about it is not as it should be, and
@@ -440,10 +447,11 @@ vhostpci_flow_parse_common(const uint8_t *head, uint32_t head_len,
  * not to be used. One function: its branches are those of the packet, and what
  * each finds out stays in registers.
  */
-static __rte_always_inline enum vhostpci_flow_miss
-vhostpci_flow_parse(const uint8_t *head, uint32_t head_len, uint32_t pkt_len,
-		    unsigned int need, struct vhostpci_flow_key *key,
-		    struct vhostpci_flow_meta *meta)
+static inline enum vhostpci_flow_miss
+vhostpci_flow_parse_any(const uint8_t *head, uint32_t head_len,
+			uint32_t pkt_len, unsigned int need,
+			struct vhostpci_flow_key *key,
+			struct vhostpci_flow_meta *meta)
 {
 	struct vhostpci_flow_walk walk = {
 		.head = head, .head_len = head_len,
@@ -488,6 +496,19 @@ vhostpci_flow_parse(const uint8_t *head, uint32_t head_len, uint32_t pkt_len,
 	key->w[VHOSTPCI_FLOW_L2] = vhostpci_flow_l2(meta->type, tci, tpid,
 						    walk.frag, flags);
 	return VHOSTPCI_FLOW_HIT;
+}
+
+/* The same, on the shortest path. */
+static __rte_always_inline enum vhostpci_flow_miss
+vhostpci_flow_parse(const uint8_t *head, uint32_t head_len, uint32_t pkt_len,
+		    unsigned int need, struct vhostpci_flow_key *key,
+		    struct vhostpci_flow_meta *meta)
+{
+	if (likely(vhostpci_flow_parse_common(head, head_len, pkt_len, need,
+					      key, meta)))
+		return VHOSTPCI_FLOW_HIT;
+	return vhostpci_flow_parse_slow(head, head_len, pkt_len, need, key,
+					meta);
 }
 
 #endif

@@ -13,9 +13,11 @@ struct probe {
 	uint64_t link;
 };
 
+/* The caller knows @n, the number of words, when it is compiled: loops over
+ * them are unrolled. */
 static __rte_always_inline struct vhostpci_flow_rule *
-walk(const struct vhostpci_flow_subtable *sub, const struct probe *probe,
-     uint32_t index, uint64_t version)
+walk(const struct probe *probe, unsigned int n, uint32_t index,
+     uint64_t version)
 {
 	uint64_t link = probe->link;
 
@@ -23,7 +25,7 @@ walk(const struct vhostpci_flow_subtable *sub, const struct probe *probe,
 		struct vhostpci_flow_rule *rule = vhostpci_flow_linked(link);
 
 		if (link >> 48 == probe->hash >> 16 &&
-		    vhostpci_flow_same(rule->key, probe->words, sub->n_words) &&
+		    vhostpci_flow_same(rule->key, probe->words, n) &&
 		    vhostpci_flow_visible(rule, version))
 			return rule;
 		link = vhostpci_flow_load(&rule->next[index]);
@@ -35,35 +37,54 @@ walk(const struct vhostpci_flow_subtable *sub, const struct probe *probe,
  * before: hash and ask for the bucket; read it and ask for the rule; compare.
  */
 static __rte_always_inline void
-lookup_one(const struct vhostpci_flow_subtable *sub,
-	   const struct vhostpci_flow_key keys[], unsigned int n,
-	   uint64_t version, struct vhostpci_flow_rule *rules[])
+lookup_n(const struct vhostpci_flow_subtable *sub, unsigned int n,
+	 const struct vhostpci_flow_key keys[], unsigned int n_keys,
+	 uint64_t version, struct vhostpci_flow_rule *rules[])
 {
 	const struct vhostpci_flow_heads *heads =
 		__atomic_load_n(&sub->heads, __ATOMIC_ACQUIRE);
 	struct probe probes[VHOSTPCI_FLOW_BURST];
+	uint32_t mask = heads->mask, index = heads->index;
 	unsigned int i;
 
-	for (i = 0; i < n; i++) {
-		vhostpci_flow_pack(sub, &keys[i], probes[i].words);
-		probes[i].hash = vhostpci_flow_hash(probes[i].words,
-						    sub->n_words, sub->secret);
-		rte_prefetch0(&heads->link[probes[i].hash & heads->mask]);
+	for (i = 0; i < n_keys; i++) {
+		vhostpci_flow_pack(sub, &keys[i], probes[i].words, n);
+		probes[i].hash = vhostpci_flow_hash(probes[i].words, n,
+						    sub->secret);
+		rte_prefetch0(&heads->link[probes[i].hash & mask]);
 	}
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n_keys; i++) {
 		probes[i].link = vhostpci_flow_load(
-			&heads->link[probes[i].hash & heads->mask]);
+			&heads->link[probes[i].hash & mask]);
 		rte_prefetch0(vhostpci_flow_linked(probes[i].link));
 	}
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n_keys; i++) {
 		struct vhostpci_flow_rule *rule;
 
-		rule = walk(sub, &probes[i], heads->index, version);
+		rule = walk(&probes[i], n, index, version);
 		if (rule != NULL && (rules[i] == NULL ||
 				     vhostpci_flow_wins(rule, rules[i])))
 			rules[i] = rule;
 	}
 }
+
+#define LOOKUP(n) \
+static void \
+lookup_##n(const struct vhostpci_flow_subtable *sub, \
+	   const struct vhostpci_flow_key keys[], unsigned int n_keys, \
+	   uint64_t version, struct vhostpci_flow_rule *rules[]) \
+{ \
+	lookup_n(sub, n, keys, n_keys, version, rules); \
+}
+
+LOOKUP(1)
+LOOKUP(2)
+LOOKUP(3)
+LOOKUP(4)
+LOOKUP(5)
+LOOKUP(6)
+LOOKUP(7)
+LOOKUP(8)
 
 void
 vhostpci_flow_lookup_hashed(const struct vhostpci_flow_view *view,
@@ -71,8 +92,20 @@ vhostpci_flow_lookup_hashed(const struct vhostpci_flow_view *view,
 			    unsigned int n,
 			    struct vhostpci_flow_rule *rules[])
 {
+	static void (*const lookups[])(
+		const struct vhostpci_flow_subtable *sub,
+		const struct vhostpci_flow_key keys[], unsigned int n_keys,
+		uint64_t version, struct vhostpci_flow_rule *rules[]) = {
+		lookup_1, lookup_2, lookup_3, lookup_4,
+		lookup_5, lookup_6, lookup_7, lookup_8,
+	};
 	unsigned int i;
 
-	for (i = 0; i < view->set->n_hashed; i++)
-		lookup_one(view->set->hashed[i], keys, n, view->version, rules);
+	for (i = 0; i < view->set->n_hashed; i++) {
+		const struct vhostpci_flow_subtable *sub =
+			view->set->hashed[i];
+
+		/* Each mask asks for INVALID: there is a word. */
+		lookups[sub->n_words - 1](sub, keys, n, view->version, rules);
+	}
 }

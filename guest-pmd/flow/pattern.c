@@ -9,6 +9,7 @@
 
 #include <rte_ip.h>
 
+#include "flow/range.h"
 #include "flow/rule.h"
 
 /* As in the packet. */
@@ -32,31 +33,6 @@ struct pattern {
 
 typedef const char *item_parser(struct pattern *p, const void *spec,
 				const void *mask, const void *last);
-
-static bool
-all_zero(const void *data, size_t len)
-{
-	const uint8_t *p = data;
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (p[i] != 0)
-			return false;
-	return true;
-}
-
-/* A `last` that says no more than spec does. */
-static bool
-is_point(const void *spec, const void *last, size_t len)
-{
-	const uint8_t *s = spec, *l = last;
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (l[i] != 0 && l[i] != s[i])
-			return false;
-	return true;
-}
 
 /* Require @value in the bits @mask of a field; false if the pattern already
  * requires something else. */
@@ -174,9 +150,10 @@ static const char *
 parse_ipv4(struct pattern *p, const void *spec, const void *mask,
 	   const void *last)
 {
-	const struct rte_flow_item_ipv4 *s = spec, *m = mask, *l = last;
+	const struct rte_flow_item_ipv4 *s = spec, *m = mask;
 	struct rte_flow_item_ipv4 rest = *m;
 	uint32_t both[2];
+	uint16_t end;
 
 	rest.hdr.type_of_service = 0;
 	rest.hdr.time_to_live = 0;
@@ -184,8 +161,12 @@ parse_ipv4(struct pattern *p, const void *spec, const void *mask,
 	rest.hdr.src_addr = 0;
 	rest.hdr.dst_addr = 0;
 	rest.hdr.fragment_offset = 0;
-	if (!all_zero(&rest, sizeof(rest)))
+	if (!vhostpci_flow_all_zero(&rest, sizeof(rest)))
 		return "item ipv4: a field that is not matched";
+	if (!vhostpci_flow_get_range(s, last, sizeof(*s),
+				     offsetof(struct rte_flow_item_ipv4,
+					      hdr.fragment_offset), &end))
+		return "item ipv4: a range";
 	if (!require_ip(p, RTE_BE16(0x0800)))
 		return CONTRADICTION;
 	p->mask.tos = m->hdr.type_of_service;
@@ -201,9 +182,7 @@ parse_ipv4(struct pattern *p, const void *spec, const void *mask,
 	both[1] &= s->hdr.dst_addr;
 	memcpy(&p->spec.addr, both, sizeof(both));
 	return parse_frag(p, rte_be_to_cpu_16(s->hdr.fragment_offset),
-			  rte_be_to_cpu_16(m->hdr.fragment_offset),
-			  l == NULL ? 0 :
-			  rte_be_to_cpu_16(l->hdr.fragment_offset),
+			  rte_be_to_cpu_16(m->hdr.fragment_offset), end,
 			  RTE_IPV4_HDR_MF_FLAG, RTE_IPV4_HDR_OFFSET_MASK);
 }
 
@@ -228,7 +207,7 @@ parse_ipv6(struct pattern *p, const void *spec, const void *mask,
 	memset(rest.hdr.src_addr, 0, sizeof(rest.hdr.src_addr));
 	memset(rest.hdr.dst_addr, 0, sizeof(rest.hdr.dst_addr));
 	rest.has_frag_ext = 0;
-	if (!all_zero(&rest, sizeof(rest)))
+	if (!vhostpci_flow_all_zero(&rest, sizeof(rest)))
 		return "item ipv6: a field that is not matched";
 	ok = require_ip(p, RTE_BE16(0x86dd));
 	p->mask.tos = rte_be_to_cpu_32(m->hdr.vtc_flow) >> 20;
@@ -255,14 +234,19 @@ static const char *
 parse_frag_ext(struct pattern *p, const void *spec, const void *mask,
 	       const void *last)
 {
-	const struct rte_flow_item_ipv6_frag_ext *s = spec, *m = mask, *l = last;
+	const struct rte_flow_item_ipv6_frag_ext *s = spec, *m = mask;
 	struct rte_flow_item_ipv6_frag_ext rest = *m;
+	uint16_t end;
 	bool ok;
 
 	rest.hdr.next_header = 0;
 	rest.hdr.frag_data = 0;
-	if (!all_zero(&rest, sizeof(rest)))
+	if (!vhostpci_flow_all_zero(&rest, sizeof(rest)))
 		return "item ipv6_frag_ext: a field that is not matched";
+	if (!vhostpci_flow_get_range(s, last, sizeof(*s),
+				     offsetof(struct rte_flow_item_ipv6_frag_ext,
+					      hdr.frag_data), &end))
+		return "item ipv6_frag_ext: a range";
 	if (p->spec.type != RTE_BE16(0x86dd))
 		return "item ipv6_frag_ext: not behind an item ipv6";
 	ok = REQUIRE(p, frag, VHOSTPCI_FLOW_FRAG, VHOSTPCI_FLOW_FRAG);
@@ -270,8 +254,7 @@ parse_frag_ext(struct pattern *p, const void *spec, const void *mask,
 	if (!ok)
 		return CONTRADICTION;
 	return parse_frag(p, rte_be_to_cpu_16(s->hdr.frag_data),
-			  rte_be_to_cpu_16(m->hdr.frag_data),
-			  l == NULL ? 0 : rte_be_to_cpu_16(l->hdr.frag_data),
+			  rte_be_to_cpu_16(m->hdr.frag_data), end,
 			  RTE_IPV6_EHDR_MF_MASK, RTE_IPV6_EHDR_FO_MASK);
 }
 
@@ -308,7 +291,7 @@ parse_tcp(struct pattern *p, const void *spec, const void *mask,
 	rest.hdr.tcp_flags = 0;
 	/* Open vSwitch has the upper flags here, without the length. */
 	rest.hdr.data_off &= 0xf0;
-	if (!all_zero(&rest, sizeof(rest)))
+	if (!vhostpci_flow_all_zero(&rest, sizeof(rest)))
 		return "item tcp: a field that is not matched";
 	p->mask.tcp = rte_cpu_to_be_16(m->hdr.data_off << 8 | m->hdr.tcp_flags);
 	p->spec.tcp = rte_cpu_to_be_16((s->hdr.data_off & 0x0f) << 8 |
@@ -423,7 +406,7 @@ parse_item(struct pattern *p, const struct rte_flow_item *item)
 			known->mask != NULL ? known->mask : zero;
 	}
 	if (item->last != NULL && !known->range &&
-	    !is_point(spec, item->last, known->size))
+	    !vhostpci_flow_is_point(spec, item->last, known->size))
 		return "pattern: a range";
 	p->layer = known->layer;
 	return known->parse(p, spec, mask, item->last);

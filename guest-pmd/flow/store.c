@@ -198,7 +198,7 @@ fill_rule(struct vhostpci_flow_rule *rule,
 		rule->far = prog;
 	}
 	memcpy(prog, spec->prog, spec->prog_len);
-	vhostpci_flow_pack(sub, &spec->key, words);
+	vhostpci_flow_pack(sub, &spec->key, words, sub->n_words);
 	memcpy(rule->key, words, sizeof(words));
 	rule->hash = vhostpci_flow_hash(words, sub->n_words, sub->secret);
 	rule->prog_len = spec->prog_len;

@@ -89,14 +89,16 @@ vhostpci_flow_load(const uint64_t *link)
 	return __atomic_load_n(link, __ATOMIC_ACQUIRE);
 }
 
-/* Fill @words with those of @key under the mask, and a 0 behind. */
+/* Fill @words with the @n, sub->n_words, of @key under the mask, and a 0 behind
+ * an odd number. */
 static __rte_always_inline void
 vhostpci_flow_pack(const struct vhostpci_flow_subtable *sub,
-		   const struct vhostpci_flow_key *key, uint64_t *words)
+		   const struct vhostpci_flow_key *key, uint64_t *words,
+		   unsigned int n)
 {
 	unsigned int i;
 
-	for (i = 0; i < sub->n_words; i++)
+	for (i = 0; i < n; i++)
 		words[i] = key->w[sub->word[i]] & sub->mask[i];
 	if (i % 2 != 0)
 		words[i] = 0;

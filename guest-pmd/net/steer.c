@@ -35,15 +35,6 @@ count_miss(struct vhostpci_steer *steer, enum vhostpci_flow_miss why)
 			 steer->queue->misses[why] + 1, __ATOMIC_RELAXED);
 }
 
-/* Not inline: most packets do without its registers. */
-static __rte_noinline enum vhostpci_flow_miss
-parse_any(const uint8_t *head, uint32_t head_len, uint32_t len,
-	  unsigned int need, struct vhostpci_flow_key *key,
-	  struct vhostpci_flow_meta *meta)
-{
-	return vhostpci_flow_parse(head, head_len, len, need, key, meta);
-}
-
 /* The beginning of a packet, once: @len bytes, or as many as are looked at. Moves
  * of constant size, which may overlap. */
 static __rte_always_inline void
@@ -81,13 +72,9 @@ parse_head(const struct vhostpci_steer *steer,
 	const uint32_t head_len = RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
 	const uint8_t *head = batch->heads[i].bytes;
 
-	batch->misses[i] = VHOSTPCI_FLOW_HIT;
-	if (likely(vhostpci_flow_parse_common(head, head_len, len, need,
-					      &batch->keys[i],
-					      &batch->metas[i])))
-		return;
-	batch->misses[i] = parse_any(head, head_len, len, need,
-				     &batch->keys[i], &batch->metas[i]);
+	batch->misses[i] = vhostpci_flow_parse(head, head_len, len, need,
+					       &batch->keys[i],
+					       &batch->metas[i]);
 }
 
 /* All destinations of a rule together. */

@@ -476,6 +476,7 @@ refuses_what_keys_do_not_have(void **state)
 	struct rte_flow_item_vlan cfi = { .tci = RTE_BE16(0x1000) };
 	struct rte_flow_item_vlan more = { .has_more_vlan = 1 };
 	struct rte_flow_item_ipv4 ident = { .hdr.packet_id = 1 };
+	struct rte_flow_item_ipv4 ttls = { .hdr.time_to_live = 9 };
 	struct rte_flow_item_ipv4 df = {
 		.hdr.fragment_offset = RTE_BE16(0x4000)
 	};
@@ -502,6 +503,7 @@ refuses_what_keys_do_not_have(void **state)
 	REFUSED(ITEM(IPV4, NULL, NULL), ITEM(UDP, &csum, &csum));
 	REFUSED(ITEM(IPV4, NULL, NULL),
 		{ RTE_FLOW_ITEM_TYPE_UDP, &udp, &last, NULL });
+	REFUSED({ RTE_FLOW_ITEM_TYPE_IPV4, &ident, &ttls, NULL });
 	REFUSED(ITEM(UDP, &udp, NULL));
 	REFUSED(ITEM(IPV4, NULL, NULL), ITEM(ETH, NULL, NULL));
 	REFUSED(ITEM(VXLAN, NULL, NULL));
