@@ -351,7 +351,8 @@ send_chain(const struct fk_frame *f, uint32_t piece, bool indirect)
 	const uint32_t total = HDR + f->len;
 	const uint16_t n = 1 + (f->len + piece - 1) / piece;
 	struct fp_ring *r = &a->rings[FP_FROM_PEER];
-	uint64_t table = fp_buffer(a, n * sizeof(struct vring_desc));
+	uint64_t table = RTE_ALIGN_CEIL(fp_buffer(a, (n + 1u) *
+					sizeof(struct vring_desc)), 16);
 	uint64_t gpa = fp_buffer(a, total);
 	uint16_t at = indirect ? 0 : r->next_desc, i;
 	struct vring_desc *descs = indirect ? fp_addr(table) : r->desc;
