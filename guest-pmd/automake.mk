@@ -24,6 +24,8 @@ guest_pmd_flow_sources = \
 	guest-pmd/flow/key.c \
 	guest-pmd/flow/key.h \
 	guest-pmd/flow/lookup.c \
+	guest-pmd/flow/parse.c \
+	guest-pmd/flow/parse.h \
 	guest-pmd/flow/pattern.c \
 	guest-pmd/flow/range.h \
 	guest-pmd/flow/rewrite.c \

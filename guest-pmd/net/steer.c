@@ -5,6 +5,7 @@
 #include <rte_mbuf.h>
 #include <rte_memcpy.h>
 
+#include "flow/parse.h"
 #include "flow/rewrite.h"
 #include "net/offload.h"
 #include "net/steer.h"

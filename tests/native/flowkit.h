@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "flow/parse.h"
 #include "flow/rewrite.h"
 #include "flow/table.h"
 
