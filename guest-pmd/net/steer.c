@@ -45,7 +45,8 @@ copy_head(uint8_t *to, const uint8_t *from, uint32_t len)
 		rte_mov128(to, from);
 	} else if (likely(len >= 64)) {
 		rte_mov64(to, from);
-		rte_mov64(to + len - 64, from + len - 64);
+		if (len > 64)
+			rte_mov64(to + len - 64, from + len - 64);
 	} else {
 		rte_memcpy(to, from, len);
 	}
@@ -154,20 +155,9 @@ obstacle(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	return VHOSTPCI_FLOW_HIT;
 }
 
-/* Nothing stands in the way of a packet that is like one before it. */
-static __rte_always_inline bool
-is_plain(const struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
-	 const struct vhostpci_steer_batch *batch, uint16_t i)
-{
-	return batch->rules[i] == steer->plain && steer->plain != NULL &&
-		ring->offload == 0 && !steer->all_up &&
-		!(batch->metas[i].flags & VHOSTPCI_FLOW_CONTROL) &&
-		batch->lens[i] <= steer->plain_len;
-}
-
-static __rte_noinline enum vhostpci_verdict
-decide_any(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
-	   struct vhostpci_steer_batch *batch, uint16_t i)
+static enum vhostpci_verdict
+decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+       struct vhostpci_steer_batch *batch, uint16_t i)
 {
 	const struct vhostpci_flow_rule *rule = batch->rules[i];
 	enum vhostpci_flow_miss why;
@@ -189,13 +179,24 @@ decide_any(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	return rule->kind == VHOSTPCI_FLOW_DROP ? VHOSTPCI_AWAY : VHOSTPCI_GO;
 }
 
-static __rte_always_inline enum vhostpci_verdict
-decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
-       struct vhostpci_steer_batch *batch, uint16_t i)
+/* The first packet of @n goes to one output as it is: do all others as well? All
+ * of it without a branch. */
+static __rte_always_inline bool
+is_uniform(const struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
+	   const struct vhostpci_steer_batch *batch, uint16_t n)
 {
-	if (likely(is_plain(ring, steer, batch, i)))
-		return VHOSTPCI_GO;
-	return decide_any(ring, steer, batch, i);
+	const struct vhostpci_flow_rule *rule = batch->rules[0];
+	const uint32_t longest = steer->plain_len;
+	bool odd = false;
+	uint16_t i;
+
+	if (steer->plain != rule || rule == NULL || ring->offload != 0)
+		return false;
+	for (i = 1; i < n; i++)
+		odd |= (batch->rules[i] != rule) |
+			!!(batch->metas[i].flags & VHOSTPCI_FLOW_CONTROL) |
+			(batch->lens[i] > longest);
+	return !odd;
 }
 
 void
@@ -206,6 +207,7 @@ vhostpci_steer_look(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	uint16_t i;
 
 	batch->slow = false;
+	batch->uniform = false;
 	batch->n_mbufs = 0;
 	for (i = 0; i < n; i++) {
 		if (likely(slots[i].addr != NULL)) {
@@ -230,8 +232,14 @@ vhostpci_steer_look(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		batch->n_mbufs = n;
 		return;
 	}
+	batch->verdicts[0] = decide(ring, steer, batch, 0);
+	batch->uniform = batch->verdicts[0] == VHOSTPCI_GO &&
+		is_uniform(ring, steer, batch, n);
+	if (likely(batch->uniform))
+		return;
 	for (i = 0; i < n; i++) {
-		batch->verdicts[i] = decide(ring, steer, batch, i);
+		if (i > 0)
+			batch->verdicts[i] = decide(ring, steer, batch, i);
 		batch->n_mbufs += batch->verdicts[i] == VHOSTPCI_UP;
 	}
 }
@@ -244,6 +252,18 @@ vhostpci_steer_decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 }
 
 void
+vhostpci_steer_hits(struct vhostpci_steer *steer,
+		    struct vhostpci_flow_rule *rule, uint64_t n, uint64_t bytes)
+{
+	if (rule != steer->rule) {
+		count_pending(steer);
+		steer->rule = rule;
+	}
+	steer->hits += n;
+	steer->bytes += bytes;
+}
+
+void
 vhostpci_steer_count_slow(struct vhostpci_steer *steer,
 			  const struct vhostpci_steer_batch *batch, uint16_t i)
 {
@@ -251,10 +271,7 @@ vhostpci_steer_count_slow(struct vhostpci_steer *steer,
 		count_miss(steer, batch->misses[i]);
 		return;
 	}
-	count_pending(steer);
-	steer->rule = batch->rules[i];
-	steer->hits = 1;
-	steer->bytes = batch->lens[i];
+	vhostpci_steer_hits(steer, batch->rules[i], 1, batch->lens[i]);
 }
 
 enum vhostpci_verdict

@@ -73,6 +73,7 @@ struct vhostpci_steer_batch {
 	uint8_t misses[VHOSTPCI_BATCH];		/* enum vhostpci_flow_miss */
 	uint8_t verdicts[VHOSTPCI_BATCH];
 	bool slow;		/* packets whose chains are not walked yet */
+	bool uniform;		/* all go by one rule, as they are */
 	uint16_t n_mbufs;	/* at most so many packets go up */
 	uint32_t lens[VHOSTPCI_BATCH];
 	struct vhostpci_steer_head heads[VHOSTPCI_BATCH];
@@ -120,6 +121,10 @@ void vhostpci_steer_look(struct vhostpci_ring *ring,
 void vhostpci_steer_decide(struct vhostpci_ring *ring,
 			   struct vhostpci_steer *steer,
 			   struct vhostpci_steer_batch *batch, uint16_t i);
+/* datapath: count @n packets of @rule, of @bytes together. */
+void vhostpci_steer_hits(struct vhostpci_steer *steer,
+			 struct vhostpci_flow_rule *rule, uint64_t n,
+			 uint64_t bytes);
 void vhostpci_steer_count_slow(struct vhostpci_steer *steer,
 			       const struct vhostpci_steer_batch *batch,
 			       uint16_t i);
@@ -145,6 +150,25 @@ vhostpci_steer_late(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		    struct vhostpci_steer_batch *batch, uint16_t i,
 		    const struct rte_mbuf *m,
 		    const struct virtio_net_hdr *hdr);
+/* datapath: the next item is packet @i as it is, to @inlet. */
+static __rte_always_inline void
+vhostpci_steer_add(const struct vhostpci_ring *ring,
+		   struct vhostpci_steer_batch *batch, uint16_t i,
+		   const uint8_t *tail, struct vhostpci_inlet *inlet)
+{
+	const uint32_t len = batch->lens[i];
+	const uint32_t head_len = RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
+
+	batch->items[batch->n_items++] = (struct vhostpci_item) {
+		.inlet = inlet,
+		.head = batch->heads[i].bytes,
+		.tail = tail,
+		.hdr = ring->offload == 0 ? &vhostpci_plain_header :
+			&batch->heads[i].hdr,
+		.head_len = head_len, .tail_len = len - head_len,
+	};
+}
+
 void vhostpci_steer_go_slow(struct vhostpci_ring *ring,
 			    struct vhostpci_steer_batch *batch, uint16_t i,
 			    const uint8_t *tail);
@@ -156,23 +180,12 @@ vhostpci_steer_go(struct vhostpci_ring *ring,
 		  const uint8_t *tail)
 {
 	const struct vhostpci_flow_rule *rule = batch->rules[i];
-	const uint32_t len = batch->lens[i];
-	const uint32_t head_len = RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
-	struct vhostpci_item *item = &batch->items[batch->n_items];
 
 	if (unlikely(rule->kind != VHOSTPCI_FLOW_OUTPUT ||
-		     batch->n_items == VHOSTPCI_FORWARD_MAX)) {
+		     batch->n_items == VHOSTPCI_FORWARD_MAX))
 		vhostpci_steer_go_slow(ring, batch, i, tail);
-		return;
-	}
-	item->inlet = rule->dest;
-	item->head = batch->heads[i].bytes;
-	item->tail = tail;
-	item->hdr = ring->offload == 0 ? &vhostpci_plain_header :
-		&batch->heads[i].hdr;
-	item->head_len = head_len;
-	item->tail_len = len - head_len;
-	batch->n_items++;
+	else
+		vhostpci_steer_add(ring, batch, i, tail, rule->dest);
 }
 
 /* datapath: send what waits. */

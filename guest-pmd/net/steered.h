@@ -105,6 +105,31 @@ set_mark(struct rte_mbuf *m, const struct vhostpci_flow_rule *rule)
 	m->ol_flags |= RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID;
 }
 
+/* Packets that all go by one rule, as they are: what most batches are. */
+static __rte_always_inline void
+steer_uniform(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+	      struct vhostpci_burst *b, const struct vhostpci_slot *slots,
+	      uint16_t n, struct vhostpci_steer_batch *batch,
+	      const unsigned int flags)
+{
+	struct vhostpci_flow_rule *rule = batch->rules[0];
+	uint64_t bytes = 0;
+	uint16_t i;
+
+	for (i = 0; i < n; i++) {
+		vhostpci_steer_add(ring, batch, i, slots[i].addr +
+				   ring->hdr_len + VHOSTPCI_FLOW_HEAD,
+				   rule->dest);
+		bytes += batch->lens[i];
+		vhostpci_give(ring, b, slots[i].id, 1, 0, flags);
+	}
+	vhostpci_steer_hits(steer, rule, n, bytes);
+	ring->count.packets += n;
+	ring->count.bytes += bytes;
+	ring->count.steered += n;
+	steer->queue->consumed += n;
+}
+
 /* Handle the packets of @n slots, in their order; returns how many are in
  * @pkts. Fewer are handled where mbufs are short: the rest is for the next
  * burst. One function: as pull_batch(). */
@@ -219,8 +244,13 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 			break;
 		vhostpci_steer_look(ring, steer, slots, good, &batch);
 		steer_mbufs_get(ring, steer->mp, &mbufs, batch.n_mbufs);
-		done += steer_batch(ring, steer, &b, slots, good, &batch,
-				    &mbufs, pkts + done, &rule, flags);
+		if (likely(batch.uniform))
+			steer_uniform(ring, steer, &b, slots, good, &batch,
+				      flags);
+		else
+			done += steer_batch(ring, steer, &b, slots, good,
+					    &batch, &mbufs, pkts + done, &rule,
+					    flags);
 		vhostpci_steer_send(ring, &batch);
 		steer_mbufs_put(steer->mp, &mbufs);
 	} while (flags & F_PACKED && rule == 0 && b.given < n &&
