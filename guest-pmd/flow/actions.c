@@ -300,6 +300,28 @@ needed(const struct vhostpci_flow_spec *spec)
 	return edits;
 }
 
+/* By how many bytes frames are longer than when they came, at the output where
+ * that is most. */
+static uint8_t
+growth(const struct vhostpci_flow_spec *spec)
+{
+	int tags = 0, most = 0;
+	uint16_t at = 0;
+
+	while (at < spec->prog_len) {
+		enum vhostpci_flow_op op = spec->prog[at];
+
+		if (op == VHOSTPCI_FLOW_OP_PUSH)
+			tags++;
+		else if (op == VHOSTPCI_FLOW_OP_POP)
+			tags--;
+		else if (op == VHOSTPCI_FLOW_OP_OUTPUT)
+			most = RTE_MAX(most, tags);
+		at += 1 + vhostpci_flow_op_len[op];
+	}
+	return 4 * most;
+}
+
 static const char *
 finish(struct builder *b)
 {
@@ -314,6 +336,7 @@ finish(struct builder *b)
 	/* Edits after the last output change nothing. */
 	spec->prog_len = b->end;
 	spec->edits = needed(spec);
+	spec->grows = growth(spec);
 	if (b->drop)
 		spec->kind = VHOSTPCI_FLOW_DROP;
 	else if (b->mark)

@@ -203,6 +203,7 @@ fill_rule(struct vhostpci_flow_rule *rule,
 	rule->hash = vhostpci_flow_hash(words, sub->n_words, sub->secret);
 	rule->prog_len = spec->prog_len;
 	rule->edits = spec->edits;
+	rule->grows = spec->grows;
 	rule->priority = spec->priority;
 	rule->refs = 1;
 	rule->subtable = sub->id;

@@ -122,17 +122,20 @@ obstacle(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 {
 	struct ways ways = { true, VHOSTPCI_OL_NEGOTIATED, UINT32_MAX };
 	struct vhostpci_flow_frame frame;
+	uint32_t grows = 0;
 
 	if (unlikely(steer->all_up ||
 		     batch->metas[i].flags & VHOSTPCI_FLOW_CONTROL))
 		return VHOSTPCI_FLOW_MISS_CONTROL;
 	if (rule->kind == VHOSTPCI_FLOW_DROP)
 		return VHOSTPCI_FLOW_HIT;
-	if (likely(rule->kind == VHOSTPCI_FLOW_OUTPUT))
+	if (likely(rule->kind == VHOSTPCI_FLOW_OUTPUT)) {
 		add_way(&ways, rule->dest);
-	else
+	} else {
 		vhostpci_flow_each_dest(vhostpci_flow_prog(rule),
 					rule->prog_len, add_way, &ways);
+		grows = rule->grows;
+	}
 	if (unlikely(!ways.open))
 		return VHOSTPCI_FLOW_MISS_DEST;
 	if (unlikely(!vhostpci_offload_pass(ring, ways.takes,
@@ -141,7 +144,7 @@ obstacle(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 					    batch->lens[i], &batch->metas[i])))
 		return VHOSTPCI_FLOW_MISS_OFFLOAD;
 	/* What the peer is to segment is no frame yet. */
-	if (unlikely(batch->lens[i] > ways.max_len &&
+	if (unlikely(batch->lens[i] + grows > ways.max_len &&
 		     batch->heads[i].hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE))
 		return VHOSTPCI_FLOW_MISS_LONG;
 	if (rule->kind == VHOSTPCI_FLOW_PROGRAM) {

@@ -577,6 +577,32 @@ frames_longer_than_the_mtu_go_up(void **state)
 }
 
 static void
+frames_that_tags_make_longer_than_the_mtu_go_up(void **state)
+{
+	const struct rte_flow_action_port_id to_b = { .id = b->port };
+	const struct rte_flow_action_of_push_vlan push = { RTE_BE16(0x8100) };
+	const struct rte_flow_action actions[] = {
+		TO(to_b), { RTE_FLOW_ACTION_TYPE_OF_PUSH_VLAN, &push },
+		TO(to_b), { RTE_FLOW_ACTION_TYPE_OF_POP_VLAN, NULL },
+		TO(to_b), END
+	};
+	struct rte_flow *flow = create(actions);
+	struct fk_frame f;
+
+	offer(b, NUM, ROOM);
+	/* 1514 bytes, and 1518 with the tag. */
+	fk_make(&f, false, -1, UDP, 1472);
+	send_frame(&f);
+	check_up(0, NULL);
+	check_received(b, &f);
+	fk_make(&f, false, -1, UDP, 1473);
+	send_frame(&f);
+	check_up(1, &f);
+	assert_int_equal(fp_xstat(a, "not_steered_too_long"), 1);
+	destroy(flow);
+}
+
+static void
 a_destination_that_breaks_a_rule_stops_alone(void **state)
 {
 	struct rte_flow *flow = output(b);
@@ -659,6 +685,7 @@ main(void)
 		STEER_TEST(a_port_that_may_not_steer_sends_all_up),
 		STEER_TEST(a_rule_to_a_port_that_is_gone_never_leads_to_its_successor),
 		STEER_TEST(frames_longer_than_the_mtu_go_up),
+		STEER_TEST(frames_that_tags_make_longer_than_the_mtu_go_up),
 		STEER_TEST(a_destination_that_breaks_a_rule_stops_alone),
 		STEER_TEST(rules_are_listed_as_text),
 		STEER_TEST(isolated_ports_drop_what_no_rule_matches),
