@@ -65,10 +65,22 @@ native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_interop.py tests/native/test_drop_in.py \
 	tests/native/test_offload.py tests/native/test_ovs_offload.py \
 	tests/native/test_flow_offload.py tests/native/test_steering_ovs.py \
-	tests/native/test_flow_testpmd.py
+	tests/native/test_flow_testpmd.py \
+	tests/native/test_steering_diff.py
 TESTS += $(native_pytests)
 EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
-	tests/native/native_ovs.py
+	tests/native/native_ovs.py tests/native/raw_peer.py \
+	tests/native/diff_frames.py tests/native/diff_tables.py \
+	tests/native/steering_diff.py
+
+# More cases of test_steering_diff.py; SEED=... for others.
+CASES = 10000
+SEED = 1
+.PHONY: check-steering-diff
+check-steering-diff: all ovs
+	top_builddir='$(abs_top_builddir)' PYTHONDONTWRITEBYTECODE=1 \
+	  $(PYTHON3) $(top_srcdir)/tests/native/steering_diff.py \
+	  --cases $(CASES) --seed $(SEED)
 
 tests_native_libnative_a_SOURCES = tests/native/peer/fakepeer.c \
 	tests/native/peer/fakepeer.h tests/native/peer/fakepeer_packet.c \

@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steered and unsteered ports do the same: a differential test.
+
+Two switches have the same ports, the same random OpenFlow table and the same
+random frames; hw-offload is on in one of them. What each peer receives, and
+what OpenFlow counts, must be the same. A case is a table; each of its frames
+comes once, so that the datapath has flows, and then several times more, so that
+the driver's rules carry them out.
+
+    steering_diff.py --cases 10000           as many cases, from --first on
+    steering_diff.py --seed 7 --first 42 --cases 1     one case again
+"""
+import argparse
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import diff_frames
+import diff_tables
+from native_ovs import NativeOvs, config, wait_until
+from raw_peer import RawPeer, cuts
+
+NAMES = "abc"
+PEERS = {"a": {"mergeable": False}, "b": {"buffer": 300, "num": 2048},
+         "c": {}}
+SENTINEL = 0x88b6
+OFCTL = ["-O", "OpenFlow13"]
+
+
+class Unixctl:
+    """ovs-appctl without a process for each command."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(30)
+        self.socket.connect(str(path))
+        self.decoder = json.JSONDecoder()
+        self.number = 0
+
+    def __call__(self, method, *params):
+        self.number += 1
+        self.socket.sendall(json.dumps(
+            {"id": self.number, "method": method,
+             "params": params}).encode())
+        text = ""
+        while True:
+            more = self.socket.recv(1 << 16)
+            assert more, "ovs-vswitchd has closed the connection"
+            text += more.decode()
+            try:
+                answer = self.decoder.raw_decode(text)[0]
+            except ValueError:
+                continue
+            assert answer["error"] is None, answer
+            return answer["result"]
+
+
+class Switch(NativeOvs):
+    """Three vhostpci ports, and a peer at each."""
+
+    def __init__(self, name, steers, cpu):
+        self.steers = steers
+        self.other_config = {
+            **NativeOvs.other_config, "pmd-cpu-mask": f"{1 << cpu:x}",
+            "hw-offload": str(steers).lower(), "vlan-limit": "2"}
+        super().__init__("ours", name=name)
+        self.peers = {}
+
+    def start(self):
+        super().start()
+        for name in NAMES:
+            path = self.dir / f"{name}.sock"
+            self.add_port(name, "vhostpci", options={
+                "vhostpci-devargs": f"net_vhostpci_{name},path={path}"})
+            assert self.error(name) == ""
+            wait_until(path.exists, 10, f"{path} is there")
+            self.peers[name] = RawPeer(path, **PEERS[name])
+        self.wait_link_up(*NAMES)
+        self.appctl_now = Unixctl(self.control)
+        return self
+
+    def start_command(self, *arguments, text=None):
+        child = subprocess.Popen(
+            [self.programs["ovs-ofctl"], *OFCTL, *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, env=self.environment)
+        if text is not None:
+            child.stdin.write(text)
+        child.stdin.close()
+        child.stdin = None
+        return child
+
+    def start_table(self, lines):
+        return self.start_command("bundle", self.bridge, "-", text="\n".join(
+            ["flow delete", "group delete", *lines, ""]))
+
+    def start_flows(self):
+        return self.start_command("dump-flows", self.bridge)
+
+    def start_ports(self):
+        return self.start_command("dump-ports", self.bridge)
+
+    def rules(self):
+        """Rules in the driver, and frames that they have moved and dropped."""
+        rules, counts = 0, {"moved": 0, "dropped": 0}
+        for name in NAMES:
+            for match, packets, actions in re.findall(
+                    r"(priority=.*)\n +packets: (\d+),.*\n +actions: (.*)",
+                    self.appctl_now("vhostpci/flows", name)):
+                rules += 1
+                if f"type=0x{SENTINEL:04x}" not in match:
+                    counts["moved" if "output:" in actions
+                           else "dropped"] += int(packets)
+        return rules, counts
+
+    def offload_is_idle(self):
+        text = self.appctl_now("dpctl/offload-stats-show",
+                               "dummy@ovs-dummy")
+        return not any(int(n) for n in re.findall(
+            r"Enqueued offloads: +(\d+)", text))
+
+    def close(self):
+        for peer in self.peers.values():
+            peer.close()
+        super().close()
+
+
+class Different(AssertionError):
+    """The two switches did not do the same."""
+
+
+class Case:
+    """Table and frames; the same for the same numbers."""
+
+    def __init__(self, seed, number):
+        self.name = f"--seed {seed} --first {number}"
+        rng = random.Random(f"{seed}/{number}")
+        self.table = diff_tables.table(rng)
+        self.plain_table = self.table
+        self.sources = {}
+        self.seeds = []
+        for _ in range(rng.choice([4, 8, 12, 16])):
+            self.sources[len(self.seeds)] = rng.choice(NAMES)
+            self.seeds.append(rng.getrandbits(64))
+        every = range(len(self.seeds))
+        self.rounds = [[(t, 0) for t in every]]
+        for first in (1, 3):
+            more = [(t, first + i) for t in every for i in range(2)]
+            rng.shuffle(more)
+            more.sort(key=lambda one: one[1])
+            self.rounds.append(more)
+        self.cuts = rng.getrandbits(64)
+
+    def frame(self, template, copy):
+        return diff_frames.frame(random.Random(self.seeds[template]),
+                                 diff_frames.make_tag(template, copy))
+
+    def frames(self, number):
+        """Of a round: source, frame, cuts."""
+        rng = random.Random(self.cuts + number)
+        for template, copy in self.rounds[number]:
+            data = self.frame(template, copy)
+            yield self.sources[template], data, cuts(rng, len(data))
+
+    def describe(self):
+        lines = [f"case {self.name}", *self.table]
+        for template, source in self.sources.items():
+            lines.append(f"frame {template} from {source}: "
+                         f"{self.frame(template, 0).hex()}")
+        return "\n".join(lines)
+
+
+def finish(children, what):
+    """The output of each of them."""
+    texts = []
+    for child in children:
+        text, errors = child.communicate(timeout=30)
+        assert child.returncode == 0, f"{what}: {text}{errors}"
+        texts.append(text)
+    return texts
+
+
+def sentinel(source):
+    return bytes.fromhex(f"0200000000ee0200000000{ord(source):02x}") \
+        + SENTINEL.to_bytes(2, "big") + bytes(46)
+
+
+SENTINELS = {sentinel(name): name for name in NAMES}
+
+
+class Differ:
+    """A pair of switches and what they did so far."""
+
+    def __init__(self, logs="diff"):
+        cpus = sorted(os.sched_getaffinity(0))
+        self.switches = [Switch(f"{logs}-steered", True, cpus[0]),
+                         Switch(f"{logs}-plain", False, cpus[-1])]
+        self.counts = Counter(dict.fromkeys(
+            ["cases", "cases that were steered", "frames", "moved",
+             "dropped"], 0))
+        self.ports = None
+
+    def start(self):
+        for switch in self.switches:
+            switch.start()
+        self.ports = self.port_counters()
+        return self
+
+    def close(self):
+        for switch in self.switches:
+            switch.close()
+
+    def wait(self, condition, what):
+        wait_until(condition, 20, what, interval=0.0003)
+
+    def collect(self, got, seen):
+        """Take what has come; sentinels apart."""
+        for switch, frames, sentinels in zip(self.switches, got, seen):
+            for name, peer in switch.peers.items():
+                for data in peer.receive():
+                    if data in SENTINELS:
+                        sentinels[name, SENTINELS[data]] += 1
+                    else:
+                        frames[name].append(data)
+
+    def exchange(self, case, number):
+        """Send a round into both switches, and wait until all of it has
+        arrived. Returns what arrived, for each switch by port."""
+        got = [{name: [] for name in NAMES} for _ in self.switches]
+        seen = [Counter() for _ in self.switches]
+        peers = [peer for switch in self.switches
+                 for peer in switch.peers.values()]
+        for source, data, where in case.frames(number):
+            for switch in self.switches:
+                switch.peers[source].put(data, where)
+
+        def all_sent():
+            self.collect(got, seen)
+            return all(peer.sent() for peer in peers)
+        for peer in peers:
+            peer.send()
+        self.wait(all_sent, "the switches have taken all frames")
+        for switch in self.switches:
+            for name, peer in switch.peers.items():
+                peer.put(sentinel(name))
+                peer.send()
+
+        def all_arrived():
+            self.collect(got, seen)
+            return all(len(sentinels) == 6 for sentinels in seen)
+        self.wait(all_arrived, "the last frames have arrived")
+        return got
+
+    def port_counters(self):
+        texts = finish([s.start_ports() for s in self.switches], "dump-ports")
+        found = [{(name, way): [int(n) if n != "?" else 0 for n in
+                                re.findall(r"=(\d+|\?)", values)]
+                  for name, both in re.findall(r"port +(\w+): (.*\n.*)", text)
+                  for way, values in re.findall(r"(rx|tx) +(pkts=.*)", both)}
+                 for text in texts]
+        # And the bridge's own.
+        assert all(len(ports) == 2 * (len(NAMES) + 1) for ports in found)
+        return found
+
+    def compare_ports(self):
+        def moved():
+            now = self.port_counters()
+            return now, [{key: [b - a for a, b in zip(before[key], after[key])]
+                          for key in after}
+                         for before, after in zip(self.ports, now)]
+        for _ in range(20):
+            now, (steered, plain) = moved()
+            if steered == plain:
+                break
+        else:
+            raise Different("port counters:\n" + "\n".join(
+                f"{name} {way}: steered {steered[name, way]}, "
+                f"plain {plain[name, way]}" for name, way in steered
+                if steered[name, way] != plain[name, way]))
+        self.ports = now
+
+    def compare_flows(self):
+        texts = finish([s.start_flows() for s in self.switches], "dump-flows")
+        steered, plain = (
+            [re.sub(r"duration=\S+ ", "", line) for line in text.splitlines()
+             if "n_packets" in line and f"0x{SENTINEL:x}" not in line]
+            for text in texts)
+        if sorted(steered) != sorted(plain):
+            raise Different("flows:\n" + "\n".join(
+                [f"steered {line}" for line in sorted(set(steered)
+                                                      - set(plain))]
+                + [f"plain   {line}" for line in sorted(set(plain)
+                                                        - set(steered))]))
+
+    @staticmethod
+    def rows(frames):
+        """Of each frame its copies, in the order in which they came first, and
+        what came of each: a rule may send several. (Open vSwitch does each
+        action for a batch of packets; the driver does all for one packet.)"""
+        rows = {}
+        for data in frames:
+            template, copy = diff_frames.read_tag(data) or (None, None)
+            rows.setdefault(template, {}).setdefault(copy, []).append(data)
+        # Frames without a tag cannot be told apart.
+        if None in rows:
+            rows[None][None].sort()
+        return {template: list(row.items()) for template, row in rows.items()}
+
+    def compare_frames(self, got, number):
+        steered, plain = ({name: self.rows(frames)
+                           for name, frames in one.items()} for one in got)
+        lines = []
+        for name in NAMES:
+            one, other = steered[name], plain[name]
+            for template in sorted({*one, *other}, key=str):
+                if one.get(template) == other.get(template):
+                    continue
+                lines.append(f"round {number}, to {name}, frame {template}:")
+                lines += [f"  {words} {copy} {data.hex()}"
+                          for words, rows in (("steered", one),
+                                              ("plain", other))
+                          for copy, frames in rows.get(template, [])
+                          for data in frames]
+        if lines:
+            raise Different("\n".join(lines))
+
+    def settle(self):
+        """Until the driver has the rules that it will have."""
+        switch = self.switches[0]
+        self.wait(switch.offload_is_idle, "flows are offloaded")
+
+    def purge(self):
+        for switch in self.switches:
+            switch.appctl_now("revalidator/purge")
+        self.wait(lambda: self.switches[0].rules()[0] == 0,
+                  "the driver has no rules")
+
+    def install(self, case):
+        more = [f"flow add priority=65535,dl_type=0x{SENTINEL:x} "
+                "actions=a,b,c"]
+        finish([switch.start_table(table + more) for switch, table in
+                zip(self.switches, (case.table, case.plain_table))],
+               "the table")
+
+    def run(self, case):
+        self.install(case)
+        for number in range(len(case.rounds)):
+            got = self.exchange(case, number)
+            self.compare_frames(got, number)
+            if number == 0:
+                self.settle()
+        steered = self.switches[0].rules()[1]
+        # Credits all that the flows have counted.
+        self.purge()
+        self.compare_flows()
+        self.compare_ports()
+        self.counts.update(steered)
+        self.counts.update({
+            "cases": 1, "cases that were steered": steered["moved"] > 0,
+            "frames": sum(map(len, case.rounds))})
+
+
+def run_case(differ, seed, number):
+    case = Case(seed, number)
+    try:
+        differ.run(case)
+    except AssertionError as error:
+        raise Different(f"{case.describe()}\n{error}") from error
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--cases", type=int, default=10000)
+    parser.add_argument("--keep-going", action="store_true",
+                        help="start anew after a case that failed")
+    return parser.parse_args(arguments)
+
+
+def main(arguments):
+    args = parse(arguments)
+    failed, number, end = [], args.first, args.first + args.cases
+    counts = Counter()
+    begun = time.monotonic()
+    while number < end:
+        differ = Differ()
+        try:
+            differ.start()
+            while number < end:
+                number += 1
+                run_case(differ, args.seed, number - 1)
+                if number % 100 == 0:
+                    print(f"{time.monotonic() - begun:.0f} s: "
+                          f"{dict(counts + differ.counts)}", flush=True)
+        except Different as error:
+            print(error, flush=True)
+            failed.append(number - 1)
+        finally:
+            differ.close()
+        counts.update(differ.counts)
+        if failed and not args.keep_going:
+            break
+    print(f"seed {args.seed}: {dict(counts)}, failed: {failed}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except config.Missing as missing:
+        sys.exit(f"skipped: {missing}")

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Some cases of the differential test of steering (steering_diff.py): steered
+and unsteered ports do the same. `make check-steering-diff` runs many more."""
+import pytest
+from native_ovs import config
+from steering_diff import Case, Different, Differ, run_case
+
+SEED, CASES = 9, 60
+
+
+@pytest.fixture(scope="module")
+def differ():
+    try:
+        made = Differ()
+    except config.Missing as missing:
+        pytest.skip(str(missing))
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+def fixed_case(table, plain_table):
+    """One rule, which differs in the switch that does not steer."""
+    case = Case(SEED, 0)
+    case.table, case.plain_table = [table], [plain_table]
+    return case
+
+
+def recover(differ):
+    """After a case that stopped halfway."""
+    differ.purge()
+    differ.ports = differ.port_counters()
+
+
+def test_frames_that_differ_are_seen(differ):
+    for plain in ("drop", "c", "mod_dl_dst:02:00:00:00:00:07,a,b,c",
+                  "push_vlan:0x8100,mod_vlan_vid:9,a,b,c"):
+        case = fixed_case("flow add actions=a,b,c",
+                          f"flow add actions={plain}")
+        with pytest.raises(Different, match="round 0, to "):
+            differ.run(case)
+        recover(differ)
+
+
+def test_counters_that_differ_are_seen(differ):
+    case = fixed_case("flow add actions=a,b,c", "flow add ip,actions=a,b,c")
+    case.rounds = [[]]
+    with pytest.raises(Different, match="flows:\n.*n_packets=0"):
+        differ.run(case)
+    recover(differ)
+    differ.ports[1]["2", "tx"][0] += 1
+    with pytest.raises(Different, match="port counters:\n2 tx: steered"):
+        differ.compare_ports()
+    recover(differ)
+
+
+def test_random_cases_do_the_same(differ):
+    before = differ.counts.copy()
+    for number in range(CASES):
+        run_case(differ, SEED, number)
+    counts = differ.counts - before
+    print(dict(counts))
+    assert counts["cases"] == CASES
+    # Else they do the same because none of them is steered.
+    assert counts["cases that were steered"] > 0.7 * CASES
+    assert counts["moved"] > 0.2 * counts["frames"]
