@@ -184,25 +184,16 @@ vhostpci_forward_select(struct vhostpci_ring *ring, uint64_t features)
 		ring->forward = mrg ? forward_split_mrg : forward_split;
 }
 
-/* The lane that this thread sends by; else the first one that can be used. What
- * is read here may change: who has the lock looks again. */
+/* The lane that this thread's own packets for the port take. It may change: who
+ * has the lock looks whether it can be used. */
 static struct vhostpci_lane *
 choose_lane(struct vhostpci_inlet *inlet)
 {
-	unsigned int lcore = rte_lcore_id(), i;
+	unsigned int lcore = rte_lcore_id();
+	uint8_t q = likely(lcore < RTE_MAX_LCORE) ? inlet->queue_of[lcore] : 0;
 
-	if (likely(lcore < RTE_MAX_LCORE && inlet->lane_of[lcore] > 0)) {
-		i = inlet->lane_of[lcore] - 1;
-		if (likely(__atomic_load_n(&inlet->lanes[i].ring,
-					   __ATOMIC_RELAXED) != NULL))
-			return &inlet->lanes[i];
-	}
-	for (i = 0; i + 1 < inlet->n_lanes; i++) {
-		if (__atomic_load_n(&inlet->lanes[i].ring, __ATOMIC_RELAXED) !=
-		    NULL)
-			break;
-	}
-	return &inlet->lanes[i];
+	return &inlet->lanes[__atomic_load_n(&inlet->lane_of[q],
+					     __ATOMIC_RELAXED)];
 }
 
 /* Returns whether the inlet was open. */

@@ -27,7 +27,7 @@
 #include <rte_lcore.h>
 #include <rte_spinlock.h>
 
-#include "vring/ring.h"
+#include "vring/queue.h"
 
 struct vhostpci_lane {
 	rte_spinlock_t lock;
@@ -46,8 +46,11 @@ struct vhostpci_inlet {
 	 * VHOSTPCI_OL_NEGOTIATED; the longest frame, bytes. */
 	uint16_t offload;
 	uint32_t max_len;
-	/* The lane that a thread sent by last, plus 1. Each by its own thread. */
-	uint8_t lane_of[RTE_MAX_LCORE];
+	/* control: w while closed; datapath: r, at any time. The lane of each tx
+	 * queue of the port. */
+	uint8_t lane_of[VHOSTPCI_MAX_QUEUES];
+	/* The tx queue that a thread sent by last. Each by its own thread. */
+	uint8_t queue_of[RTE_MAX_LCORE];
 	char name[VHOSTPCI_NAME_LEN];	/* constant: the port's, for listings */
 	struct vhostpci_lane lanes[];
 };
@@ -110,16 +113,17 @@ vhostpci_inlet_is_open(const struct vhostpci_inlet *inlet)
 	return __atomic_load_n(&inlet->open, __ATOMIC_RELAXED);
 }
 
-/* datapath, with the lane's lock: this thread's packets for the port go by
- * lane @i, so that steered packets do not pass others of their flow. */
+/* datapath: this thread sends to the port by its tx queue @q, also before there
+ * are rules: steered packets take the same ring, and do not pass others of their
+ * flow. */
 static __rte_always_inline void
-vhostpci_inlet_note_lane(struct vhostpci_inlet *inlet, unsigned int i)
+vhostpci_inlet_note_queue(struct vhostpci_inlet *inlet, uint16_t q)
 {
 	unsigned int lcore = rte_lcore_id();
 
-	/* Threads that EAL does not know have none, and steer nothing. */
-	if (lcore < RTE_MAX_LCORE && inlet->lane_of[lcore] != i + 1)
-		inlet->lane_of[lcore] = i + 1;
+	/* Threads that EAL does not know are taken for senders by queue 0. */
+	if (lcore < RTE_MAX_LCORE && unlikely(inlet->queue_of[lcore] != q))
+		inlet->queue_of[lcore] = q;
 }
 
 #endif

@@ -128,10 +128,9 @@ vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 	ring = __atomic_load_n(&queue->rings[0], __ATOMIC_ACQUIRE);
 	/* relaxed: the acquire orders. It may change before the end. */
 	shared = __atomic_load_n(&ring->shared, __ATOMIC_RELAXED);
-	if (shared) {
+	vhostpci_inlet_note_queue(queue->inlet, queue->id);
+	if (shared)
 		rte_spinlock_lock(ring->lock);
-		vhostpci_inlet_note_lane(queue->inlet, ring->index / 2);
-	}
 	/* With the lock: another queue's burst may just have broken it. */
 	if (likely(!ring->broken))
 		done = ring->tx(ring, pkts, n);

@@ -82,8 +82,19 @@ open_inlet(struct vhostpci_dev *dev)
 					 __ATOMIC_RELAXED);
 		any |= usable;
 	}
-	if (any)
-		vhostpci_inlet_open(inlet);
+	if (!any)
+		return;
+	/* Also of queues that there are no more: a thread may have sent by
+	 * one. */
+	for (i = 0; i < VHOSTPCI_MAX_QUEUES; i++) {
+		const struct vhostpci_queue *queue = dev->txq[i % dev->n_txq];
+
+		if (queue != NULL && queue->rings[0] != NULL)
+			__atomic_store_n(&inlet->lane_of[i],
+					 queue->rings[0]->index / 2,
+					 __ATOMIC_RELAXED);
+	}
+	vhostpci_inlet_open(inlet);
 }
 
 void
