@@ -2,6 +2,8 @@
 
 /* See port/assign.h. */
 
+#include <errno.h>
+
 #include "flow/inlet.h"
 #include "net/offload.h"
 #include "port/assign.h"
@@ -10,13 +12,16 @@
 #include "port/port.h"
 #include "port/txmap.h"
 
+/* How long to wait for bursts that use the ring that their queue left. */
+#define SETTLE_MS	2
+
 static const struct vhostpci_queue_set all_queues = { UINT64_MAX, UINT64_MAX };
 
 static void
 let_run(const struct vhostpci_dev *dev, struct vhostpci_queue *queue)
 {
 	uint32_t run = dev->started && !dev->admin_down && !dev->removed &&
-		queue->n_rings > 0;
+		!dev->unsettled && queue->n_rings > 0;
 
 	/* release: pairs with the acquire at the start of a burst. */
 	__atomic_store_n(&queue->run, run, __ATOMIC_RELEASE);
@@ -52,7 +57,7 @@ assign_tx(struct vhostpci_dev *dev, uint64_t set)
 	unsigned int q;
 
 	/* Too long a burst: a lock stays, and its queue is remembered. */
-	if (vhostpci_txmap_assign(dev) && vhostpci_tx_bursts_end(dev))
+	if (vhostpci_txmap_assign(dev) && vhostpci_tx_bursts_end(dev, SETTLE_MS))
 		vhostpci_txmap_settle(dev);
 	for (q = 0; q < dev->n_txq; q++) {
 		if (set >> q & 1 && dev->txq[q] != NULL)
@@ -65,7 +70,8 @@ static void
 open_inlet(struct vhostpci_dev *dev)
 {
 	bool run = dev->started && !dev->admin_down && !dev->removed &&
-		!dev->no_steering && dev->n_txq > 0, any = false;
+		!dev->unsettled && !dev->no_steering && dev->n_txq > 0;
+	bool any = false;
 	struct vhostpci_inlet *inlet = dev->inlet;
 	uint16_t i;
 
@@ -129,18 +135,15 @@ make_calls(struct vhostpci_dev *dev)
 }
 
 int
-vhostpci_pause_all(struct vhostpci_dev *dev)
+vhostpci_try_pause(struct vhostpci_dev *dev, struct vhostpci_queue_set set)
 {
 	bool settled = !dev->unsettled;
-	int rc = vhostpci_pause_queues(dev, all_queues);
+	int rc = vhostpci_pause_queues(dev, set);
 	unsigned int q;
 
-	if (rc == 0)
-		make_calls(dev);
 	if (rc == 0 || !settled)
 		return rc;
-	/* Nobody comes again, unlike for an adoption: what the bursts use is
-	 * as it was, let them go on. */
+	dev->unsettled = false;
 	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
 		if (dev->rxq[q] != NULL)
 			let_run(dev, dev->rxq[q]);
@@ -148,13 +151,32 @@ vhostpci_pause_all(struct vhostpci_dev *dev)
 			let_run(dev, dev->txq[q]);
 	}
 	open_inlet(dev);
-	dev->unsettled = false;
+	return rc;
+}
+
+int
+vhostpci_pause_all(struct vhostpci_dev *dev)
+{
+	int rc = vhostpci_try_pause(dev, all_queues);
+
+	if (rc == 0)
+		make_calls(dev);
 	return rc;
 }
 
 void
 vhostpci_resume_all(struct vhostpci_dev *dev)
 {
-	vhostpci_resume_queues(dev, all_queues);
 	dev->unsettled = false;
+	vhostpci_resume_queues(dev, all_queues);
+}
+
+int
+vhostpci_share_rings(struct vhostpci_dev *dev)
+{
+	/* A queue that stops loses what its caller sends meanwhile: not for
+	 * this. */
+	vhostpci_txmap_share(dev);
+	return vhostpci_tx_bursts_end(dev, VHOSTPCI_QUIESCE_MS) ? 0 :
+		-ETIMEDOUT;
 }

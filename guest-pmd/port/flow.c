@@ -23,22 +23,20 @@ static pthread_mutex_t dests_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vhostpci_dev *dests[RTE_MAX_ETHPORTS];
 
 /* A reference to the inlet of @dev. With the first one the port's own bursts
- * begin to take the locks of its lanes. */
+ * begin to take the locks of its lanes; before all do, no rule leads there. */
 static int
 refer_to(struct vhostpci_dev *dev)
 {
-	const struct vhostpci_queue_set tx = { 0, UINT64_MAX };
 	int rc = 0;
+	bool used;
 
 	pthread_mutex_lock(&dev->lock);
-	if (vhostpci_inlet_used(dev->inlet)) {
-		vhostpci_inlet_get(dev->inlet);
-	} else {
-		rc = vhostpci_pause_queues(dev, tx);
-		if (rc == 0) {
-			vhostpci_inlet_get(dev->inlet);
-			vhostpci_resume_queues(dev, tx);
-		}
+	used = vhostpci_inlet_used(dev->inlet);
+	vhostpci_inlet_get(dev->inlet);
+	if (!used) {
+		rc = vhostpci_share_rings(dev);
+		if (rc != 0)
+			vhostpci_inlet_put(dev->inlet);
 	}
 	pthread_mutex_unlock(&dev->lock);
 	return rc;
@@ -195,7 +193,7 @@ vhostpci_flow_allow(struct vhostpci_dev *dev, bool on)
 	dev->no_steering = !on;
 	set_steering(dev);
 	/* Closes the inlet, and opens it if that is so. */
-	rc = vhostpci_pause_queues(dev, none);
+	rc = vhostpci_try_pause(dev, none);
 	if (rc == 0)
 		vhostpci_resume_queues(dev, none);
 	pthread_mutex_unlock(&dev->lock);

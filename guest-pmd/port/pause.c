@@ -14,9 +14,6 @@
 #include "port/pause.h"
 #include "port/port.h"
 
-/* How long to wait for bursts that use the ring that their queue left. */
-#define VHOSTPCI_SETTLE_MS	2
-
 static int
 membarrier(int cmd)
 {
@@ -105,10 +102,10 @@ vhostpci_rx_bursts_stop(struct vhostpci_dev *dev)
 }
 
 bool
-vhostpci_tx_bursts_end(struct vhostpci_dev *dev)
+vhostpci_tx_bursts_end(struct vhostpci_dev *dev, unsigned int ms)
 {
 	uint64_t deadline = rte_get_timer_cycles() +
-		rte_get_timer_hz() * VHOSTPCI_SETTLE_MS / 1000;
+		rte_get_timer_hz() * ms / 1000;
 
 	full_barrier();
 	return wait_stopped(dev->txq, UINT64_MAX, deadline);

@@ -24,8 +24,8 @@ int vhostpci_pause_queues(struct vhostpci_dev *dev,
 
 /* No burst uses an rx queue any more, or: false. They stay stopped. */
 bool vhostpci_rx_bursts_stop(struct vhostpci_dev *dev);
-/* After the caller changed which ring each tx queue sends to: do the bursts that
- * may have begun before end in time? */
-bool vhostpci_tx_bursts_end(struct vhostpci_dev *dev);
+/* After the caller changed how tx queues send, or to which rings: do the bursts
+ * that may have begun before end within @ms? */
+bool vhostpci_tx_bursts_end(struct vhostpci_dev *dev, unsigned int ms);
 
 #endif

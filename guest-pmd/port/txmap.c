@@ -98,6 +98,17 @@ vhostpci_txmap_concerned(const struct vhostpci_dev *dev,
 	return set;
 }
 
+void
+vhostpci_txmap_share(struct vhostpci_dev *dev)
+{
+	struct pairs p = running(&dev->peer);
+	unsigned int i;
+
+	for (i = 0; i < p.n; i++)
+		__atomic_store_n(&dev->rings[2 * p.at[i]].shared, true,
+				 __ATOMIC_RELAXED);
+}
+
 bool
 vhostpci_txmap_assign(struct vhostpci_dev *dev)
 {

@@ -16,6 +16,8 @@ uint64_t vhostpci_txmap_concerned(const struct vhostpci_dev *dev,
  * is left to vhostpci_txmap_settle(), once no burst is under way that began
  * before. */
 bool vhostpci_txmap_assign(struct vhostpci_dev *dev);
+/* Rings that tx queues send to now take their locks, in bursts to come. */
+void vhostpci_txmap_share(struct vhostpci_dev *dev);
 void vhostpci_txmap_settle(struct vhostpci_dev *dev);
 
 #endif
