@@ -3,14 +3,22 @@
 
 Peers are stock virtio-user front-ends; a's packets go to b, or to c, and
 hw-offload is on. Two PMD threads have a copy of each datapath flow.
+
+    STEERING=all    as many changes, and as long, as the slice of `make check`
+                    has no time for
 """
+import json
+import os
 import re
+import socket
+import statistics
 import time
 
 import pytest
 from native_ovs import NativeOvs, Peer, config, wait_until
 
 DATAPATH = "dummy@ovs-dummy"
+FULL = os.environ.get("STEERING") == "all"
 
 
 class SteeringOvs(NativeOvs):
@@ -58,6 +66,30 @@ class SteeringOvs(NativeOvs):
                    for part in text.split("pmd thread numa_id")[1:]]
         assert len(threads) == 2, text
         return max(threads, key=lambda counters: counters["Rx packets"])
+
+
+class Sampler:
+    """What the ports have sent, asked over one connection: a new process for
+    each question takes longer than what is measured."""
+
+    def __init__(self, ovs):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(str(ovs.control))
+
+    def transmitted(self, *names):
+        request = {"method": "dpctl/show", "params": ["-s", DATAPATH], "id": 1}
+        self.socket.sendall(json.dumps(request).encode())
+        text = ""
+        # The answer is one object; no bracket of its strings is unbalanced.
+        while not text or text.count("{") != text.count("}"):
+            text += self.socket.recv(65536).decode()
+        text = json.loads(text)["result"]
+        return [int(re.search(rf"port \d+: {name} \(.*?TX packets:(\d+)", text,
+                              re.S)[1]) for name in names]
+
+    def close(self):
+        self.socket.close()
 
 
 class Rig:
@@ -231,6 +263,141 @@ def test_rule_that_changes_under_traffic(rig):
     assert ovs.packets("in_port=a") <= came
     went = after[1] + after[2] - before[1] - before[2]
     assert went + lost(rig) - missed == came
+
+
+def settle(sampler, old, new, since):
+    """All goes to `new`: none to `old` for 100 ms, in which many went to
+    `new`. Returns between what times the last one went to `old`, in ms after
+    `since`, and what `old` had sent by then."""
+    before = begin = sampler.transmitted(old, new)
+    asked = time.monotonic()
+    last = [since, asked]
+
+    def is_settled():
+        nonlocal before, begin, asked, last
+        start = time.monotonic()
+        now = sampler.transmitted(old, new)
+        if now[0] != before[0]:
+            last, begin = [asked, time.monotonic()], now
+        before, asked = now, start
+        return time.monotonic() > last[1] + 0.1 and now[1] > begin[1] + 1000
+    wait_until(is_settled, 10, f"all goes to {new}", interval=0)
+    return [1000 * (at - since) for at in last], before[0]
+
+
+def test_change_reaches_packets_within_100_ms_of_its_end(rig):
+    """From ovs-ofctl's return to the last packet that took the old way."""
+    ovs = rig.ovs
+    rig.steer()
+    rig.load()
+    wait_until(lambda: ovs.steered("a")[0] > 10000, 10, "packets are steered")
+    sampler = Sampler(ovs)
+    times = []
+    try:
+        for i in range(200 if FULL else 10):
+            old, new = ("b", "c") if i % 2 == 0 else ("c", "b")
+            ovs.ofctl("mod-flows", ovs.bridge, f"in_port=a,actions={new}")
+            late, sent = settle(sampler, old, new, time.monotonic())
+            times.append(late)
+            # By the driver; and none comes later.
+            wait_until(lambda: sum(ovs.steered("a")), 10, "it is steered")
+            assert sampler.transmitted(old) == [sent]
+    finally:
+        sampler.close()
+    least, most = (sorted(column) for column in zip(*times))
+    print(f"{len(times)} changes, ms from ovs-ofctl's return to the last packet"
+          f" of the old way: median {statistics.median(most):.2f}, worst"
+          f" {most[-1]:.2f}, no less than {least[-1]:.2f};",
+          [f"{ms:.1f}" for ms in most])
+    # Threads that wait for a processor are no fault of a slice.
+    assert least[-1] <= 100 * (1 if FULL else config.TIME_SCALE), times
+
+
+def learned(ovs):
+    """(entries that expired, oldest age in seconds, number of entries)"""
+    expired = int(re.search(r"expired.*: *(\d+)",
+                            ovs.appctl("fdb/stats-show", ovs.bridge))[1])
+    ages = [int(line.split()[-1]) for line in
+            ovs.appctl("fdb/show", ovs.bridge).strip().split("\n")[1:]]
+    return expired, max(ages, default=0), len(ages)
+
+
+def test_normal_stays_steered_past_mac_ageing_and_goes_with_traffic(rig):
+    """a and b send the same packets to each other for ever: what the driver
+    moves keeps both of them learned, and c sees nothing after the first."""
+    ovs, (a, b) = rig.ovs, (rig.peers[name] for name in "ab")
+    ageing = 15  # Open vSwitch's least
+    ovs.vsctl("set", "bridge", ovs.bridge,
+              f"other_config:mac-aging-time={ageing}", "--", "set",
+              "Open_vSwitch", ".", "other_config:max-idle=1000")
+    ovs.add_flow("actions=NORMAL")
+    b.command("stop")
+    for peer, other in (a, b), (b, a):
+        mac = re.search(r"MAC address: (\S+)", other.said("show port info 0"))
+        peer.command(f"set eth-peer 0 {mac[1]}")
+        peer.command("set fwd macswap")
+    try:
+        b.command("start")
+        a.command("start tx_first")
+        wait_until(lambda: ovs.steered("a") and ovs.steered("b"), 10,
+                   "both ways are steered")
+        wait_until(lambda: learned(ovs)[2] == 2, 10, "both are learned")
+        expired = learned(ovs)[0]
+        flooded = ovs.counters("c")["tx_pkts"]
+        misses = upcalls(ovs)
+        until = time.monotonic() + ageing + (25 if FULL else 6)
+
+        def has_aged():
+            first = sum(ovs.steered("a")), sum(ovs.steered("b"))
+            wait_until(lambda: sum(ovs.steered("a")) > first[0]
+                       and sum(ovs.steered("b")) > first[1], 5,
+                       "both ways are still steered")
+            now = learned(ovs)
+            assert now[0] == expired and now[1] < ageing / 2 and now[2] == 2
+            return time.monotonic() > until
+        wait_until(has_aged, 60, "the time is over")
+        assert ovs.counters("c")["tx_pkts"] == flooded
+        assert upcalls(ovs) == misses
+        a.command("stop")
+        wait_until(lambda: not ovs.steered("a") and not ovs.steered("b"), 20,
+                   "flows without packets are gone")
+    finally:
+        a.command("stop")
+        b.command("stop")
+        for peer in a, b:
+            peer.command("set fwd rxonly")
+        b.command("start")
+        ovs.vsctl("remove", "bridge", ovs.bridge, "other_config",
+                  "mac-aging-time", "--", "remove", "Open_vSwitch", ".",
+                  "other_config", "max-idle")
+
+
+def upcalls(ovs):
+    """Packets for which no thread had a flow."""
+    return sum(map(int, re.findall(r"miss with success upcall: (\d+)", ovs.appctl(
+        "dpif-netdev/pmd-stats-show"))))
+
+
+def test_debug_log_of_offload_ends_no_switch(rig):
+    """It names flows that were just destroyed."""
+    ovs = rig.ovs
+    rig.steer()
+    rig.load()
+    wait_until(lambda: ovs.steered("a")[0] > 10000, 10, "packets are steered")
+    mark = len(ovs.switch_log())
+    ovs.appctl("vlog/set", "netdev_offload_dpdk:console:dbg")
+    try:
+        for way in "cbcb":
+            ovs.ofctl("mod-flows", ovs.bridge, f"in_port=a,actions={way}")
+            wait_until(lambda: f"({way})" in ovs.appctl("vhostpci/flows", "a"),
+                       10, f"a rule leads to {way}")
+        ovs.ofctl("del-flows", ovs.bridge)
+        wait_until(lambda: re.search(r"flow destroy \d+ ufid",
+                                     ovs.switch_log()[mark:]), 10,
+                   "a destroyed flow is logged")
+    finally:
+        ovs.appctl("vlog/set", "netdev_offload_dpdk:console:info")
+    assert ovs.switch_runs()
 
 
 def test_rule_that_is_removed_under_traffic(rig):
