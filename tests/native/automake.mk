@@ -32,6 +32,7 @@ native_tests = \
 	tests/native/test_race \
 	tests/native/test_rings \
 	tests/native/test_steer \
+	tests/native/test_steer_needs \
 	tests/native/test_steer_race \
 	tests/native/test_txmap \
 	$(native_socket_tests)
