@@ -67,11 +67,12 @@ native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_interop.py tests/native/test_drop_in.py \
 	tests/native/test_offload.py tests/native/test_ovs_offload.py \
 	tests/native/test_flow_offload.py tests/native/test_steering_ovs.py \
-	tests/native/test_flow_testpmd.py \
+	tests/native/test_flow_testpmd.py tests/native/test_controllers.py \
 	tests/native/test_steering_diff.py
 TESTS += $(native_pytests)
 EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/native_ovs.py tests/native/raw_peer.py \
+	tests/native/osken_switch.py \
 	tests/native/diff_frames.py tests/native/diff_tables.py \
 	tests/native/steering_diff.py
 

@@ -107,6 +107,19 @@ class Ovs:
         text = self.ofctl("dump-flows", self.bridge, match)
         return sum(int(n) for n in re.findall(r"n_packets=(\d+)", text))
 
+    def steered_packets(self, port, to=""):
+        """Packets that rules inside the driver have moved from a port, or
+        only those rules that move them to another."""
+        text = self.appctl("vhostpci/flows", port)
+        return sum(int(packets) for packets, actions in re.findall(
+            r"packets: (\d+),.*\n +actions: (.*)", text)
+                   if not to or f"({to})" in actions)
+
+    def steered_by_ring(self, port):
+        """The same, ever, as the counter of the port's first ring."""
+        text = self.appctl("vhostpci/show", port)
+        return int(re.search(r"rx_ring0_steered\W+(\d+)", text)[1])
+
 
 def _plain(value):
     """An OVSDB datum in JSON as Python's own types."""

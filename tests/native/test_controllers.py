@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stock OpenFlow controllers, whose flows run inside the driver.
+
+The controllers know nothing of that, and the peers are stock virtio-user
+front-ends. What they send is learned, and the learned flows are steered.
+"""
+import re
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from native_ovs import NativeOvs, Peer, config, wait_until
+from harness.procs import Child
+
+MACS = {"a": "52:54:00:00:00:01", "b": "52:54:00:00:00:02",
+        "c": "52:54:00:00:00:03"}
+OTHER = {"a": "b", "b": "a"}
+BURST = 32  # packets
+IDLE = 2  # seconds that ovs-testcontroller's flows live unused
+
+
+class LearningOvs(NativeOvs):
+    other_config = {**NativeOvs.other_config, "hw-offload": "true"}
+
+    def add(self, name):
+        path = self.dir / f"{name}.sock"
+        self.add_port(name, "vhostpci", options={
+            "vhostpci-devargs": f"net_vhostpci_{name},path={path}"})
+        assert self.error(name) == ""
+        wait_until(path.exists, 10, f"{path} is there")
+        return path
+
+    def obey(self, controller):
+        self.vsctl("set-controller", self.bridge, controller, "--", "set",
+                   "controller", self.bridge,
+                   "connection_mode=out-of-band")
+        wait_until(lambda: "is_connected: true" in self.show(), 30,
+                   "the controller is connected")
+
+    def learned(self, port):
+        """Packets of the controller's flows for the port, each."""
+        text = self.ofctl("dump-flows", self.bridge, f"in_port={port}")
+        return [int(n) for n in re.findall(r"n_packets=(\d+)", text)]
+
+
+class Rig:
+    """Three peers: a and b talk to each other, c hears what is flooded."""
+
+    def __init__(self):
+        self.ovs = LearningOvs("ours", name="controllers")
+        self.peers, self.controller = {}, None
+
+    def start(self):
+        self.ovs.start()
+        for name, mac in MACS.items():
+            path = self.ovs.add(name)
+            args = f"--eth-peer=0,{MACS[OTHER[name]]}" if name in OTHER else ""
+            self.peers[name] = Peer(self.ovs, path, name=name, args=args,
+                                    options=f",mac={mac}")
+            self.ovs.wait_link_up(name)
+        self.peers["c"].command("start")
+        return self
+
+    def control(self, command, where, environment=None):
+        """Start a controller that listens where the switch looks for it."""
+        log = f"{Path(command[0]).name}.log"
+        self.controller = Child(
+            command, log=self.ovs.logs / log,
+            env={**self.ovs.environment, **(environment or {})})
+        self.ovs.obey(where)
+
+    def forget(self):
+        """No controller, and nothing of what it said."""
+        self.ovs.vsctl("del-controller", self.ovs.bridge)
+        if self.controller:
+            self.controller.end()
+        self.controller = None
+        self.ovs.ofctl("del-flows", self.ovs.bridge)
+        self.ovs.appctl("revalidator/purge")
+        wait_until(lambda: not any(map(self.ovs.steered_packets, MACS)), 10,
+                   "the driver has no rule")
+
+    def send(self, name):
+        """One burst to the other; returns how many packets that is."""
+        peer = self.peers[name]
+        before = peer.transmitted()
+        peer.command("start tx_first")
+        peer.command("stop")
+        return peer.transmitted() - before
+
+    def exchange(self):
+        """Both say something until the controller knows both ways."""
+        def known():
+            for name in OTHER:
+                self.send(name)
+            return all(self.ovs.steered_packets(name) for name in OTHER)
+        wait_until(known, 20, "flows of both ways are steered")
+
+    def close(self):
+        for peer in self.peers.values():
+            peer.close()
+        if self.controller:
+            self.controller.end()
+        self.ovs.close()
+
+
+@pytest.fixture(scope="module")
+def made_rig():
+    try:
+        made = Rig()
+    except config.Missing as missing:
+        pytest.skip(str(missing))
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def rig(made_rig):
+    yield made_rig
+    ovs = made_rig.ovs
+    assert ovs.switch_runs(), ovs.switch_log()[-2000:]
+    made_rig.forget()
+
+
+def expect_steered_both_ways(rig):
+    """All that is sent from now on is steered, arrives, and counts in the
+    controller's flows; c gets none of it."""
+    ovs = rig.ovs
+    for name, other in OTHER.items():
+        before, heard = ovs.steered_packets(name), rig.peers["c"].received()
+        got = ovs.counters(other)["tx_pkts"]
+        counted = sum(ovs.learned(name))
+        sent = sum(rig.send(name) for _ in range(5))
+        assert sent == 5 * BURST
+        wait_until(lambda n=name, s=before + sent:
+                   ovs.steered_packets(n) == s, 10,
+                   f"{sent} packets of {name} are steered")
+        assert ovs.counters(other)["tx_pkts"] - got == sent
+        wait_until(lambda n=name, s=counted + sent: sum(ovs.learned(n)) >= s,
+                   10, "the controller's flow counts them")
+        assert rig.peers["c"].received() == heard
+
+
+def find_testcontroller():
+    """Of our build, or Debian's package."""
+    path = config.BUILD / "ovs" / "utilities" / "ovs-testcontroller"
+    found = path if path.exists() else shutil.which("ovs-testcontroller")
+    if not found:
+        pytest.skip("no ovs-testcontroller (tools/build-ovs makes it)")
+    return found
+
+
+def control_by_testcontroller(rig):
+    path = rig.ovs.dir / "controller.sock"
+    rig.control([find_testcontroller(), f"--max-idle={IDLE}", f"punix:{path}"],
+                f"unix:{path}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def control_by_osken(rig):
+    manager = shutil.which("osken-manager")
+    if not manager:
+        pytest.skip("no osken-manager (Debian package python3-os-ken)")
+    port = free_port()
+    rig.control([manager, "--ofp-listen-host", "127.0.0.1",
+                 "--ofp-tcp-listen-port", port,
+                 Path(__file__).with_name("osken_switch.py")],
+                f"tcp:127.0.0.1:{port}",
+                {"PYTHONDONTWRITEBYTECODE": "1"})
+
+
+@pytest.mark.parametrize("control", [control_by_testcontroller,
+                                     control_by_osken],
+                         ids=["testcontroller", "osken"])
+def test_what_a_controller_learns_is_steered(rig, control):
+    control(rig)
+    rig.exchange()
+    expect_steered_both_ways(rig)
+
+
+def test_steered_flows_outlive_their_idle_timeout_and_end_with_traffic(rig):
+    """OpenFlow's timeout looks at the driver's counters."""
+    ovs = rig.ovs
+    control_by_testcontroller(rig)
+    rig.exchange()
+
+    def ages():
+        text = ovs.ofctl("dump-flows", ovs.bridge, "in_port=a")
+        return [float(n) for n in re.findall(r"duration=([\d.]+)s", text)]
+
+    def is_old():
+        rig.send("a")
+        return ages() and min(ages()) > 2 * IDLE + 1
+    wait_until(is_old, 20, "the flow is older than its timeout")
+    assert ovs.steered_packets("a") > 0
+    wait_until(lambda: not ages(), 20, "the flow ends without traffic")
+    wait_until(lambda: ovs.steered_packets("a") == 0, 20,
+               "so does the driver's")
