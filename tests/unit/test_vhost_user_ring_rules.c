@@ -7,7 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
 
 #include "vu_peer.h"
 
@@ -350,6 +356,50 @@ ring_fds_must_be_eventfds(void **state)
 	}
 }
 
+/* What the core looks at in the kernel's tables: in place of libc's. */
+static unsigned int n_fdinfo;
+
+int
+open(const char *path, int flags, ...)
+{
+	/* Nothing here creates a file, so there is no mode to pass on. */
+	if (strstr(path, "fdinfo") != NULL)
+		n_fdinfo++;
+	return syscall(SYS_openat, AT_FDCWD, path, flags, 0);
+}
+
+/* The kernel tells each watch of an epoll descriptor there, and whoever asks
+ * waits for that. */
+static void
+of_what_is_no_eventfd_no_details_are_read(void **state)
+{
+	struct peer *p = *state;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		int fds[] = {
+			epoll_create1(EPOLL_CLOEXEC),
+			memfd_create("anon_inode:[eventfd]", MFD_CLOEXEC),
+			timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC),
+		};
+		unsigned int j;
+
+		for (j = 0; j < 3; j++) {
+			assert_true(fds[j] >= 0);
+			if (i != j)
+				close(fds[j]);
+		}
+		n_fdinfo = 0;
+		refused(p, send_vring_fd(p, VU_SET_VRING_CALL, 0, fds[i]),
+			-EINVAL, "the fd is no eventfd");
+		assert_int_equal(n_fdinfo, 0);
+		vu_core_disconnect(&p->core);
+		assert_int_equal(vu_core_connect(&p->core), 0);
+	}
+	accepted(p, send_vring_fd(p, VU_SET_VRING_CALL, 0, event_fd()));
+	assert_int_equal(n_fdinfo, 1);
+}
+
 static void
 no_fd_flag_and_fd_exclude_each_other(void **state)
 {
@@ -473,6 +523,7 @@ main(void)
 		peer_test(dirty_log_flag_is_refused),
 		peer_test(broken_ring_runs_again_only_when_set_up_anew),
 		peer_test(ring_fds_must_be_eventfds),
+		peer_test(of_what_is_no_eventfd_no_details_are_read),
 		peer_test(no_fd_flag_and_fd_exclude_each_other),
 		peer_test(eventfd_is_made_nonblocking_and_close_on_exec),
 		peer_test(ring_fds_are_replaced_and_taken_away),
