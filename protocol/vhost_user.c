@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vhost_user_int.h"
 
@@ -184,7 +183,7 @@ vu_keep_fds(struct vu_core *core, const int *fds, unsigned int n_fds)
 		if (core->n_fds < VU_MAX_FDS)
 			core->fds[core->n_fds++] = fds[i];
 		else
-			close(fds[i]);
+			vu_close_fd(core, fds[i]);
 	}
 }
 

@@ -20,7 +20,8 @@
  * VU_WAIT): leave the bytes in the socket until vu_core_resume().
  *
  * Ownership of fds: every fd given to vu_core_input() belongs to the core
- * from then on. It closes what it does not keep, whatever the outcome. Kick,
+ * from then on. It closes what it does not keep, whatever the outcome, by
+ * vu_ops.close_fd(): the last close() of a stranger's fd may block. Kick,
  * call and error fds in struct vu_ring are the core's; users may use them
  * until the next update says that they changed, or dup() them.
  *
@@ -142,6 +143,12 @@ struct vu_ops {
 	uint32_t (*ring_base)(void *opaque, unsigned int i);
 	/* Send a reply. Must not block. < 0 ends the connection. */
 	int (*send)(void *opaque, const void *buf, size_t len);
+	/*
+	 * Close @fd, which the peer sent. That may take as long as the peer
+	 * likes (a TCP socket with SO_LINGER and unsent data): who serves others
+	 * has another thread do it. NULL: close() in place.
+	 */
+	void (*close_fd)(void *opaque, int fd);
 };
 
 struct vu_config {

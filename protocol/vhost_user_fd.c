@@ -163,13 +163,23 @@ vu_take_fd(struct vu_core *core, unsigned int i)
 }
 
 void
+vu_close_fd(struct vu_core *core, int fd)
+{
+	if (fd < 0)
+		return;
+	if (core->ops->close_fd != NULL)
+		core->ops->close_fd(core->opaque, fd);
+	else
+		close(fd);
+}
+
+void
 vu_close_message_fds(struct vu_core *core)
 {
 	unsigned int i;
 
 	for (i = 0; i < core->n_fds; i++) {
-		if (core->fds[i] >= 0)
-			close(core->fds[i]);
+		vu_close_fd(core, core->fds[i]);
 		core->fds[i] = -1;
 	}
 	core->n_fds = 0;
@@ -193,5 +203,5 @@ void
 vu_close_retired_fds(struct vu_core *core)
 {
 	while (core->n_gone_fds > 0)
-		close(core->gone_fds[--core->n_gone_fds]);
+		vu_close_fd(core, core->gone_fds[--core->n_gone_fds]);
 }

@@ -171,6 +171,8 @@ int vu_check_memory_fd(struct vu_core *core, unsigned int i, int fd,
 		       uint64_t end, struct vu_region *r);
 /* An eventfd, made non-blocking and close-on-exec; *id: its identity. */
 int vu_check_eventfd(struct vu_core *core, int fd, int *id);
+/* Close one of the peer's fds; nothing if it is negative. */
+void vu_close_fd(struct vu_core *core, int fd);
 /* Take fd @i of the message; its closing is then the caller's. */
 int vu_take_fd(struct vu_core *core, unsigned int i);
 /* Close what is left of the message's fds. */

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vhost_user_int.h"
 
@@ -131,8 +130,7 @@ vu_net_set_mtu(struct vu_core *core)
 static int
 vu_set_backend_req_fd(struct vu_core *core)
 {
-	if (core->backend_req_fd >= 0)
-		close(core->backend_req_fd);
+	vu_close_fd(core, core->backend_req_fd);
 	core->backend_req_fd = vu_take_fd(core, 0);
 	return 0;
 }

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vhost_user_int.h"
 
@@ -110,8 +109,7 @@ vu_core_disconnect(struct vu_core *core)
 	for (i = 0; i < n_rings; i++)
 		core->rings[i].run = false;
 	vu_retire_regions(core);
-	if (core->backend_req_fd >= 0)
-		close(core->backend_req_fd);
+	vu_close_fd(core, core->backend_req_fd);
 	core->backend_req_fd = -1;
 
 	/* The text of what ended the session stays readable. */

@@ -8,6 +8,7 @@ unit_tests = \
 	tests/unit/test_vhost_user_memory \
 	tests/unit/test_vhost_user_memory_changes \
 	tests/unit/test_vhost_user_recorded \
+	tests/unit/test_vhost_user_ring_fds \
 	tests/unit/test_vhost_user_ring_rules \
 	tests/unit/test_vhost_user_rings \
 	tests/unit/test_vhost_user_session \

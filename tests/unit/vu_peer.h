@@ -55,6 +55,7 @@ struct peer {
 	unsigned int n_map, n_unmap, n_update, n_ring_base;
 	uint32_t changed;		/* of the last update */
 	uint32_t all_changed;
+	unsigned int n_given, n_closed;	/* fds: sent, and closed by us */
 	/* Replies: how many, and the last one. */
 	unsigned int n_replies;
 	uint32_t reply_hdr[3];
