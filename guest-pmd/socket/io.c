@@ -4,13 +4,20 @@
  * The socket transport's thread: connects or accepts, one front-end at a
  * time, and feeds the vhost-user core. It waits in poll() only, and for no
  * party longer than it takes that party to be disconnected.
+ *
+ * One thing is not in its hands: where this process may open no more files,
+ * recvmsg() closes the fds it cannot give, and the last close() of a stranger's
+ * file takes as long as the stranger likes. Whoever stops the thread then leaves
+ * it behind, and ends the connection in its place: see enum place.
  */
 
-#define _GNU_SOURCE /* accept4 */
+#define _GNU_SOURCE /* accept4, pthread_timedjoin_np */
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sys/eventfd.h>
@@ -25,6 +32,19 @@
 #define REPEAT_MS	5	/* between attempts to adopt */
 #define CLOSE_MS	1000	/* for the last bursts to end */
 #define REST_MS		1	/* from a peer that asks for too much */
+#define BUSY_MS		20	/* from one whose fds do not close */
+#define JOIN_MS		100	/* for the thread to be seen again */
+
+/* The kernel takes no more fds with one message (SCM_MAX_FD). With room for all
+ * of them it gives them, and does not close the rest in our thread. */
+#define MOST_FDS	253
+
+/* Where the thread is: the two who change it agree by compare and swap. */
+enum place {
+	HERE,		/* may touch the port */
+	AWAY,		/* in recvmsg(). From HERE and back: thread */
+	LEFT,		/* may touch nothing when it returns. From AWAY: ethdev */
+};
 
 /* Our wake-up, the socket, and each ring's kick. */
 #define N_POLLED	(2 + VHOSTPCI_MAX_RINGS)
@@ -49,7 +69,9 @@ disconnect(struct vhostpci_socket *s, const char *why)
 		VHOSTPCI_PEER_LOG(s->dev, INFO, "peer %s: disconnected",
 				  vhostpci_dev_label(s->dev));
 	vu_core_disconnect(&s->core);
-	close(s->conn_fd);
+	/* The peer knows at once, whatever it has sent that does not close. */
+	shutdown(s->conn_fd, SHUT_RDWR);
+	vhostpci_closer_fd(s->closer, s->conn_fd);
 	s->conn_fd = -1;
 }
 
@@ -88,6 +110,30 @@ try_connect(struct vhostpci_socket *s)
 	close(fd);
 }
 
+void
+vhostpci_socket_put(struct vhostpci_socket *s)
+{
+	/* acq_rel: pairs with itself: what the other one did is done. */
+	if (__atomic_sub_fetch(&s->users, 1, __ATOMIC_ACQ_REL) == 0)
+		free(s);
+}
+
+/* If the thread was left behind, it ends here: with what it was given last. */
+static void
+come_back(struct vhostpci_socket *s, const int *fds, unsigned int n_fds)
+{
+	uint32_t place = AWAY;
+
+	/* acquire: pairs with the release in leave_behind(). */
+	if (__atomic_compare_exchange_n(&s->place, &place, HERE, false,
+					__ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+		return;
+	vhostpci_socket_put(s);
+	while (n_fds > 0)
+		close(fds[--n_fds]);
+	pthread_exit(NULL);
+}
+
 /*
  * Receive what the core wants next, and the fds that come with it. Returns
  * bytes, 0 at the end of the stream, -EAGAIN, or another -errno.
@@ -97,7 +143,7 @@ receive(struct vhostpci_socket *s, uint8_t *buf, size_t len, int *fds,
 	unsigned int *n_fds)
 {
 	union {
-		char buf[CMSG_SPACE(VU_MAX_FDS * sizeof(int))];
+		char buf[CMSG_SPACE(MOST_FDS * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
@@ -107,22 +153,26 @@ receive(struct vhostpci_socket *s, uint8_t *buf, size_t len, int *fds,
 		.msg_controllen = sizeof(control.buf),
 	};
 	struct cmsghdr *c;
-	ssize_t n = recvmsg(s->conn_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n;
 
-	*n_fds = 0;
+	__atomic_store_n(&s->place, AWAY, __ATOMIC_RELAXED);
+	n = recvmsg(s->conn_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
-		return -errno;
-	for (c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
+		n = -errno;
+	*n_fds = 0;
+	for (c = n < 0 ? NULL : CMSG_FIRSTHDR(&msg); c != NULL;
+	     c = CMSG_NXTHDR(&msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		*n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(c), *n_fds * sizeof(int));
 	}
-	/* More fds than any message may carry: the kernel closed the rest. */
-	if (msg.msg_flags & MSG_CTRUNC) {
+	come_back(s, fds, *n_fds);
+	/* We may open no more: the kernel closed the rest. */
+	if (n >= 0 && msg.msg_flags & MSG_CTRUNC) {
 		while (*n_fds > 0)
-			close(fds[--*n_fds]);
-		return -E2BIG;
+			vhostpci_closer_fd(s->closer, fds[--*n_fds]);
+		return -EMFILE;
 	}
 	return n;
 }
@@ -141,7 +191,7 @@ input(struct vhostpci_socket *s)
 {
 	uint8_t buf[VU_MAX_PAYLOAD];
 	size_t want = RTE_MIN(vu_core_want(&s->core), sizeof(buf));
-	int fds[VU_MAX_FDS];
+	int fds[MOST_FDS];
 	unsigned int n_fds;
 	ssize_t n;
 
@@ -152,7 +202,8 @@ input(struct vhostpci_socket *s)
 	if (n == -EAGAIN || n == -EINTR)
 		return false;
 	if (n <= 0) {
-		disconnect(s, n == -E2BIG ? "too many fds in a message" :
+		disconnect(s, n == -EMFILE ? "its fds cannot be received: "
+			   "this process has too many open files" :
 			   n < 0 ? strerror(-n) : NULL);
 		return false;
 	}
@@ -170,7 +221,8 @@ input_some(struct vhostpci_socket *s)
 {
 	unsigned int i;
 
-	for (i = 0; i < 64 && !s->no_input && input(s); i++)
+	for (i = 0; i < 64 && !s->no_input &&
+	     !vhostpci_closer_busy(s->closer) && input(s); i++)
 		s->no_input = !vhostpci_limit_take(&s->messages, NULL);
 }
 
@@ -210,7 +262,7 @@ watch_kicks(struct vhostpci_socket *s, struct pollfd *fds)
 static void
 look_at_held(struct vhostpci_socket *s)
 {
-	if (s->conn_fd < 0 || s->waiting || s->no_input ||
+	if (s->conn_fd < 0 || s->waiting || s->no_input || s->busy ||
 	    !vu_core_holds(&s->core) || rte_get_timer_cycles() < s->quiet_at)
 		return;
 	if (vu_core_quiet(&s->core) < 0)
@@ -257,18 +309,24 @@ static void
 wait_for_work(struct vhostpci_socket *s, struct pollfd fds[N_POLLED])
 {
 	int timeout = s->no_input || s->no_kicks ? REST_MS : -1;
+	bool may_read;
 
+	/* Who sends what does not close waits for himself. */
+	s->busy = vhostpci_closer_busy(s->closer);
+	may_read = !s->no_input && !s->busy;
+	if (s->busy && timeout < 0)
+		timeout = BUSY_MS;
 	fds[0] = (struct pollfd) { .fd = s->wake_fd, .events = POLLIN };
 	fds[1] = (struct pollfd) { .fd = -1 };
 	if (s->conn_fd >= 0) {
 		fds[1].fd = s->conn_fd;
-		fds[1].events = vu_core_want(&s->core) > 0 && !s->no_input ?
+		fds[1].events = vu_core_want(&s->core) > 0 && may_read ?
 			POLLIN : 0;
 		if (timeout < 0 && vu_core_holds(&s->core))
 			timeout = VU_QUIET_MS;
 	} else if (!s->waiting) {
 		fds[1].fd = s->listen_fd;
-		fds[1].events = s->no_input ? 0 : POLLIN;
+		fds[1].events = may_read ? POLLIN : 0;
 		if (s->client)
 			timeout = RECONNECT_MS;
 	}
@@ -298,7 +356,8 @@ work(struct vhostpci_socket *s, const struct pollfd fds[N_POLLED])
 		if (fds[1].revents & POLLIN)
 			input_some(s);
 	} else if (s->client) {
-		try_connect(s);
+		if (!s->busy)
+			try_connect(s);
 	} else if (fds[1].revents & POLLIN) {
 		fd = accept4(s->listen_fd, NULL, NULL,
 			     SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -315,17 +374,12 @@ work(struct vhostpci_socket *s, const struct pollfd fds[N_POLLED])
 	look_at_held(s);
 }
 
-static void *
-run(void *opaque)
+/* The thread's last act, or that of who left it behind. */
+static void
+finish(struct vhostpci_socket *s)
 {
-	struct vhostpci_socket *s = opaque;
-	struct pollfd fds[N_POLLED];
 	uint64_t end;
 
-	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
-		wait_for_work(s, fds);
-		work(s, fds);
-	}
 	if (s->conn_fd >= 0)
 		disconnect(s, NULL);
 	end = rte_get_timer_cycles() + rte_get_timer_hz() / 1000 * CLOSE_MS;
@@ -333,13 +387,25 @@ run(void *opaque)
 		poll(NULL, 0, REPEAT_MS);
 		repeat_adopt(s);
 	}
+}
+
+static void *
+run(void *opaque)
+{
+	struct vhostpci_socket *s = opaque;
+	struct pollfd fds[N_POLLED];
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
+		wait_for_work(s, fds);
+		work(s, fds);
+	}
+	finish(s);
 	return NULL;
 }
 
 int
 vhostpci_socket_start(struct vhostpci_socket *s)
 {
-	char name[16] = "vhostpci";
 	int rc;
 
 	s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -347,20 +413,58 @@ vhostpci_socket_start(struct vhostpci_socket *s)
 		return -errno;
 	rc = s->client ? 0 : vhostpci_socket_listen(s);
 	if (rc == 0)
-		rc = -rte_ctrl_thread_create(&s->thread, name, NULL, run, s);
+		rc = vhostpci_socket_thread(&s->thread, run, s);
 	if (rc == 0)
 		return 0;
 	vhostpci_socket_unlisten(s);
 	close(s->wake_fd);
-	return rc < 0 ? rc : -rc;
+	return rc;
 }
 
-void
+/* Does the thread wait for a stranger? Then it is not waited for. */
+static bool
+leave_behind(struct vhostpci_socket *s)
+{
+	uint32_t place = AWAY;
+
+	s->users = 2;
+	/* release: pairs with the acquire in come_back(). */
+	if (__atomic_compare_exchange_n(&s->place, &place, LEFT, false,
+					__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return true;
+	s->users = 1;
+	return false;
+}
+
+/* Wait for the thread to end, as long as it works. Returns whether it did. */
+static bool
+join(struct vhostpci_socket *s)
+{
+	struct timespec end;
+
+	do {
+		clock_gettime(CLOCK_REALTIME, &end);
+		end.tv_nsec += JOIN_MS * 1000000L;
+		end.tv_sec += end.tv_nsec / 1000000000L;
+		end.tv_nsec %= 1000000000L;
+		if (pthread_timedjoin_np(s->thread, NULL, &end) == 0)
+			return true;
+	} while (!leave_behind(s));
+	pthread_detach(s->thread);
+	return false;
+}
+
+bool
 vhostpci_socket_stop(struct vhostpci_socket *s)
 {
+	bool joined;
+
 	__atomic_store_n(&s->stop, true, __ATOMIC_RELEASE);
 	vhostpci_socket_wake(s);
-	pthread_join(s->thread, NULL);
+	joined = join(s);
+	if (!joined)
+		finish(s);
 	vhostpci_socket_unlisten(s);
 	close(s->wake_fd);
+	return joined;
 }

@@ -164,6 +164,7 @@ vhostpci_socket_unlisten(struct vhostpci_socket *s)
 	if (lstat(s->addr.sun_path, &st) == 0 && st.st_dev == s->file_dev &&
 	    st.st_ino == s->file_ino)
 		unlink(s->addr.sun_path);
-	close(s->listen_fd);
+	/* With whoever waits to be accepted, and the fds sent meanwhile. */
+	vhostpci_closer_fd(s->closer, s->listen_fd);
 	s->listen_fd = -1;
 }

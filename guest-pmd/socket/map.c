@@ -78,9 +78,10 @@ fail:
 void
 vhostpci_socket_unmap(void *opaque, struct vu_region *r)
 {
+	struct vhostpci_socket *s = opaque;
 	uint64_t unit = 1ULL << (r->cookie & 63);
 	uint8_t *base = (uint8_t *)((uintptr_t)r->addr & ~(unit - 1));
 
-	RTE_SET_USED(opaque);
-	munmap(base, r->cookie & ~63ULL);
+	/* Nothing in it is used any more, and freeing its pages takes long. */
+	vhostpci_closer_unmap(s->closer, base, r->cookie & ~63ULL);
 }

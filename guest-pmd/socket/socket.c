@@ -22,19 +22,26 @@
 static bool
 set_call_fd(struct vhostpci_socket *s, unsigned int i, int fd)
 {
-	int slot = s->call_fds[i], rc;
+	int slot = s->call_fds[i], rc, error;
 
 	/* The core has checked that it is an eventfd. */
 	if (fd < 0)
 		return false;
-	if (slot >= 0)
+	if (slot >= 0) {
+		/* So that dup3() is not the last to close it. */
+		int old = fcntl(slot, F_DUPFD_CLOEXEC, 0);
+
 		rc = dup3(fd, slot, O_CLOEXEC);
-	else
+		error = errno;
+		vhostpci_closer_fd(s->closer, old);
+	} else {
 		rc = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		error = errno;
+	}
 	if (rc < 0) {
 		VHOSTPCI_PEER_LOG(s->dev, ERR, "peer %s: ring %u cannot be "
 				  "called: %s", vhostpci_dev_label(s->dev), i,
-				  strerror(errno));
+				  strerror(error));
 		return false;
 	}
 	/* release: pairs with the acquire in call(), socket/transport.c. */
@@ -52,7 +59,7 @@ vhostpci_socket_drop_calls(struct vhostpci_socket *s, const struct vhostpci_peer
 		    (i < peer->n_rings &&
 		     (peer->rings[i].run || peer->rings[i].call)))
 			continue;
-		close(s->call_fds[i]);
+		vhostpci_closer_fd(s->closer, s->call_fds[i]);
 		s->call_fds[i] = -1;
 	}
 }
@@ -139,10 +146,19 @@ send_reply(void *opaque, const void *buf, size_t len)
 	return (size_t)n == len ? 0 : -EAGAIN;
 }
 
+static void
+close_fd(void *opaque, int fd)
+{
+	struct vhostpci_socket *s = opaque;
+
+	vhostpci_closer_fd(s->closer, fd);
+}
+
 const struct vu_ops vhostpci_socket_core_ops = {
 	.map = vhostpci_socket_map,
 	.unmap = vhostpci_socket_unmap,
 	.update = update,
 	.ring_base = ring_base,
 	.send = send_reply,
+	.close_fd = close_fd,
 };

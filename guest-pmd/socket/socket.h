@@ -9,6 +9,7 @@
  *   io.c         the thread that feeds the vhost-user core from the socket
  *   socket.c     what the core says, as struct vhostpci_peer
  *   map.c        the peer's memory
+ *   closer.c     what is closed and unmapped aside
  *   transport.c  transport operations
  *   signal.c     calls to the peer
  */
@@ -23,6 +24,7 @@
 #include "vhost_user.h"
 #include "port/attach.h"
 #include "base/limit.h"
+#include "socket/closer.h"
 #include "socket/signal.h"
 
 struct vhostpci_socket {
@@ -46,11 +48,16 @@ struct vhostpci_socket {
 	 * thread: w; thread: rw 0. */
 	uint32_t broken[VHOSTPCI_MAX_RINGS];
 
+	uint32_t place;		/* see io.c. thread, ethdev: rw */
+	uint32_t users;		/* of this: ethdev, and a thread that was left */
+	struct vhostpci_closer *closer;
+
 	/* thread: rw */
 	struct vu_core core;
 	int listen_fd, conn_fd;	/* -1: none */
 	dev_t file_dev;		/* of the path that listen_fd is bound to */
 	ino_t file_ino;
+	bool busy;		/* the closer is */
 	bool waiting;		/* vhostpci_peer_adopt() is to be repeated */
 	bool complained;	/* about the same connect error */
 	/* What a peer may cause: beyond it, its fds are left alone for a
@@ -99,8 +106,11 @@ void vhostpci_socket_unlisten(struct vhostpci_socket *s);
 /* socket/io.c */
 /* Open the socket (server) and start the thread. 0 or -errno. */
 int vhostpci_socket_start(struct vhostpci_socket *s);
-/* End the connection and the thread, unmap everything. */
-void vhostpci_socket_stop(struct vhostpci_socket *s);
+/* End the connection and the thread, unmap everything. Returns whether the thread
+ * has ended: one that waits for a stranger is left behind, with @s alone. */
+bool vhostpci_socket_stop(struct vhostpci_socket *s);
+/* The last one frees it. */
+void vhostpci_socket_put(struct vhostpci_socket *s);
 void vhostpci_socket_wake(struct vhostpci_socket *s);
 
 #endif

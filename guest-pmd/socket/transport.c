@@ -64,14 +64,22 @@ transport_close(struct vhostpci_dev *dev)
 {
 	static const struct vhostpci_peer nobody;
 	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
+	bool joined, closed, stuck;
 
-	vhostpci_socket_stop(s);
+	joined = vhostpci_socket_stop(s);
 	/* A burst that does not end may still call. */
-	if (vhostpci_dev_is_stuck(dev))
+	stuck = vhostpci_dev_is_stuck(dev);
+	if (!stuck)
+		vhostpci_socket_drop_calls(s, &nobody);
+	closed = vhostpci_closer_free(s->closer);
+	if (!joined || !closed)
+		VHOSTPCI_LOG(WARNING, "peer %s: what it sent is not closed yet; "
+			     "a thread is left behind with it",
+			     vhostpci_dev_label(dev));
+	if (stuck)
 		return;
-	vhostpci_socket_drop_calls(s, &nobody);
 	vhostpci_signal_fini(&s->signal);
-	free(s);
+	vhostpci_socket_put(s);
 }
 
 const struct vhostpci_transport_ops vhostpci_socket_ops = {

@@ -169,10 +169,9 @@ parse_args(struct vhostpci_socket *s, const char *args)
 	return rc == 0 && s->addr.sun_path[0] != '\0' ? 0 : -EINVAL;
 }
 
-static struct vhostpci_socket *
-socket_new(const char *args)
+static int
+init_core(struct vhostpci_socket *s)
 {
-	struct vhostpci_socket *s = calloc(1, sizeof(*s));
 	struct vu_config config = {
 		.features = vhostpci_supported_features() &
 			~VHOSTPCI_OFFLOAD_FEATURES,
@@ -181,8 +180,23 @@ socket_new(const char *args)
 			1ULL << VU_PROTOCOL_F_REPLY_ACK |
 			1ULL << VU_PROTOCOL_F_NET_MTU |
 			1ULL << VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+		.max_queue_pairs = s->queues,
 		.max_regions = MAX_REGIONS,
+		.max_memory = s->max_memory,
+		.require_seals = s->sealed,
 	};
+
+	if (s->csum || s->tso)
+		config.features |= VHOSTPCI_OFFLOAD_CSUM;
+	if (s->tso)
+		config.features |= VHOSTPCI_OFFLOAD_TSO;
+	return vu_core_init(&s->core, &config, &vhostpci_socket_core_ops, s);
+}
+
+static struct vhostpci_socket *
+socket_new(const char *args)
+{
+	struct vhostpci_socket *s = calloc(1, sizeof(*s));
 	unsigned int i;
 
 	if (s == NULL)
@@ -190,26 +204,21 @@ socket_new(const char *args)
 	vhostpci_limit_init(&s->messages, MESSAGES_PER_SECOND,
 			    MESSAGES_AT_ONCE);
 	vhostpci_limit_init(&s->kicks, KICKS_PER_SECOND, KICKS_AT_ONCE);
+	s->users = 1;
 	s->listen_fd = -1;
 	s->conn_fd = -1;
 	s->queues = DEFAULT_QUEUES;
 	s->max_memory = physical_memory();
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
 		s->call_fds[i] = -1;
-	if (parse_args(s, args) == 0) {
-		if (s->csum || s->tso)
-			config.features |= VHOSTPCI_OFFLOAD_CSUM;
-		if (s->tso)
-			config.features |= VHOSTPCI_OFFLOAD_TSO;
-		config.max_queue_pairs = s->queues;
-		config.max_memory = s->max_memory;
-		config.require_seals = s->sealed;
-		if (vu_core_init(&s->core, &config, &vhostpci_socket_core_ops,
-				 s) == 0) {
-			vhostpci_signal_init(&s->signal);
-			return s;
-		}
+	s->closer = vhostpci_closer_new();
+	if (s->closer != NULL && parse_args(s, args) == 0 &&
+	    init_core(s) == 0) {
+		vhostpci_signal_init(&s->signal);
+		return s;
 	}
+	if (s->closer != NULL)
+		vhostpci_closer_free(s->closer);
 	free(s);
 	return NULL;
 }
@@ -261,6 +270,7 @@ release:
 	rte_eth_dev_release_port(eth_dev);
 free_socket:
 	vhostpci_signal_fini(&s->signal);
+	vhostpci_closer_free(s->closer);
 	free(s);
 	return rc;
 }

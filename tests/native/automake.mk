@@ -41,6 +41,7 @@ native_socket_tests = \
 	tests/native/test_call \
 	tests/native/test_intr \
 	tests/native/test_socket \
+	tests/native/test_socket_close \
 	tests/native/test_socket_host
 native_asan_tests = $(native_tests:=_asan)
 # Not a test: what steering costs without rings. `make tests/native/flow_cost`

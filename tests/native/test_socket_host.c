@@ -103,6 +103,22 @@ locked_process_does_not_fill_the_memory_of_its_peer(void **state)
 	fe_free(fe);
 }
 
+/* ... nor 8 MiB for the stack of each port's thread. */
+static void
+port_takes_little_stack(void **state)
+{
+	struct frontend *fe = fe_new("", 1, false);
+	pthread_attr_t attr;
+	size_t size;
+
+	(void)state;
+	assert_int_equal(pthread_getattr_np(fe->socket->thread, &attr), 0);
+	assert_int_equal(pthread_attr_getstacksize(&attr, &size), 0);
+	assert_in_range(size, 1, 512 * 1024);
+	pthread_attr_destroy(&attr);
+	fe_free(fe);
+}
+
 static void
 memory_beyond_max_mem_is_refused(void **state)
 {
@@ -378,6 +394,7 @@ main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			locked_process_does_not_fill_the_memory_of_its_peer),
+		cmocka_unit_test(port_takes_little_stack),
 		cmocka_unit_test(memory_beyond_max_mem_is_refused),
 		cmocka_unit_test(
 			peer_may_have_the_memory_of_the_host_by_default),
