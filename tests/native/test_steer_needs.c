@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* What Open vSwitch needs of rules while other threads are at work: changes of
- * ports, counts and packets of the destination's own. */
+ * ports, counts and packets of the destination's own. One file: the same ports
+ * serve all of it. */
 
 #include <errno.h>
 #include <pthread.h>

@@ -7,7 +7,8 @@
  * meanwhile, and the third port does too. Each packet arrives at most once,
  * whole, behind those of its flow that were sent before it, and nowhere else.
  *
- * And what happens when a burst of the destination does not end.
+ * And what happens when a burst of the destination does not end. One file: one
+ * set of threads serves all of it.
  */
 
 #include <errno.h>
