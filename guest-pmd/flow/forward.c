@@ -22,7 +22,8 @@ put_item(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	vhostpci_put_header(ring, slot->addr, item->hdr);
 	rte_memcpy(to, item->head, item->head_len);
 	if (item->tail_len > 0)
-		rte_memcpy(to + item->head_len, item->tail, item->tail_len);
+		vhostpci_copy_across(to + item->head_len, item->tail,
+				     item->tail_len);
 	vhostpci_give(ring, b, slot->id, 1, ring->hdr_len + item->head_len +
 		      item->tail_len, flags);
 }

@@ -9,6 +9,7 @@
 
 #include <linux/virtio_net.h>
 
+#include <rte_memcpy.h>
 #include <rte_pause.h>
 
 #include "vring/layout.h"
@@ -37,6 +38,19 @@ vhostpci_put_header(const struct vhostpci_ring *ring, uint8_t *to,
 		return;
 	}
 	memcpy(to, hdr, sizeof(struct virtio_net_hdr));
+}
+
+/* datapath: copy @len bytes, more than 0, from a peer's memory to a peer's. Both
+ * may be the same one's, which then may have both overlap. */
+static __rte_always_inline void
+vhostpci_copy_across(uint8_t *to, const uint8_t *from, size_t len)
+{
+	/* Is the distance, either way, below len? */
+	if (unlikely((uintptr_t)to - (uintptr_t)from + (len - 1) <
+		     2 * len - 1))
+		memmove(to, from, len);
+	else
+		rte_memcpy(to, from, len);
 }
 
 /* datapath: a burst walks so many descriptors, and no more. */

@@ -2,9 +2,8 @@
 
 /* See vring/writer.h. */
 
-#include <rte_memcpy.h>
-
 #include "vring/layout.h"
+#include "vring/send.h"
 #include "vring/writer.h"
 
 /* The whole of what a new descriptor claims has to be mapped, not only what is
@@ -137,7 +136,7 @@ vhostpci_write_bytes(struct vhostpci_writer *w, const void *src, uint32_t len)
 		if (rc != 0)
 			return rc;
 		piece = RTE_MIN(len, w->room);
-		rte_memcpy(w->to, from, piece);
+		vhostpci_copy_across(w->to, from, piece);
 		w->last_byte = w->to + piece - 1;
 		w->to += piece;
 		w->room -= piece;

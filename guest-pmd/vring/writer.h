@@ -38,7 +38,7 @@ struct vhostpci_writer {
 int vhostpci_write_begin(struct vhostpci_writer *w,
 			 const struct vhostpci_slot *slot,
 			 const struct virtio_net_hdr_v1 *hdr);
-/* datapath: go on with @len bytes at @src, which are ours. */
+/* datapath: go on with @len bytes at @src, which are ours or a peer's. */
 int vhostpci_write_bytes(struct vhostpci_writer *w, const void *src,
 			 uint32_t len);
 /* datapath: the packet is complete: close its last chain, and write into the

@@ -622,6 +622,30 @@ a_destination_that_breaks_a_rule_stops_alone(void **state)
 	destroy(flow);
 }
 
+/* A peer may have its own packets back, even where they came from. */
+static void
+a_port_is_a_destination_of_its_own_rules(void **state)
+{
+	struct rte_flow *flow = output(a);
+	struct fp_ring *r = &a->rings[FP_TO_PEER];
+	struct fk_frame f;
+
+	r->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+	fk_make(&f, false, -1, UDP, 1000);
+	offer(a, 1, ROOM);
+	send_frame(&f);
+	check_up(0, NULL);
+	check_received(a, &f);
+	/* Into the buffer that it is read from, some bytes further. */
+	send_frame(&f);
+	fp_post(r, a->rings[FP_FROM_PEER].desc[1].addr + 8, ROOM,
+		VRING_DESC_F_WRITE);
+	check_up(0, NULL);
+	assert_int_equal(fp_used(r)->len, HDR + f.len);
+	assert_true(fp_link(a));
+	destroy(flow);
+}
+
 static void
 rules_are_listed_as_text(void **state)
 {
@@ -687,6 +711,7 @@ main(void)
 		STEER_TEST(frames_longer_than_the_mtu_go_up),
 		STEER_TEST(frames_that_tags_make_longer_than_the_mtu_go_up),
 		STEER_TEST(a_destination_that_breaks_a_rule_stops_alone),
+		STEER_TEST(a_port_is_a_destination_of_its_own_rules),
 		STEER_TEST(rules_are_listed_as_text),
 		STEER_TEST(isolated_ports_drop_what_no_rule_matches),
 	};
