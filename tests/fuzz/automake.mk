@@ -54,6 +54,7 @@ tests_fuzz_fuzz_rings_SOURCES = \
 	tests/fuzz/rings_mutate.c \
 	tests/fuzz/rings_peer.c \
 	tests/fuzz/rings_port.c \
+	tests/fuzz/rings_rules.c \
 	tests/fuzz/rings_watch.c
 tests_fuzz_fuzz_rings_CPPFLAGS = $(native_asan_cppflags) \
 	-I$(srcdir)/tests/fuzz

@@ -9,6 +9,9 @@
  *	steps	the peer's writes come between two bursts, from the seed alone:
  *		what fails does so again
  *
+ * With rules, the port also moves packets from and to other ports by itself:
+ * see rings_rules.c.
+ *
  * A round is one negotiation of features; each has its own seed, made of the
  * program's and the round's number, and so can be repeated alone.
  */
@@ -35,7 +38,7 @@
 static struct {
 	uint64_t bursts, rounds, first_round, seed;
 	unsigned int seconds;
-	bool race;
+	bool race, rules;
 } opt = { .bursts = 1000000, .rounds = UINT64_MAX, .race = true };
 
 static struct rf_port port;
@@ -208,6 +211,8 @@ new_round(uint64_t round)
 	rf_mutator_know(&mutator, &l);
 	rf_state.l = l;
 	rf_port_round(&port, &mutator);
+	if (opt.rules)
+		rf_rules_round(&rand_state);
 	rf_peer_tell(&mutator.l);
 }
 
@@ -259,6 +264,8 @@ iterate(void)
 		rf_port_move(&port);
 		mutator.mem = port.mem;
 	}
+	if (opt.rules)
+		rf_rules_step(&rand_state);
 	if (rf_once_in(&honest_rand, 4))
 		rf_honest_exchange(&honest_rand);
 }
@@ -302,6 +309,8 @@ show(uint64_t rounds, double seconds, bool final)
 	       port.violations[RF_RX] + port.violations[RF_TX], rounds,
 	       port.restarts, rf_honest_packets(),
 	       rf_peer_writes() + mutator.writes);
+	if (opt.rules)
+		rf_rules_show();
 	if (final)
 		rf_port_violations(&port, show_rule);
 	fflush(stdout);
@@ -337,8 +346,8 @@ run(void)
 static void
 usage(void)
 {
-	fprintf(stderr, "usage: fuzz_rings [--mode=race|steps] [--seed=N] "
-		"[--bursts=N] [--seconds=N] [--round=FIRST] [--rounds=N]\n");
+	fprintf(stderr, "usage: fuzz_rings [--mode=race|steps] [--rules] "
+		"[--seed=N] [--bursts=N] [--seconds=N] [--round=FIRST] [--rounds=N]\n");
 	exit(2);
 }
 
@@ -348,6 +357,7 @@ parse(int argc, char *argv[])
 {
 	static const struct option options[] = {
 		{ "mode", required_argument, NULL, 'm' },
+		{ "rules", no_argument, NULL, 'r' },
 		{ "seed", required_argument, NULL, 's' },
 		{ "bursts", required_argument, NULL, 'b' },
 		{ "seconds", required_argument, NULL, 't' },
@@ -366,6 +376,9 @@ parse(int argc, char *argv[])
 			opt.race = strcmp(optarg, "race") == 0;
 			if (!opt.race && strcmp(optarg, "steps") != 0)
 				usage();
+			break;
+		case 'r':
+			opt.rules = true;
 			break;
 		case 's':
 			opt.seed = number;
@@ -387,9 +400,11 @@ parse(int argc, char *argv[])
 		}
 	}
 	rf_state.mode = opt.race ? "race" : "steps";
+	rf_state.rules = opt.rules;
 	rf_state.seed = opt.seed;
 	honest_rand = opt.seed;
-	printf("mode %s, seed %" PRIu64 "\n", rf_state.mode, opt.seed);
+	printf("mode %s%s, seed %" PRIu64 "\n", rf_state.mode,
+	       opt.rules ? ", rules" : "", opt.seed);
 	fflush(stdout);
 }
 
@@ -410,9 +425,13 @@ main(int argc, char *argv[])
 	rf_need(rte_eth_dev_info_get(port.port, &info) == 0, "no information");
 	can_checksum = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
 	rf_honest_open(&honest_rand);
+	if (opt.rules)
+		rf_rules_open(port.port);
 	rf_watch();
 	run();
 	rf_peer_close();
+	if (opt.rules)
+		rf_rules_close();
 	rf_honest_close();
 	rf_port_close(&port);
 	printf("passed\n");

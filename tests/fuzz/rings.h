@@ -9,6 +9,7 @@
  *	rings_mutate.c	  what the hostile peer writes
  *	rings_port.c	  the hostile peer's port: set-up, restarts, checks
  *	rings_honest.c	  the other port, whose every packet is checked
+ *	rings_rules.c	  rules from the hostile port and to it (--rules)
  *	rings_watch.c	  what is going on, when a burst does not end
  *
  * The hostile peer's memory is one memfd. The peer process maps it as it is;
@@ -177,10 +178,22 @@ void rf_honest_exchange(uint64_t *rand);
 uint64_t rf_honest_packets(void);
 void rf_honest_close(void);
 
+/* rings_rules.c */
+/* More honest ports, and rules between them and the hostile peer's @port. */
+void rf_rules_open(uint16_t port);
+/* Other rules, and other features of honest peers. */
+void rf_rules_round(uint64_t *rand);
+/* After a burst of the hostile peer's port: look at what arrived, and send
+ * packets of an honest peer to the hostile one. */
+void rf_rules_step(uint64_t *rand);
+void rf_rules_show(void);
+void rf_rules_close(void);
+
 /* rings_watch.c */
 struct rf_state {
 	uint64_t seed, round, bursts, changes;
 	const char *mode;
+	bool rules;
 	const char *volatile doing;	/* what must end; NULL: nothing */
 	struct rf_layout l;
 };

@@ -71,9 +71,9 @@ some_address(struct rf_mutator *m)
 		return RF_FAR + r / 32 % (RF_FAR_SIZE - 4096);
 	case 2:		/* maybe what the rings are in */
 		return RF_LOW + r / 32 % (RF_LOW_SIZE - 4096);
-	default:
+	default:	/* often where mutate_packet() puts one */
 		return RF_BUFFERS + r / 32 % RF_N_BUFFERS * RF_BUFFER_SIZE +
-			r / 32768 % 8 * 4;
+			(r & 1U << 31 ? r / 32768 % 8 * 4 : 0);
 	}
 }
 
@@ -199,13 +199,24 @@ mutate_table(struct rf_mutator *m, unsigned int i)
 static void
 mutate_packet(struct rf_mutator *m)
 {
-	static const uint8_t sound[2][42] = {
+	/* TCP, to be segmented, over both; UDP, finished. */
+	static const uint8_t sound[4][84] = {
 		{ 1, 1, 54, 0, 0xa0, 5, 34, 0, 16, 0, 1, 0,
 		  2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0,
-		  0x45, 0, 5, 0xdc, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1 },
+		  0x45, 0, 5, 0xdc, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1,
+		  10, 0, 0, 2, 0, 5, 0, 6, [58] = 0x50, 0x10 },
 		{ 1, 4, 74, 0, 0xa0, 5, 54, 0, 16, 0, 1, 0,
 		  2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd,
-		  0x60, 0, 0, 0, 5, 0xb4, 6, 64, 0xfd, 0, 0, 0, 0, 0, 0, 1 },
+		  0x60, 0, 0, 0, 5, 0xb4, 6, 64, 0xfd, 0, 0, 0, 0, 0, 0, 1,
+		  [78] = 0x50, 0x10 },
+		{ [10] = 1,
+		  [12] = 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0,
+		  0x45, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1,
+		  10, 0, 0, 2, 0, 5, 0, 6, 0, 20 },
+		{ 1, 1, 54, 0, 50, 0, 34, 0, 16, 0, 1, 0,
+		  2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0,
+		  0x45, 0, 0, 150, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1,
+		  10, 0, 0, 2, 0, 5, 0, 6, [58] = 0x50, 0x10 },
 	};
 	uint64_t gpa = RF_BUFFERS + pick(m, RF_N_BUFFERS) * RF_BUFFER_SIZE;
 	uint8_t *p = where(m, gpa, 128);
@@ -217,12 +228,12 @@ mutate_packet(struct rf_mutator *m)
 		memset(p, 0, 12);
 		return;
 	}
-	memcpy(p, sound[r / 4 % 2], sizeof(sound[0]));
+	memcpy(p, sound[r / 4 % 4], sizeof(sound[0]));
 	/* One byte of the header is another, or one of the packet. */
-	if (r / 8 % 4 == 0)
-		p[r / 32 % 12] = r / 512;
+	if (r / 16 % 4 == 0)
+		p[r / 64 % 12] = r / 1024;
 	else if (bad(m))
-		p[r / 32 % 80] = r / 4096;
+		p[r / 64 % 80] = r / 8192;
 }
 
 /* What the driver asks for: calls at an index, or none. */
@@ -375,6 +386,7 @@ rf_mutate(struct rf_mutator *m)
 		mutate_table(m, i);
 		break;
 	case 3:
+	case 4:
 		mutate_packet(m);
 		break;
 	default:

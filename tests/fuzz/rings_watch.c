@@ -49,9 +49,10 @@ show_state(void)
 			", avail 0x%" PRIx64 ", used 0x%" PRIx64
 			", base 0x%x\n", i, l->rings[i].num, l->rings[i].desc,
 			l->rings[i].avail, l->rings[i].used, l->rings[i].base);
-	dprintf(STDERR_FILENO, "repeat: fuzz_rings --mode=%s --seed=%" PRIu64
+	dprintf(STDERR_FILENO, "repeat: fuzz_rings --mode=%s%s --seed=%" PRIu64
 		" --round=%" PRIu64 " --rounds=1\n", rf_state.mode,
-		rf_state.seed, rf_state.round);
+		rf_state.rules ? " --rules" : "", rf_state.seed,
+		rf_state.round);
 }
 
 static void

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Run the ring fuzzer in the current build directory: a slice of
-# RING_FUZZ_SECONDS (8) in each mode, or BURSTS bursts in all, half of them in
+# RING_FUZZ_SECONDS (6) in each mode, or BURSTS bursts in all, a quarter of them in
 # each mode. Whatever it finds, its output ends with how to repeat it.
 set -eu
 
@@ -12,11 +12,13 @@ if [ ! -x "$fuzzer" ]; then
 	exit 77
 fi
 
-for mode in steps race; do
+for mode in --mode=steps --mode=race "--mode=steps --rules" "--mode=race --rules"; do
 	if [ -n "${BURSTS:-}" ]; then
-		"$fuzzer" --mode=$mode --bursts=$((BURSTS / 2))
+		# shellcheck disable=SC2086 # options are words
+		"$fuzzer" $mode --bursts=$((BURSTS / 4))
 	else
-		"$fuzzer" --mode=$mode --bursts=1000000000 \
-		    --seconds="${RING_FUZZ_SECONDS:-8}"
+		# shellcheck disable=SC2086
+		"$fuzzer" $mode --bursts=1000000000 \
+		    --seconds="${RING_FUZZ_SECONDS:-6}"
 	fi
 done
