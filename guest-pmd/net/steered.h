@@ -5,6 +5,7 @@
 #ifndef VHOSTPCI_NET_STEERED_H
 #define VHOSTPCI_NET_STEERED_H
 
+#include "net/large.h"
 #include "net/rx.h"
 #include "net/steer.h"
 
@@ -35,8 +36,14 @@ receive_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 
 	mbuf_init(m, &mbufs->start, len);
 	vhostpci_give(ring, b, slot->id, 1, 0, flags);
-	if (unlikely(len > mbufs->room))
-		return VHOSTPCI_DROP;
+	if (unlikely(len > mbufs->room)) {
+		if (!(flags & F_OFFLOAD) ||
+		    !(ring->offload & VHOSTPCI_OL_TAKE_TSO) ||
+		    vhostpci_large_room(m, len) != 0)
+			return VHOSTPCI_DROP;
+		m->data_len = len;
+		to = rte_pktmbuf_mtod(m, uint8_t *);
+	}
 	rte_memcpy(to, batch->heads[i].bytes, head);
 	if (len > head)
 		rte_memcpy(to + head, slot->addr + ring->hdr_len + head,
