@@ -145,7 +145,9 @@ obstacle(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		return VHOSTPCI_FLOW_MISS_OFFLOAD;
 	/* What the peer is to segment is no frame yet. */
 	if (unlikely(batch->lens[i] + grows > ways.max_len &&
-		     batch->heads[i].hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE))
+		     (batch->heads[i].hdr.gso_type ==
+			      VIRTIO_NET_HDR_GSO_NONE ||
+		      batch->lens[i] + grows > VHOSTPCI_MAX_PKT_LEN)))
 		return VHOSTPCI_FLOW_MISS_LONG;
 	if (rule->kind == VHOSTPCI_FLOW_PROGRAM) {
 		frame = frame_of(ring, batch, i);

@@ -33,6 +33,19 @@ RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vhostpci, NOTICE);
 #define LOG_PER_SECOND	1
 #define LOG_AT_ONCE	60
 
+/* The longest frame that Open vSwitch sends to a port with that MTU: with a VLAN
+ * tag, or what it counts as a CRC. */
+static void
+set_max_frame(struct vhostpci_dev *dev, uint16_t mtu)
+{
+	uint32_t len = mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+
+	/* relaxed: rules go by it from now on. */
+	__atomic_store_n(&dev->inlet->max_len,
+			 RTE_MIN(len, (uint32_t)VHOSTPCI_MAX_PKT_LEN),
+			 __ATOMIC_RELAXED);
+}
+
 static int
 dev_configure(struct rte_eth_dev *eth_dev)
 {
@@ -54,6 +67,8 @@ dev_configure(struct rte_eth_dev *eth_dev)
 	rc = vhostpci_pause_all(dev);
 	if (rc == 0) {
 		vhostpci_set_taken(dev, taken);
+		/* ethdev's new one, of which mtu_set() is not told. */
+		set_max_frame(dev, eth_dev->data->mtu);
 		/* By the old number of queues first. */
 		rc = vhostpci_intr_configure(dev);
 		dev->n_rxq = eth_dev->data->nb_rx_queues;
@@ -162,25 +177,13 @@ mac_addr_set(struct rte_eth_dev *eth_dev __rte_unused,
 	return 0;
 }
 
-/* The longest frame that Open vSwitch sends to a port with that MTU: with a VLAN
- * tag, or what it counts as a CRC. */
-static uint32_t
-max_frame(uint16_t mtu)
-{
-	return mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
-}
-
 /* Buffers are the application's and the peer's: no size of ours to change. As
  * ethdev has it, the MTU limits what an application sends, which it sees to
  * itself, as rules do; a longer packet is received if it fits an mbuf. */
 static int
 mtu_set(struct rte_eth_dev *eth_dev, uint16_t mtu)
 {
-	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-
-	/* relaxed: rules go by it from now on. */
-	__atomic_store_n(&dev->inlet->max_len, max_frame(mtu),
-			 __ATOMIC_RELAXED);
+	set_max_frame(eth_dev->data->dev_private, mtu);
 	return 0;
 }
 
@@ -356,7 +359,7 @@ make_rings(struct vhostpci_dev *dev)
 	if (dev->rings == NULL || dev->inlet == NULL)
 		return -ENOMEM;
 	dev->inlet->fence = dev->fence;
-	dev->inlet->max_len = max_frame(dev->eth_dev->data->mtu);
+	set_max_frame(dev, dev->eth_dev->data->mtu);
 	dev->ring_base = (struct vhostpci_counters *)&dev->rings[n];
 	dev->peer.rings = (struct vhostpci_vring_desc *)&dev->ring_base[n];
 	dev->n_rings = n;
