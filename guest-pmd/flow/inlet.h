@@ -65,7 +65,9 @@ void vhostpci_inlet_put(struct vhostpci_inlet *inlet);
 static inline bool
 vhostpci_inlet_used(const struct vhostpci_inlet *inlet)
 {
-	return __atomic_load_n(&inlet->refs, __ATOMIC_RELAXED) > 1;
+	/* acquire: pairs with the release of whoever let go: if that was the last
+	 * rule, no burst of its port uses the inlet any more. */
+	return __atomic_load_n(&inlet->refs, __ATOMIC_ACQUIRE) > 1;
 }
 
 /* control: close; bursts of other ports that began before may go on. Returns

@@ -23,6 +23,8 @@ rte_pmd_vhostpci_rx_consumed(uint16_t port_id, uint16_t queue_id)
 	    queue_id >= dev->eth_dev->data->nb_rx_queues)
 		return 0;
 	queue = dev->eth_dev->data->rx_queues[queue_id];
+	if (queue == NULL)
+		return 0;
 	steering = __atomic_load_n(&queue->steering, __ATOMIC_ACQUIRE);
 	if (steering == NULL)
 		return 0;
