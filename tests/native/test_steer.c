@@ -559,6 +559,17 @@ a_rule_to_a_port_that_is_gone_never_leads_to_its_successor(void **state)
 }
 
 static void
+configure(struct fakepeer *fp, struct rte_eth_conf conf)
+{
+	assert_int_equal(rte_eth_dev_stop(fp->port), 0);
+	assert_int_equal(rte_eth_dev_configure(fp->port, 1, 1, &conf), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(fp->port, 0, 512, 0, NULL,
+						fp_pool()), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(fp->port, 0, 512, 0, NULL), 0);
+	assert_int_equal(rte_eth_dev_start(fp->port), 0);
+}
+
+static void
 frames_longer_than_the_mtu_go_up(void **state)
 {
 	struct rte_flow *flow = output(b);
@@ -573,6 +584,68 @@ frames_longer_than_the_mtu_go_up(void **state)
 	assert_int_equal(fp_xstat(a, "not_steered_too_long"), 1);
 	assert_int_equal(rte_eth_dev_set_mtu(b->port, 1500), 0);
 	check_open(&f);
+	/* ethdev sets it with this, too. */
+	configure(b, (struct rte_eth_conf) { .rxmode.mtu = 1400 });
+	send_frame(&f);
+	check_up(1, &f);
+	destroy(flow);
+}
+
+/* Driver of a: send a frame of TCP of @len bytes to be segmented. */
+static void
+send_large(uint32_t len)
+{
+	struct virtio_net_hdr_v1 hdr = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1448,
+		.hdr_len = 54, .csum_start = 34, .csum_offset = 16,
+		.num_buffers = 1,
+	};
+	uint64_t gpa = fp_buffer(a, HDR + len);
+	uint8_t *to = fp_addr(gpa);
+	struct fk_frame f;
+	uint32_t i;
+
+	fk_make(&f, false, -1, TCP, 0);
+	f.data[f.l4 + 13] = 0x10;
+	fk_put16(f.data + f.l3 + 2, rte_cpu_to_be_16(len - f.l3));
+	memcpy(to, &hdr, HDR);
+	memcpy(to + HDR, f.data, f.len);
+	for (i = f.len; i < len; i++)
+		to[HDR + i] = i % 251;
+	fp_post(&a->rings[FP_FROM_PEER], gpa, HDR + len, 0);
+}
+
+#define OFFLOADS	(1ULL << VIRTIO_NET_F_CSUM | \
+			 1ULL << VIRTIO_NET_F_HOST_TSO4)
+
+/* Larger than an mbuf, in one descriptor. */
+static void
+large_packets_go_up_whole_beside_rules(void **state)
+{
+	const uint32_t len = 20000;
+	struct rte_flow *flow = output(b);
+	struct rte_mbuf *m;
+	uint32_t i;
+
+	configure(a, (struct rte_eth_conf) {
+		.rxmode.offloads = RTE_ETH_RX_OFFLOAD_TCP_LRO |
+			RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
+			RTE_ETH_RX_OFFLOAD_UDP_CKSUM,
+		.rxmode.max_lro_pkt_size = 65535,
+	});
+	a->peer.features |= OFFLOADS;
+	fp_restart(a, FP_FROM_PEER);
+	offer(b, NUM, ROOM);
+	send_large(len);
+	assert_int_equal(fp_rx(a, &m, 1), 1);
+	assert_int_equal(fp_xstat(a, "not_steered_unfinished"), 1);
+	assert_int_equal(m->pkt_len, len);
+	assert_int_equal(m->data_len, len);
+	assert_int_equal(m->tso_segsz, 1448);
+	for (i = 54; i < len; i++)
+		assert_int_equal(rte_pktmbuf_mtod(m, uint8_t *)[i], i % 251);
+	rte_pktmbuf_free(m);
 	destroy(flow);
 }
 
@@ -710,6 +783,7 @@ main(void)
 		STEER_TEST(a_rule_to_a_port_that_is_gone_never_leads_to_its_successor),
 		STEER_TEST(frames_longer_than_the_mtu_go_up),
 		STEER_TEST(frames_that_tags_make_longer_than_the_mtu_go_up),
+		STEER_TEST(large_packets_go_up_whole_beside_rules),
 		STEER_TEST(a_destination_that_breaks_a_rule_stops_alone),
 		STEER_TEST(a_port_is_a_destination_of_its_own_rules),
 		STEER_TEST(rules_are_listed_as_text),
