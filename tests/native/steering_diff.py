@@ -261,11 +261,12 @@ class Differ:
         texts = finish([s.start_ports() for s in self.switches], "dump-ports")
         found = [{(name, way): [int(n) if n != "?" else 0 for n in
                                 re.findall(r"=(\d+|\?)", values)]
-                  for name, both in re.findall(r"port +(\w+): (.*\n.*)", text)
+                  for name, both in re.findall(r"port +(\d+): (.*\n.*)", text)
                   for way, values in re.findall(r"(rx|tx) +(pkts=.*)", both)}
                  for text in texts]
-        # And the bridge's own.
-        assert all(len(ports) == 2 * (len(NAMES) + 1) for ports in found)
+        # Not the bridge's own: behind a long frame it drops what else is in
+        # the same batch.
+        assert all(len(ports) == 2 * len(NAMES) for ports in found)
         return found
 
     def compare_ports(self):
