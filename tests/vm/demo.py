@@ -223,6 +223,68 @@ def counters(net):
     return "sent = flow = received (" + ", ".join(text) + ")"
 
 
+def grows(count, what, by=3):
+    """Wait until a counter has grown; returns what it says then."""
+    before = count()
+    return wait_until(lambda: (now := count()) >= before + by and now, 20,
+                      f"{what} grows by {by} from {before}")
+
+
+def steer(net, answers):
+    ovs = net.sw.ovs
+    ovs.vsctl("set", "Open_vSwitch", ".", "other_config:hw-offload=true")
+    for source, target in ("ab", "ba"):
+        ovs.add_flow(f"priority=100,in_port={source},actions=output:{target}")
+    # Datapath flows from before hw-offload stay outside as long as they live.
+    ovs.appctl("revalidator/purge")
+    rings = [grows(lambda s=s: ovs.steered_by_ring(s),
+                   f"rx_ring0_steered of {s}") for s in "ab"]
+    grows(lambda: ovs.steered_packets("b", "a"), "b's vhostpci/flows")
+    flows = grows(lambda: ovs.steered_packets("a", "b"), "a's vhostpci/flows")
+    wait_until(lambda: ovs.flow_packets("in_port=a") >= flows, 10,
+               "the OpenFlow rule counts them")
+    grows(answers, "the number of answers")
+    return f"vhostpci/flows {flows}, rx_ring0_steered {rings[0]}"
+
+
+def change_steered(net, answers):
+    ovs = net.sw.ovs
+    seen = net.c.counters()["rx_packets"]
+    ovs.ofctl("--strict", "mod-flows", "br0",
+              "priority=100,in_port=a,actions=output:c")
+    moved = grows(lambda: ovs.steered_packets("a", "c"), "a's way to c")
+
+    def silent():
+        before = answers()
+        grows(lambda: ovs.steered_packets("a", "c"), "a's way to c")
+        return answers() == before
+    wait_until(silent, 10, "b answers no more")
+    got = net.c.counters()["rx_packets"] - seen
+    assert got >= moved, f"c received {got} of {moved}"
+    return f"c gets {got}, no answers"
+
+
+def remove_steered(net, answers):
+    ovs = net.sw.ovs
+    for source in "ab":
+        ovs.ofctl("--strict", "del-flows", "br0",
+                  f"priority=100,in_port={source}")
+    grows(answers, "the number of answers")
+    wait_until(lambda: ovs.steered_packets("a", "c") == 0, 10,
+               "the driver has no rule to c")
+    return "b answers again"
+
+
+def steering(demo):
+    net = demo.net
+    with traffic.pinging(net.a, net.b) as answers:
+        demo.step("rules a <-> b run in the driver",
+                  lambda: steer(net, answers))
+        demo.step("rule a -> b changed to a -> c",
+                  lambda: change_steered(net, answers))
+        demo.step("rules removed", lambda: remove_steered(net, answers))
+
+
 def show(demo):
     net = demo.net
     demo.say("starting the VMs")
@@ -248,6 +310,8 @@ def show(demo):
     demo.step("a rule sends b's traffic for a to c",
               lambda: redirect_rule(net))
     demo.step("flow counters agree with the guests'", lambda: counters(net))
+    demo.say("OpenFlow inside the driver, under ping")
+    steering(demo)
 
 
 def end_on_signals():
@@ -274,6 +338,7 @@ Everything stays up until you press Enter here. In another terminal:
   {me} console a                           (also b, c, sw)
   {me} run sw ovs-vsctl show
   {me} run sw ovs-appctl vhostpci/show
+  {me} run sw ovs-appctl vhostpci/flows
   {me} run sw ovs-ofctl dump-flows br0
   {me} run a ping -c 3 {net.b.address}
   {me} run b tcpdump -n -i eth0 -c 10

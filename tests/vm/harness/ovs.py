@@ -116,9 +116,11 @@ class Ovs:
                    if not to or f"({to})" in actions)
 
     def steered_by_ring(self, port):
-        """The same, ever, as the counter of the port's first ring."""
+        """The same, ever, as the counter of the port's first ring, which is
+        shown once it counts."""
         text = self.appctl("vhostpci/show", port)
-        return int(re.search(r"rx_ring0_steered\W+(\d+)", text)[1])
+        found = re.search(r"rx_ring0_steered\W+(\d+)", text)
+        return int(found[1]) if found else 0
 
 
 def _plain(value):

@@ -28,6 +28,18 @@ def wait_reachable(a, b, seconds=30):
                f"{a.name} reaches {b.name}")
 
 
+@contextlib.contextmanager
+def pinging(a, b):
+    """Ping b from a while the body runs; yields a function that says how many
+    answers came by now."""
+    command = a.start_command(f"exec ping -i 0.1 {b.address}")
+    try:
+        yield lambda: command.stdout.count(" bytes from ")
+    finally:
+        command.signal(2)
+        command.wait(10)
+
+
 def every_size(a, b, mtu, first=SMALLEST_PING, seconds=120):
     """A don't-fragment ping of every IP packet size up to the MTU, payload
     compared; and the next size must be refused, or the MTU was not tested."""
