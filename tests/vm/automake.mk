@@ -41,6 +41,7 @@ EXTRA_DIST += \
 	tests/vm/test_peers.py \
 	tests/vm/test_pmd.py \
 	tests/vm/test_port.py \
+	tests/vm/test_steering.py \
 	tests/vm/test_stock_ovs.py \
 	tests/vm/test_traffic.py \
 	tests/vm/test_vfio.py
