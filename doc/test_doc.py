@@ -116,6 +116,27 @@ def test_every_statistic_is_in_the_drivers_manual():
     assert not missing, bad(missing)
 
 
+def test_every_need_of_open_vswitch_has_tests_that_exist():
+    """The table of testing.md: numbered, none empty, each name a test's."""
+    rows = re.findall(r"^\| (\d+) \| .* \| (.*) \|$",
+                      (DOC / "testing.md").read_text(), re.M)
+    assert [int(number) for number, _ in rows] == list(range(1, 16))
+    tests = TOP / "tests" / "native"
+    defined = {name for path in tests.glob("test_*.py") for name in
+               re.findall(r"^def (test_\w+)\(", path.read_text(), re.M)}
+    for path in tests.glob("test_*.c"):
+        text = path.read_text()
+        functions = re.findall(r"^(\w+)\(void \*\*state\)$", text, re.M)
+        # A function that main() does not list never runs.
+        defined |= {name for name in functions
+                    if re.search(rf"\(\s*{name}[,)]", text)}
+    defined |= {path.name for path in tests.glob("test_*.sh")}
+    for number, text in rows:
+        names = re.findall(r"`([\w.]+)`", text)
+        assert names, number
+        assert set(names) <= defined, (number, set(names) - defined)
+
+
 # The tables of device-spec.md that begin with an offset, in their order.
 STRUCTURES = ("net_config", "hdr", "state", "region", "ring", "broken")
 SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "char": 1, "header": 16,

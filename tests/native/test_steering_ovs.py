@@ -378,6 +378,48 @@ def upcalls(ovs):
         "dpif-netdev/pmd-stats-show"))))
 
 
+PARTIAL = {
+    "conntrack": ["in_port=a,ip,actions=ct(table=1)",
+                  "table=1,ct_state=+trk,actions=b"],
+    # More than anybody sends.
+    "meter": ["in_port=a,actions=meter:1,b"],
+}
+
+
+@pytest.mark.parametrize("kind", PARTIAL)
+def test_what_is_only_marked_is_right_and_spares_the_lookup(rig, kind):
+    """The driver marks packets of a flow that it cannot carry out, and says
+    so without a word in the log."""
+    ovs = rig.ovs
+    mark = len(ovs.switch_log())
+    if kind == "meter":
+        ovs.ofctl("-O", "OpenFlow13", "add-meter", ovs.bridge,
+                  "meter=1,pktps,bands=type=drop,rate=100000000")
+    try:
+        for flow in PARTIAL[kind]:
+            ovs.ofctl("-O", "OpenFlow13", "add-flow", ovs.bridge, flow)
+        before, missed = counts(rig), lost(rig)
+        rig.load()
+        wait_until(lambda: re.search(
+            rf"in_port\({ovs.datapath_port('a')}\)", ovs.appctl(
+                "dpctl/dump-flows", DATAPATH, "type=partially-offloaded")),
+                   10, "the flow is offloaded in part")
+        assert "mark:" in ovs.appctl("vhostpci/flows", "a")
+        ovs.appctl("dpif-netdev/pmd-stats-clear")
+        wait_until(lambda: ovs.busy_thread()["PHWOL hits"] > 5000, 10,
+                   "marked packets are not looked up")
+        sent = rig.stop()
+        wait_until(lambda: counts(rig)[1] - before[1] + lost(rig) - missed
+                   == sent - before[0], 10, "all came through")
+        assert counts(rig)[2] == before[2]
+    finally:
+        if kind == "meter":
+            ovs.ofctl("del-flows", ovs.bridge)
+            ovs.ofctl("-O", "OpenFlow13", "del-meters", ovs.bridge)
+    assert not re.search(r"\|(netdev_offload|dpif_netdev)[^|]*\|(WARN|ERR)\|",
+                         ovs.switch_log()[mark:])
+
+
 def test_debug_log_of_offload_ends_no_switch(rig):
     """It names flows that were just destroyed."""
     ovs = rig.ovs
