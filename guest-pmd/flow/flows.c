@@ -122,24 +122,29 @@ vhostpci_flow_settle(struct vhostpci_flow_table *table)
 	return rc;
 }
 
+/* How far @now is beyond *@base, which it becomes if @reset. Another thread that
+ * asks may have read a later sum and moved *@base beyond @now: nothing then. */
+static uint64_t
+since(uint64_t *base, uint64_t now, bool reset)
+{
+	uint64_t old = __atomic_load_n(base, __ATOMIC_RELAXED);
+
+	while (now > old) {
+		if (!reset || __atomic_compare_exchange_n(base, &old, now,
+				false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return now - old;
+	}
+	return 0;
+}
+
 /* Without the lock: OVS asks from its revalidators, and a creation may be
  * waiting for bursts. */
 void
 vhostpci_flow_query(struct rte_flow *flow, struct rte_flow_query_count *count)
 {
-	uint64_t hits = sum(flow->rule->hits), bytes = sum(flow->rule->bytes);
-
-	if (count->reset) {
-		count->hits = hits - __atomic_exchange_n(&flow->hits, hits,
-							 __ATOMIC_RELAXED);
-		count->bytes = bytes - __atomic_exchange_n(&flow->bytes, bytes,
-							   __ATOMIC_RELAXED);
-	} else {
-		count->hits = hits - __atomic_load_n(&flow->hits,
-						     __ATOMIC_RELAXED);
-		count->bytes = bytes - __atomic_load_n(&flow->bytes,
-						       __ATOMIC_RELAXED);
-	}
+	count->hits = since(&flow->hits, sum(flow->rule->hits), count->reset);
+	count->bytes = since(&flow->bytes, sum(flow->rule->bytes),
+			     count->reset);
 	count->hits_set = 1;
 	count->bytes_set = 1;
 }

@@ -259,6 +259,49 @@ counts_that_are_reset_while_bursts_run_add_up(void **state)
 	destroy(flow);
 }
 
+/* Another thread asks for the same rule: no answer of either is below zero. */
+static void *
+ask_forever(void *arg)
+{
+	static uint64_t total;
+
+	total = 0;
+	while (!__atomic_load_n(&poller.stop, __ATOMIC_ACQUIRE)) {
+		struct rte_flow_query_count taken = query(arg, true);
+
+		total += taken.hits;
+		if (taken.hits > INT64_MAX)
+			return NULL;
+	}
+	return &total;
+}
+
+static void
+counts_that_two_threads_reset_add_up(void **state)
+{
+	struct rte_flow *flow = create(RTE_FLOW_ACTION_TYPE_DROP);
+	uint64_t total = 0, *others, taken;
+	pthread_t thread;
+	unsigned int i;
+	bool ok = true;
+	void *result;
+
+	start_polling(UINT32_MAX);
+	assert_int_equal(pthread_create(&thread, NULL, ask_forever, flow), 0);
+	for (i = 0; i < 3000000 && ok; i++) {
+		taken = query(flow, i % 2).hits;
+		ok = taken <= INT64_MAX;
+		total += i % 2 ? taken : 0;
+	}
+	stop_polling();
+	assert_int_equal(pthread_join(thread, &result), 0);
+	others = result;
+	assert_true(ok && others != NULL);
+	total += query(flow, true).hits;
+	assert_int_equal(total + *others, poller.sent);
+	destroy(flow);
+}
+
 /* Open vSwitch offers a flow to the driver once: when it is added or changed. */
 static void
 a_rule_to_a_peer_that_is_down_is_accepted_and_works_later(void **state)
@@ -491,6 +534,7 @@ main(int argc, char **argv)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(counts_that_are_reset_while_bursts_run_add_up),
+		TEST(counts_that_two_threads_reset_add_up),
 		TEST(a_rule_to_a_peer_that_is_down_is_accepted_and_works_later),
 		TEST(a_rule_steers_and_counts_on_after_its_port_was_reset),
 		TEST(a_destination_stops_and_goes_while_another_thread_sends_to_it),
