@@ -200,6 +200,7 @@ static void vhost_pci_base_realize(DeviceState *dev, Error **errp)
     if (!k->check(s, errp) || !vhost_pci_window_init(s, errp)) {
         return;
     }
+    s->closer = vhost_pci_closer_new();
     vhost_pci_notify_init(s);
     virtio_init(vdev, k->virtio_id, k->config_size);
     s->eventq = virtio_add_queue(vdev, VHOST_PCI_CTRLQ_SIZE,
@@ -224,6 +225,7 @@ fail:
     virtio_cleanup(vdev);
     vhost_pci_notify_cleanup(s);
     vhost_pci_window_cleanup(s);
+    vhost_pci_closer_unref(s->closer);
 }
 
 static void vhost_pci_base_unrealize(DeviceState *dev)
@@ -239,6 +241,7 @@ static void vhost_pci_base_unrealize(DeviceState *dev)
     vhost_pci_notify_cleanup(s);
     vhost_pci_state_cleanup(s);
     vhost_pci_window_cleanup(s);
+    vhost_pci_closer_unref(s->closer);
     qemu_bh_delete(s->queue_bh);
     virtio_delete_queue(s->eventq);
     virtio_delete_queue(s->ackq);

@@ -18,6 +18,7 @@
  *   vhost-pci-net.c      a type: configuration space, rings, features
  *   vhost-pci-net-pci.c  ... and its PCI shell: what the guest takes it for
  *   vhost-pci-socket.c   bytes between the chardev and the core
+ *   vhost-pci-closer.c   what the peer sent, closed aside
  *   vhost-pci-place.c    where rings stand, lost commits
  *   vhost-pci-window.c   the peer's memory in the window BAR
  *   vhost-pci-mapping.c  ... and on this host
@@ -32,6 +33,7 @@
 #include "hw/virtio/virtio.h"
 #include "hw/pci/pci.h"
 #include "chardev/char-fe.h"
+#include "io/channel-socket.h"
 #include "qemu/event_notifier.h"
 #include "qemu/queue.h"
 #include "qemu/rcu.h"
@@ -40,6 +42,7 @@
 #include "qom/object.h"
 #include "vhost_pci.h"
 #include "vhost_user.h"
+#include "vhost-pci-closer.h"
 #include "vhost-pci-ration.h"
 
 #define TYPE_VHOST_PCI_BASE "vhost-pci-base"
@@ -114,6 +117,8 @@ struct VhostPciBase {
     QEMUTimer *ration_timer;    /* there is none left, but something to read */
     QEMUTimer *quiet_timer;     /* nothing to read, and the core holds a ring */
     bool open;                  /* the chardev has a connection */
+    QIOChannelSocket *channel;  /* the connection: a reference, or NULL */
+    VhostPciCloser *closer;     /* of what the peer sends */
     uint64_t violations;        /* connections ended for a broken rule */
     char *last_violation;
 

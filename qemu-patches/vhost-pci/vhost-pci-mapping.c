@@ -9,14 +9,14 @@
 #include "qemu/module.h"
 #include "vhost-pci-mapping.h"
 
+/* RCU's callbacks serve all of QEMU: a large memory takes long to free. */
 static void vhost_pci_backing_free(VhostPciBacking *b)
 {
     if (b->base) {
-        munmap(b->base, b->len);
+        vhost_pci_closer_unmap(b->closer, b->base, b->len);
     }
-    if (b->fd >= 0) {
-        close(b->fd);
-    }
+    vhost_pci_closer_fd(b->closer, b->fd);
+    vhost_pci_closer_unref(b->closer);
     g_free(b);
 }
 
@@ -67,12 +67,13 @@ static int vhost_pci_backing_map(VhostPciBacking *b, uint64_t align)
 
 static VhostPciBacking *vhost_pci_backing_new(const struct vu_region *r, int fd,
                                               size_t pagesize, uint64_t align,
-                                              int *err)
+                                              VhostPciCloser *closer, int *err)
 {
     VhostPciBacking *b = g_new0(VhostPciBacking, 1);
 
     b->offset = QEMU_ALIGN_DOWN(r->fd_offset, pagesize);
     b->len = QEMU_ALIGN_UP(r->fd_offset + r->size, pagesize) - b->offset;
+    b->closer = vhost_pci_closer_ref(closer);
     b->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     *err = b->fd < 0 ? -errno : vhost_pci_backing_map(b, align);
     if (*err < 0) {
@@ -84,9 +85,10 @@ static VhostPciBacking *vhost_pci_backing_new(const struct vu_region *r, int fd,
 
 VhostPciMapping *vhost_pci_mapping_new(const struct vu_region *r, int fd,
                                        size_t pagesize, uint64_t align,
-                                       int *err)
+                                       VhostPciCloser *closer, int *err)
 {
-    VhostPciBacking *b = vhost_pci_backing_new(r, fd, pagesize, align, err);
+    VhostPciBacking *b = vhost_pci_backing_new(r, fd, pagesize, align, closer,
+                                               err);
     VhostPciMapping *m;
 
     if (!b) {
@@ -145,7 +147,7 @@ bool vhost_pci_mapping_restore(VhostPciMapping *m)
 void vhost_pci_mapping_abandon(VhostPciMapping *m)
 {
     m->dead = true;
-    close(m->backing->fd);
+    vhost_pci_closer_fd(m->backing->closer, m->backing->fd);
     m->backing->fd = -1;
 }
 

@@ -13,6 +13,7 @@
 #include "qemu/rcu.h"
 #include "qom/object.h"
 #include "vhost_user.h"
+#include "vhost-pci-closer.h"
 
 #define TYPE_VHOST_PCI_MAPPING "vhost-pci-mapping"
 OBJECT_DECLARE_SIMPLE_TYPE(VhostPciMapping, VHOST_PCI_MAPPING)
@@ -26,6 +27,7 @@ typedef struct VhostPciBacking {
     void *base;         /* whole pages of the file */
     size_t len;
     int fd;             /* our duplicate, for restoring and for reading */
+    VhostPciCloser *closer;     /* who unmaps and closes: a reference */
     uint64_t offset;    /* of @base in the file */
 } VhostPciBacking;
 
@@ -53,7 +55,7 @@ struct VhostPciMapping {
  */
 VhostPciMapping *vhost_pci_mapping_new(const struct vu_region *r, int fd,
                                        size_t pagesize, uint64_t align,
-                                       int *err);
+                                       VhostPciCloser *closer, int *err);
 
 /* Where the region begins, in this process. */
 void *vhost_pci_mapping_addr(const VhostPciMapping *m);

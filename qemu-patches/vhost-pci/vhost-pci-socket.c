@@ -13,10 +13,16 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "chardev/char.h"
+#include "chardev/char-socket.h"
 #include "vhost-pci-base.h"
 
-/* The chardev's own limit (TCP_MAX_FDS); it closes what is beyond. */
-#define MAX_FDS 16
+/*
+ * The chardev's own limit (TCP_MAX_FDS), which a patch of ours raises to the
+ * kernel's (SCM_MAX_FD): the kernel closes in place what a receiver has no room
+ * for, and this thread would wait for that.
+ */
+#define MAX_FDS 253
+QEMU_BUILD_BUG_ON(TCP_MAX_FDS != MAX_FDS);
 
 /*
  * Changes of the peer's state and fds: at once, and then one in so many
@@ -27,6 +33,9 @@
  */
 #define CHANGES_BURST       512
 #define CHANGES_INTERVAL_MS 10
+
+/* How often to look whether what the peer sent has closed. */
+#define CLOSER_INTERVAL_MS  100
 
 static int vhost_pci_send(void *opaque, const void *buf, size_t len)
 {
@@ -54,12 +63,20 @@ static void vhost_pci_ration_timeout(void *opaque)
     vhost_pci_settle(opaque);
 }
 
+static void vhost_pci_close_fd(void *opaque, int fd)
+{
+    VhostPciBase *s = opaque;
+
+    vhost_pci_closer_fd(s->closer, fd);
+}
+
 static const struct vu_ops vhost_pci_vu_ops = {
     .map = vhost_pci_window_map,
     .unmap = vhost_pci_window_unmap,
     .update = vhost_pci_state_update,
     .ring_base = vhost_pci_ring_base,
     .send = vhost_pci_send,
+    .close_fd = vhost_pci_close_fd,
 };
 
 void vhost_pci_socket_changed(VhostPciBase *s)
@@ -70,15 +87,47 @@ void vhost_pci_socket_changed(VhostPciBase *s)
 /* May the peer change anything? If not, there will be another call for it. */
 static bool vhost_pci_may_change(VhostPciBase *s)
 {
-    if (vhost_pci_ration_left(&s->changes, CHANGES_BURST,
-                              CHANGES_INTERVAL_MS)) {
+    unsigned int wait_ms = CHANGES_INTERVAL_MS;
+
+    if (vhost_pci_closer_busy(s->closer)) {
+        wait_ms = CLOSER_INTERVAL_MS;
+    } else if (vhost_pci_ration_left(&s->changes, CHANGES_BURST,
+                                     CHANGES_INTERVAL_MS)) {
         return true;
     }
     if (!timer_pending(s->ration_timer)) {
         timer_mod(s->ration_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                  CHANGES_INTERVAL_MS);
+                  wait_ms);
     }
     return false;
+}
+
+/*
+ * The chardev closes its connection in this thread, and with it whatever the
+ * peer has sent that nobody has read. A reference to the channel keeps the
+ * socket open until it is taken out of the channel; at CLOSED the chardev has
+ * let go of both.
+ */
+static void vhost_pci_keep_connection(VhostPciBase *s)
+{
+    SocketChardev *chr = SOCKET_CHARDEV(qemu_chr_fe_get_driver(&s->chr));
+
+    s->channel = chr->sioc;
+    object_ref(OBJECT(s->channel));
+}
+
+static void vhost_pci_drop_connection(VhostPciBase *s)
+{
+    if (!s->channel) {
+        return;
+    }
+    /* The peer knows at once. */
+    qio_channel_shutdown(QIO_CHANNEL(s->channel), QIO_CHANNEL_SHUTDOWN_BOTH,
+                         NULL);
+    vhost_pci_closer_fd(s->closer, s->channel->fd);
+    s->channel->fd = -1;
+    object_unref(OBJECT(s->channel));
+    s->channel = NULL;
 }
 
 /* Bring the core in line with the chardev, unless it is at work or waits. */
@@ -192,9 +241,12 @@ static void vhost_pci_event(void *opaque, QEMUChrEvent event)
     switch (event) {
     case CHR_EVENT_OPENED:
         s->open = true;
+        vhost_pci_drop_connection(s);
+        vhost_pci_keep_connection(s);
         break;
     case CHR_EVENT_CLOSED:
         s->open = false;
+        vhost_pci_drop_connection(s);
         break;
     default:
         return;
@@ -244,6 +296,7 @@ void vhost_pci_socket_cleanup(VhostPciBase *s)
     qemu_chr_fe_set_handlers(&s->chr, NULL, NULL, NULL, NULL, NULL, NULL,
                              false);
     qemu_chr_fe_disconnect(&s->chr);
+    vhost_pci_drop_connection(s);
     s->open = false;
     vhost_pci_settle(s);
     timer_free(s->ration_timer);

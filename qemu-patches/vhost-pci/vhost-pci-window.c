@@ -187,7 +187,8 @@ int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
                           "window-size", r->size / MiB, s->window_size / MiB);
         return -ENOSPC;
     }
-    m = vhost_pci_mapping_new(r, fd, pagesize, MAX(align, pagesize), &err);
+    m = vhost_pci_mapping_new(r, fd, pagesize, MAX(align, pagesize), s->closer,
+                              &err);
     if (!m) {
         vu_core_set_error(&s->core, "%" PRIu64 " MiB of memory cannot be "
                           "mapped: %s", r->size / MiB, strerror(-err));

@@ -1,0 +1,136 @@
+/*
+ * vhost-pci: a thread that closes what the peer sent, see vhost-pci-closer.h.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/queue.h"
+#include "qemu/thread.h"
+#include "vhost-pci-closer.h"
+
+/*
+ * What a peer may leave undone, and still be read from. Beyond it come the fds
+ * of a message, and what a session holds.
+ */
+#define CLOSER_BUSY 256
+
+typedef struct VhostPciJob {
+    QSIMPLEQ_ENTRY(VhostPciJob) next;
+    void *base;         /* NULL: close @fd */
+    size_t len;
+    int fd;
+} VhostPciJob;
+
+struct VhostPciCloser {
+    QemuMutex lock;
+    QemuCond work;
+    /* Below: under the lock. */
+    unsigned int refs;
+    unsigned int n;     /* jobs that are not done */
+    QSIMPLEQ_HEAD(, VhostPciJob) jobs;
+};
+
+static void vhost_pci_closer_do(VhostPciJob *job)
+{
+    if (job->base) {
+        munmap(job->base, job->len);
+    } else {
+        close(job->fd);
+    }
+    g_free(job);
+}
+
+static void *vhost_pci_closer_run(void *opaque)
+{
+    VhostPciCloser *c = opaque;
+    VhostPciJob *job;
+
+    qemu_mutex_lock(&c->lock);
+    while (c->refs || c->n) {
+        job = QSIMPLEQ_FIRST(&c->jobs);
+        if (!job) {
+            qemu_cond_wait(&c->work, &c->lock);
+            continue;
+        }
+        QSIMPLEQ_REMOVE_HEAD(&c->jobs, next);
+        qemu_mutex_unlock(&c->lock);
+        vhost_pci_closer_do(job);
+        qemu_mutex_lock(&c->lock);
+        c->n--;
+    }
+    qemu_mutex_unlock(&c->lock);
+    qemu_cond_destroy(&c->work);
+    qemu_mutex_destroy(&c->lock);
+    g_free(c);
+    return NULL;
+}
+
+VhostPciCloser *vhost_pci_closer_new(void)
+{
+    VhostPciCloser *c = g_new0(VhostPciCloser, 1);
+    QemuThread thread;
+
+    c->refs = 1;
+    QSIMPLEQ_INIT(&c->jobs);
+    qemu_mutex_init(&c->lock);
+    qemu_cond_init(&c->work);
+    /*
+     * Nobody joins it: that would be to wait for a stranger. It exists before
+     * there is a peer, because QEMU ends where a thread cannot be made.
+     */
+    qemu_thread_create(&thread, "vhost-pci-close", vhost_pci_closer_run, c,
+                       QEMU_THREAD_DETACHED);
+    return c;
+}
+
+VhostPciCloser *vhost_pci_closer_ref(VhostPciCloser *c)
+{
+    qemu_mutex_lock(&c->lock);
+    c->refs++;
+    qemu_mutex_unlock(&c->lock);
+    return c;
+}
+
+void vhost_pci_closer_unref(VhostPciCloser *c)
+{
+    qemu_mutex_lock(&c->lock);
+    c->refs--;
+    qemu_cond_signal(&c->work);
+    /* With no reference left, the thread frees it, once it has the lock. */
+    qemu_mutex_unlock(&c->lock);
+}
+
+static void vhost_pci_closer_add(VhostPciCloser *c, VhostPciJob job)
+{
+    VhostPciJob *copy = g_new(VhostPciJob, 1);
+
+    *copy = job;
+    qemu_mutex_lock(&c->lock);
+    QSIMPLEQ_INSERT_TAIL(&c->jobs, copy, next);
+    c->n++;
+    qemu_cond_signal(&c->work);
+    qemu_mutex_unlock(&c->lock);
+}
+
+void vhost_pci_closer_fd(VhostPciCloser *c, int fd)
+{
+    if (fd >= 0) {
+        vhost_pci_closer_add(c, (VhostPciJob) { .fd = fd });
+    }
+}
+
+void vhost_pci_closer_unmap(VhostPciCloser *c, void *base, size_t len)
+{
+    vhost_pci_closer_add(c, (VhostPciJob) { .base = base, .len = len });
+}
+
+bool vhost_pci_closer_busy(VhostPciCloser *c)
+{
+    bool busy;
+
+    qemu_mutex_lock(&c->lock);
+    busy = c->n >= CLOSER_BUSY;
+    qemu_mutex_unlock(&c->lock);
+    return busy;
+}
