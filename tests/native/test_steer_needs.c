@@ -137,6 +137,22 @@ stop_polling(void)
 	assert_int_equal(pthread_join(poller.thread, NULL), 0);
 }
 
+/* Open vSwitch's own packets for b, from a thread of theirs. */
+static struct own {
+	pthread_t thread;
+	bool runs, stop;	/* test: w */
+	uint32_t limit;		/* test: w: no more packets than that */
+	uint32_t lost;		/* thread: w; test: r when it has ended */
+} own;
+
+static void
+stop_own(void)
+{
+	own.runs = false;
+	__atomic_store_n(&own.stop, true, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(own.thread, NULL), 0);
+}
+
 static uint64_t
 deadline(void)
 {
@@ -175,7 +191,9 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	/* A test that fails leaves it. */
+	/* A test that fails leaves them. */
+	if (own.runs)
+		stop_own();
 	if (poller.runs)
 		stop_polling();
 	fp_free(b);
@@ -443,20 +461,18 @@ a_destination_does_not_stop_before_a_burst_to_it_ends(void **state)
 #define EACH	5000u	/* packets of each sender */
 #define WINDOW	24	/* under way: both fit into the ring */
 
-/* Open vSwitch's own packets for b, from a thread of theirs. */
-static uint32_t own_limit;	/* test: w */
-
 static void *
 send_own(void *arg)
 {
-	uint64_t end = deadline();
-	uint32_t number = 0, *lost = arg;
+	uint32_t number = 0, limit;
 
-	while (number < EACH && rte_get_timer_cycles() < end) {
+	while (number < EACH &&
+	       !__atomic_load_n(&own.stop, __ATOMIC_ACQUIRE)) {
 		struct fk_frame f = numbered(OWN, number);
 		struct rte_mbuf *m;
 
-		if (number == __atomic_load_n(&own_limit, __ATOMIC_ACQUIRE)) {
+		limit = __atomic_load_n(&own.limit, __ATOMIC_ACQUIRE);
+		if (number == limit) {
 			sched_yield();
 			continue;
 		}
@@ -466,11 +482,11 @@ send_own(void *arg)
 		memcpy(rte_pktmbuf_append(m, f.len), f.data, f.len);
 		if (fp_tx(b, &m, 1) == 0) {
 			rte_pktmbuf_free(m);
-			(*lost)++;
+			own.lost++;
 		}
 		number++;
 	}
-	return NULL;
+	return arg;
 }
 
 /* b's driver: the next packet, if there is one, is whole and the next one of
@@ -502,26 +518,26 @@ static void
 steered_packets_and_others_share_a_ring(void **state)
 {
 	struct rte_flow *flow = create(RTE_FLOW_ACTION_TYPE_PORT_ID);
-	uint32_t n[N_SENDERS] = { 0 }, lost = 0;
+	uint32_t n[N_SENDERS] = { 0 };
 	uint64_t end = deadline();
-	pthread_t thread;
 
-	own_limit = 0;
 	start_polling(WINDOW);
-	assert_int_equal(pthread_create(&thread, NULL, send_own, &lost), 0);
+	assert_int_equal(pthread_create(&own.thread, NULL, send_own, NULL),
+			 0);
+	own.runs = true;
 	while (n[STEERED] < EACH || n[OWN] < EACH) {
 		if (rte_get_timer_cycles() > end)
 			fail_msg("%u steered, %u others", n[STEERED], n[OWN]);
 		__atomic_store_n(&poller.limit,
 				 RTE_MIN(n[STEERED] + WINDOW, EACH),
 				 __ATOMIC_RELEASE);
-		__atomic_store_n(&own_limit, n[OWN] + WINDOW,
+		__atomic_store_n(&own.limit, n[OWN] + WINDOW,
 				 __ATOMIC_RELEASE);
 		receive_in_turn(n);
 	}
-	assert_int_equal(pthread_join(thread, NULL), 0);
+	stop_own();
 	stop_polling();
-	assert_int_equal(lost, 0);
+	assert_int_equal(own.lost, 0);
 	assert_int_equal(fp_xstat(b, "tx_ring0_steer_full"), 0);
 	assert_int_equal(poller.up, 0);
 	assert_int_equal(hits(flow), EACH);
