@@ -194,6 +194,13 @@ flow_ctrl_get(struct rte_eth_dev *eth_dev __rte_unused,
 	return -ENOTSUP;
 }
 
+/* Packets are copied, and their mbufs freed, in the burst. */
+static int
+tx_done_cleanup(void *queue __rte_unused, uint32_t n __rte_unused)
+{
+	return 0;
+}
+
 /* What is the device's besides the memory that goes with the port. */
 static void
 free_parts(struct vhostpci_dev *dev)
@@ -316,6 +323,7 @@ const struct eth_dev_ops vhostpci_ops = {
 	.rx_queue_intr_disable = vhostpci_rx_intr_disable,
 	.tx_queue_setup = vhostpci_tx_queue_setup,
 	.tx_queue_release = vhostpci_tx_queue_release,
+	.tx_done_cleanup = tx_done_cleanup,
 	.flow_ctrl_get = flow_ctrl_get,
 	.flow_ops_get = vhostpci_flow_ops_get,
 };
@@ -424,6 +432,8 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 	eth_dev->intr_handle = NULL;
 	eth_dev->rx_pkt_burst = vhostpci_rx_burst;
 	eth_dev->tx_pkt_burst = vhostpci_tx_burst;
+	eth_dev->rx_queue_count = vhostpci_rx_queue_count;
+	eth_dev->rx_descriptor_status = vhostpci_rx_descriptor_status;
 	eth_dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC |
 		RTE_ETH_DEV_INTR_RMV | RTE_ETH_DEV_FLOW_OPS_THREAD_SAFE;
 	vhostpci_update_link(dev);

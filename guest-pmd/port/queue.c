@@ -11,6 +11,7 @@
 #include "port/flow.h"
 #include "port/port.h"
 #include "port/queue.h"
+#include "vring/layout.h"
 
 static struct vhostpci_queue *
 queue_new(struct vhostpci_dev *dev, uint16_t id, unsigned int n_rings,
@@ -160,4 +161,59 @@ vhostpci_tx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
 			   struct rte_eth_burst_mode *mode)
 {
 	return burst_mode(eth_dev->data->tx_queues[id], mode);
+}
+
+/* A look at so many descriptors is what a packed ring's count may cost. */
+#define COUNT_MOST	1024
+
+/* The peer may write what it likes: the count is at most the ring's size. */
+static uint32_t
+count_split(const struct vhostpci_ring *ring)
+{
+	uint16_t n = __atomic_load_n(&ring->avail->idx, __ATOMIC_RELAXED) -
+		ring->last;
+
+	return RTE_MIN(n, ring->size);
+}
+
+/* Descriptors that are available: of a packet in several, each counts. */
+static uint32_t
+count_packed(const struct vhostpci_ring *ring)
+{
+	const struct vring_packed_desc *desc =
+		(const struct vring_packed_desc *)ring->desc;
+	uint32_t n, most = RTE_MIN(ring->size, COUNT_MOST);
+	uint16_t at = ring->last;
+	bool wrap = ring->wrap;
+
+	for (n = 0; n < most; n++) {
+		if (!packed_is_avail(__atomic_load_n(&desc[at].flags,
+						     __ATOMIC_RELAXED), wrap))
+			break;
+		packed_step(ring, &at, &wrap, 1);
+	}
+	return n;
+}
+
+uint32_t
+vhostpci_rx_queue_count(void *rxq)
+{
+	struct vhostpci_queue *queue = rxq;
+	uint32_t n = 0;
+	unsigned int i;
+
+	if (queue == NULL || !vhostpci_queue_enter(queue))
+		return 0;
+	for (i = 0; i < queue->n_rings; i++)
+		n += queue->rings[i]->packed ? count_packed(queue->rings[i]) :
+			count_split(queue->rings[i]);
+	vhostpci_queue_leave(queue);
+	return n;
+}
+
+int
+vhostpci_rx_descriptor_status(void *rxq, uint16_t offset)
+{
+	return vhostpci_rx_queue_count(rxq) > offset ?
+		RTE_ETH_RX_DESC_DONE : RTE_ETH_RX_DESC_AVAIL;
 }

@@ -25,4 +25,9 @@ int vhostpci_rx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
 int vhostpci_tx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
 			       struct rte_eth_burst_mode *mode);
 
+/* datapath, as a burst: how many packets of the peer's wait in queue @rxq, as far
+ * as is looked for them; whether there are more than @offset. */
+uint32_t vhostpci_rx_queue_count(void *rxq);
+int vhostpci_rx_descriptor_status(void *rxq, uint16_t offset);
+
 #endif

@@ -123,6 +123,17 @@ parse_path(const char *key, const char *value, void *addr)
 {
 	struct sockaddr_un *un = addr;
 
+	if (un->sun_path[0] != '\0') {
+		VHOSTPCI_LOG(ERR, "%s=%s: there is a path already, %s", key,
+			     value, un->sun_path);
+		return -EINVAL;
+	}
+	/* It would mean another place after a restart elsewhere. */
+	if (value[0] != '\0' && value[0] != '/') {
+		VHOSTPCI_LOG(ERR, "%s=%s: does not begin with a slash", key,
+			     value);
+		return -EINVAL;
+	}
 	un->sun_family = AF_UNIX;
 	if (value[0] != '\0' && strlcpy(un->sun_path, value,
 			sizeof(un->sun_path)) < (ssize_t)sizeof(un->sun_path))
@@ -245,10 +256,18 @@ dev_new(struct rte_eth_dev *eth_dev, struct vhostpci_socket *s)
 static int
 probe(struct rte_vdev_device *vdev)
 {
-	struct vhostpci_socket *s = socket_new(rte_vdev_device_args(vdev));
+	struct vhostpci_socket *s;
 	struct rte_eth_dev *eth_dev;
 	int rc = -ENOMEM;
 
+	/* Rings, peer memory and thread are the primary's. */
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
+		VHOSTPCI_LOG(ERR, "%s: a secondary process cannot use this port; "
+			     "it goes on in the primary",
+			     rte_vdev_device_name(vdev));
+		return -ENOTSUP;
+	}
+	s = socket_new(rte_vdev_device_args(vdev));
 	if (s == NULL)
 		return -EINVAL;
 	eth_dev = rte_eth_vdev_allocate(vdev, vhostpci_dev_size());

@@ -166,13 +166,13 @@ WRONG_ARGUMENTS = [
     ("path=", "empty, or longer than 107 bytes"),
     (f"path={LONG}", "empty, or longer than 107 bytes"),
     ("path=/nowhere/at/all", "cannot listen: No such file or directory"),
-    ("path=s,queues=31", "queues=31: expected a number up to 30"),
-    ("path=s,queues=0", "queues=0: at least 1 is needed"),
-    ("path=s,client=2", "client=2: expected a number up to 1"),
-    ("path=s,max-mem=0", "max-mem=0: at least 1 is needed"),
-    ("path=s,sealed=no", "sealed=no: expected a number up to 1"),
-    (f"path=s,peer={'p' * 64}", "longer than 63 bytes"),
-    ("path=s,speed=9", "bad arguments: path=s,speed=9"),
+    ("path=/s,queues=31", "queues=31: expected a number up to 30"),
+    ("path=/s,queues=0", "queues=0: at least 1 is needed"),
+    ("path=/s,client=2", "client=2: expected a number up to 1"),
+    ("path=/s,max-mem=0", "max-mem=0: at least 1 is needed"),
+    ("path=/s,sealed=no", "sealed=no: expected a number up to 1"),
+    (f"path=/s,peer={'p' * 64}", "longer than 63 bytes"),
+    ("path=/s,speed=9", "bad arguments: path=/s,speed=9"),
 ]
 
 

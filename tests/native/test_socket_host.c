@@ -120,6 +120,32 @@ port_takes_little_stack(void **state)
 }
 
 static void
+queue_tells_how_much_waits(void **state)
+{
+	struct frontend *fe = fe_new("", 1, false);
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(rte_eth_rx_queue_count(fe->port, 0), 0);
+	fe_start(fe, FE_FEATURES, 1);
+	assert_int_equal(rte_eth_rx_queue_count(fe->port, 0), 0);
+	for (i = 0; i < 5; i++)
+		fe_post(fe, 1);
+	assert_int_equal(rte_eth_rx_queue_count(fe->port, 0), 5);
+	assert_int_equal(rte_eth_rx_descriptor_status(fe->port, 0, 4),
+			 RTE_ETH_RX_DESC_DONE);
+	assert_int_equal(rte_eth_rx_descriptor_status(fe->port, 0, 5),
+			 RTE_ETH_RX_DESC_AVAIL);
+	assert_int_equal(rte_eth_tx_done_cleanup(fe->port, 0, 0), 0);
+	assert_int_equal(fe_receive(fe, 0), 5);
+	assert_int_equal(rte_eth_rx_queue_count(fe->port, 0), 0);
+	/* An index that no ring has. */
+	fe->rings[1].avail->idx += 1000;
+	assert_int_equal(rte_eth_rx_queue_count(fe->port, 0), FE_NUM);
+	fe_free(fe);
+}
+
+static void
 memory_beyond_max_mem_is_refused(void **state)
 {
 	struct frontend *fe = fe_new(",max-mem=16", 1, false);
@@ -395,6 +421,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(
 			locked_process_does_not_fill_the_memory_of_its_peer),
 		cmocka_unit_test(port_takes_little_stack),
+		cmocka_unit_test(queue_tells_how_much_waits),
 		cmocka_unit_test(memory_beyond_max_mem_is_refused),
 		cmocka_unit_test(
 			peer_may_have_the_memory_of_the_host_by_default),

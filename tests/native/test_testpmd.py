@@ -208,10 +208,13 @@ def test_devices_are_ours_whatever_is_loaded_first(net_vhost_first, tmp_path):
 @pytest.mark.parametrize("args, words", [
     ("queues=2", "argument path is missing"),
     ("path=/nowhere/s", "cannot listen"),
-    ("path=s,queues=31", "expected a number up to 30"),
-    ("path=s,queues=0", "queues=0: at least 1 is needed"),
-    ("path=s,client=2", "expected a number up to 1"),
-    ("path=s,speed=9", "bad arguments"),
+    ("path=s", "path=s: does not begin with a slash"),
+    ("path=/nowhere/s,path=/nowhere/t",
+     "path=/nowhere/t: there is a path already, /nowhere/s"),
+    ("path=/s,queues=31", "expected a number up to 30"),
+    ("path=/s,queues=0", "queues=0: at least 1 is needed"),
+    ("path=/s,client=2", "expected a number up to 1"),
+    ("path=/s,speed=9", "bad arguments"),
 ])
 def test_wrong_argument_has_its_own_words(args, words):
     process = Testpmd("wrong", [f"net_vhostpci0,{args}"], eal=driver_eal())
