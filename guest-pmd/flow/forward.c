@@ -35,11 +35,12 @@ prefetch_tail(const struct vhostpci_ring *ring,
 	      const struct vhostpci_slot *slot,
 	      const struct vhostpci_item *item)
 {
-	const uint8_t *to = slot->addr + ring->hdr_len + item->head_len;
+	const uint8_t *to;
 	uint32_t at;
 
 	if (unlikely(slot->addr == NULL))
 		return;
+	to = slot->addr + ring->hdr_len + item->head_len;
 	for (at = 0; at < item->tail_len; at += RTE_CACHE_LINE_SIZE) {
 		rte_prefetch0(item->tail + at);
 		vhostpci_prefetch_write(to + at);
