@@ -236,10 +236,10 @@ vhostpci_flow_format_actions(const struct vhostpci_flow_env *env,
 	const struct vhostpci_flow_rule *rule = info->rule;
 	struct text t = { .buf = buf, .size = size };
 
-	if (rule->kind == VHOSTPCI_FLOW_DROP)
+	if (vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_DROP)
 		add(&t, "drop");
-	else if (rule->kind == VHOSTPCI_FLOW_MARK)
-		add(&t, "mark:%u", rule->mark);
+	else if (vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_MARK)
+		add(&t, "mark:%u", vhostpci_flow_mark(rule));
 	else
 		add_program(&t, env, rule);
 	return t.len;

@@ -28,7 +28,8 @@ struct vhostpci_flow_env {
 	uint16_t port_id;	/* of the port itself */
 	/* The port @port_id as a destination, with a reference. 0, or -errno
 	 * if it is not a port of ours, or not one to send to. The same port
-	 * gives the same pointer, until another one has its id. */
+	 * gives the same pointer, a multiple of 4, until another one has its
+	 * id. */
 	int (*get_dest)(void *ctx, uint16_t port_id, void **dest);
 	void (*put_dest)(void *ctx, void *dest);
 	/* Wait until no burst uses anything that it loaded before the call.
@@ -39,11 +40,12 @@ struct vhostpci_flow_env {
 };
 
 enum vhostpci_flow_kind {
+	VHOSTPCI_FLOW_OUTPUT,	/* to one destination, as it is */
 	VHOSTPCI_FLOW_DROP,
-	VHOSTPCI_FLOW_OUTPUT,	/* to dest, as it is */
 	VHOSTPCI_FLOW_PROGRAM,	/* edits and outputs: rewrite.h */
 	VHOSTPCI_FLOW_MARK,	/* up the normal path, with a mark */
 };
+#define VHOSTPCI_FLOW_KIND_BITS	2
 
 /*
  * Programs are bytes: an operation, then its operand in network byte order
@@ -100,9 +102,10 @@ struct vhostpci_flow_spec {
 #define VHOSTPCI_FLOW_SLOTS	3
 
 /*
- * The first cache line is all that most lookups read. Who writes:
+ * The first cache line is all that most packets need to be looked up and sent:
+ * it has three words of the key, as five-field rules compare. Who writes:
  *	next, born, died	table lock; datapath: r. A release publishes.
- *	key to n_out		constant while the rule is visible
+ *	way to n_out		constant while the rule is visible
  *	limbo, refs		table lock
  *	hits, bytes, used	datapath: w; queries: r
  */
@@ -112,18 +115,16 @@ struct vhostpci_flow_rule {
 	uint64_t next[2];
 	/* Seen by bursts whose version v has born <= v < died. */
 	uint64_t born, died;
+	/* In the lowest bits an enum vhostpci_flow_kind; above them the mark of
+	 * MARK. That of OUTPUT is the destination, a pointer. */
+	uint64_t way;
 	uint64_t key[VHOSTPCI_FLOW_WORDS];	/* words of its mask, packed */
 
-	union {
-		void *dest;	/* OUTPUT */
-		uint32_t mark;	/* MARK */
-	};
 	struct vhostpci_flow_rule *limbo;
 	uint32_t hash;
 	uint32_t priority;	/* the lowest number wins, then the oldest */
 	uint32_t refs;		/* handles */
 	uint16_t subtable;
-	uint8_t kind;		/* enum vhostpci_flow_kind */
 	uint8_t n_out;
 
 	uint64_t hits[VHOSTPCI_FLOW_SLOTS];
@@ -143,10 +144,31 @@ struct vhostpci_flow_rule {
 
 _Static_assert(sizeof(struct vhostpci_flow_rule) <= 256,
 	       "200,000 rules are to fit");
-_Static_assert(offsetof(struct vhostpci_flow_rule, dest) == 96 &&
-	       offsetof(struct vhostpci_flow_rule, hits) == 128 &&
+_Static_assert(offsetof(struct vhostpci_flow_rule, key[3]) == 64,
+	       "five fields are in the first line");
+_Static_assert(offsetof(struct vhostpci_flow_rule, hits) == 128 &&
 	       offsetof(struct vhostpci_flow_rule, prog_len) == 192,
 	       "the datapath writes one line");
+
+static __rte_always_inline enum vhostpci_flow_kind
+vhostpci_flow_kind(const struct vhostpci_flow_rule *rule)
+{
+	return rule->way & ((1u << VHOSTPCI_FLOW_KIND_BITS) - 1);
+}
+
+/* Of an OUTPUT. */
+static __rte_always_inline void *
+vhostpci_flow_dest(const struct vhostpci_flow_rule *rule)
+{
+	return (void *)(uintptr_t)rule->way;
+}
+
+/* Of a MARK. */
+static __rte_always_inline uint32_t
+vhostpci_flow_mark(const struct vhostpci_flow_rule *rule)
+{
+	return rule->way >> VHOSTPCI_FLOW_KIND_BITS;
+}
 
 static inline const uint8_t *
 vhostpci_flow_prog(const struct vhostpci_flow_rule *rule)

@@ -207,13 +207,13 @@ fill_rule(struct vhostpci_flow_rule *rule,
 	rule->priority = spec->priority;
 	rule->refs = 1;
 	rule->subtable = sub->id;
-	rule->kind = spec->kind;
 	rule->n_out = spec->n_out;
 	rule->died = VHOSTPCI_FLOW_FOREVER;
+	rule->way = spec->kind;
 	if (spec->kind == VHOSTPCI_FLOW_OUTPUT)
-		memcpy(&rule->dest, &prog[1], sizeof(rule->dest));
+		memcpy(&rule->way, &prog[1], sizeof(rule->way));
 	else if (spec->kind == VHOSTPCI_FLOW_MARK)
-		rule->mark = spec->mark;
+		rule->way |= (uint64_t)spec->mark << VHOSTPCI_FLOW_KIND_BITS;
 	rule->created = vhostpci_flow_now();
 	memcpy(rule->used, (uint32_t[VHOSTPCI_FLOW_SLOTS]) {
 		rule->created, rule->created, rule->created

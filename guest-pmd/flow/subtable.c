@@ -60,8 +60,7 @@ static bool
 does_same(const struct vhostpci_flow_rule *a,
 	  const struct vhostpci_flow_rule *b)
 {
-	return a->priority == b->priority && a->kind == b->kind &&
-		(a->kind != VHOSTPCI_FLOW_MARK || a->mark == b->mark) &&
+	return a->priority == b->priority && a->way == b->way &&
 		a->prog_len == b->prog_len &&
 		memcmp(vhostpci_flow_prog(a), vhostpci_flow_prog(b),
 		       a->prog_len) == 0;

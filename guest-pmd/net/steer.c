@@ -127,10 +127,10 @@ obstacle(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	if (unlikely(steer->all_up ||
 		     batch->metas[i].flags & VHOSTPCI_FLOW_CONTROL))
 		return VHOSTPCI_FLOW_MISS_CONTROL;
-	if (rule->kind == VHOSTPCI_FLOW_DROP)
+	if (vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_DROP)
 		return VHOSTPCI_FLOW_HIT;
-	if (likely(rule->kind == VHOSTPCI_FLOW_OUTPUT)) {
-		add_way(&ways, rule->dest);
+	if (likely(vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_OUTPUT)) {
+		add_way(&ways, vhostpci_flow_dest(rule));
 	} else {
 		vhostpci_flow_each_dest(vhostpci_flow_prog(rule),
 					rule->prog_len, add_way, &ways);
@@ -149,12 +149,11 @@ obstacle(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 			      VIRTIO_NET_HDR_GSO_NONE ||
 		      batch->lens[i] + grows > VHOSTPCI_MAX_PKT_LEN)))
 		return VHOSTPCI_FLOW_MISS_LONG;
-	if (rule->kind == VHOSTPCI_FLOW_PROGRAM) {
+	if (vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_PROGRAM) {
 		frame = frame_of(ring, batch, i);
 		if (!vhostpci_flow_can_edit(rule, &frame))
 			return VHOSTPCI_FLOW_MISS_EDIT;
 	} else {
-		steer->plain = rule;
 		steer->plain_len = ways.max_len;
 	}
 	return VHOSTPCI_FLOW_HIT;
@@ -167,12 +166,9 @@ decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	const struct vhostpci_flow_rule *rule = batch->rules[i];
 	enum vhostpci_flow_miss why;
 
-	if (unlikely(rule == NULL)) {
-		if (batch->misses[i] == VHOSTPCI_FLOW_HIT)
-			batch->misses[i] = VHOSTPCI_FLOW_MISS_RULE;
+	if (unlikely(rule == NULL))
 		return steer->isolated ? VHOSTPCI_AWAY : VHOSTPCI_UP;
-	}
-	if (unlikely(rule->kind == VHOSTPCI_FLOW_MARK))
+	if (unlikely(vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_MARK))
 		return VHOSTPCI_UP;
 	why = obstacle(ring, steer, batch, i, rule);
 	if (unlikely(why != VHOSTPCI_FLOW_HIT)) {
@@ -181,27 +177,86 @@ decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		steer->all_up = true;
 		return VHOSTPCI_UP;
 	}
-	return rule->kind == VHOSTPCI_FLOW_DROP ? VHOSTPCI_AWAY : VHOSTPCI_GO;
+	return vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_DROP ?
+		VHOSTPCI_AWAY : VHOSTPCI_GO;
 }
 
-/* The first packet of @n goes to one output as it is: do all others as well? All
- * of it without a branch. */
+/* The first packet of @n goes to one output as it is: do all others go there as
+ * well? All of it without a branch: rules differ from packet to packet. */
 static __rte_always_inline bool
-is_uniform(const struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
-	   const struct vhostpci_steer_batch *batch, uint16_t n)
+all_go(const struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
+       struct vhostpci_steer_batch *batch, uint16_t n)
 {
-	const struct vhostpci_flow_rule *rule = batch->rules[0];
+	static const struct vhostpci_flow_rule none = {
+		.way = VHOSTPCI_FLOW_DROP
+	};
+	const struct vhostpci_flow_rule *const first = batch->rules[0];
+	const uint64_t way = first->way;
 	const uint32_t longest = steer->plain_len;
+	uint64_t bytes = batch->lens[0];
+	bool odd = false, differ = false;
+	uint16_t i;
+
+	if (vhostpci_flow_kind(first) != VHOSTPCI_FLOW_OUTPUT ||
+	    ring->offload != 0)
+		return false;
+	for (i = 1; i < n; i++) {
+		const struct vhostpci_flow_rule *rule = batch->rules[i];
+
+		differ |= rule != first;
+		rule = rule == NULL ? &none : rule;
+		odd |= (rule->way != way) |
+			!!(batch->metas[i].flags & VHOSTPCI_FLOW_CONTROL) |
+			(batch->lens[i] > longest);
+		bytes += batch->lens[i];
+	}
+	batch->one_rule = !differ;
+	batch->bytes = bytes;
+	return !odd;
+}
+
+/* The first packet of @n goes up: do all others, and is each at least a header
+ * and in one descriptor? */
+static __rte_always_inline bool
+all_up(const struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
+       struct vhostpci_steer_batch *batch, uint16_t n)
+{
+	uint32_t longest = 0;
+	uint64_t bytes = 0;
 	bool odd = false;
 	uint16_t i;
 
-	if (steer->plain != rule || rule == NULL || ring->offload != 0)
+	if (steer->all_up || ring->offload != 0)
 		return false;
-	for (i = 1; i < n; i++)
-		odd |= (batch->rules[i] != rule) |
-			!!(batch->metas[i].flags & VHOSTPCI_FLOW_CONTROL) |
-			(batch->lens[i] > longest);
+	for (i = 0; i < n; i++) {
+		const struct vhostpci_flow_rule *rule = batch->rules[i];
+
+		odd |= batch->lens[i] < RTE_ETHER_HDR_LEN;
+		longest = RTE_MAX(longest, batch->lens[i]);
+		bytes += batch->lens[i];
+		if (rule != NULL)
+			odd |= vhostpci_flow_kind(rule) != VHOSTPCI_FLOW_MARK;
+		else
+			odd |= steer->isolated;
+	}
+	batch->longest = longest;
+	batch->bytes = bytes;
+	batch->one_rule = false;
 	return !odd;
+}
+
+static __rte_always_inline enum vhostpci_uniform
+uniform(const struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
+	struct vhostpci_steer_batch *batch, uint16_t n)
+{
+	if (likely(batch->verdicts[0] == VHOSTPCI_GO))
+		return all_go(ring, steer, batch, n) ? VHOSTPCI_ALL_GO :
+			VHOSTPCI_MIXED;
+	if (batch->verdicts[0] == VHOSTPCI_AWAY ||
+	    !all_up(ring, steer, batch, n))
+		return VHOSTPCI_MIXED;
+	batch->n_mbufs = n;
+	return VHOSTPCI_ALL_UP;
 }
 
 void
@@ -212,7 +267,7 @@ vhostpci_steer_look(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	uint16_t i;
 
 	batch->slow = false;
-	batch->uniform = false;
+	batch->uniform = VHOSTPCI_MIXED;
 	batch->n_mbufs = 0;
 	for (i = 0; i < n; i++) {
 		if (likely(slots[i].addr != NULL)) {
@@ -238,9 +293,8 @@ vhostpci_steer_look(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		return;
 	}
 	batch->verdicts[0] = decide(ring, steer, batch, 0);
-	batch->uniform = batch->verdicts[0] == VHOSTPCI_GO &&
-		is_uniform(ring, steer, batch, n);
-	if (likely(batch->uniform))
+	batch->uniform = uniform(ring, steer, batch, n);
+	if (likely(batch->uniform != VHOSTPCI_MIXED))
 		return;
 	for (i = 0; i < n; i++) {
 		if (i > 0)
@@ -256,9 +310,10 @@ vhostpci_steer_decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	batch->verdicts[i] = decide(ring, steer, batch, i);
 }
 
-void
-vhostpci_steer_hits(struct vhostpci_steer *steer,
-		    struct vhostpci_flow_rule *rule, uint64_t n, uint64_t bytes)
+/* @n packets of @rule, of @bytes together. */
+static __rte_always_inline void
+count_hits(struct vhostpci_steer *steer, struct vhostpci_flow_rule *rule,
+	   uint64_t n, uint64_t bytes)
 {
 	if (rule != steer->rule) {
 		count_pending(steer);
@@ -272,11 +327,30 @@ void
 vhostpci_steer_count_slow(struct vhostpci_steer *steer,
 			  const struct vhostpci_steer_batch *batch, uint16_t i)
 {
-	if (unlikely(batch->rules[i] == NULL)) {
-		count_miss(steer, batch->misses[i]);
+	if (unlikely(batch->rules[i] == NULL))
+		count_miss(steer, batch->misses[i] == VHOSTPCI_FLOW_HIT ?
+			   VHOSTPCI_FLOW_MISS_RULE : batch->misses[i]);
+	else
+		count_hits(steer, batch->rules[i], 1, batch->lens[i]);
+}
+
+void
+vhostpci_steer_count_all(struct vhostpci_steer *steer,
+			 const struct vhostpci_steer_batch *batch, uint16_t n)
+{
+	uint16_t i;
+
+	if (likely(batch->one_rule)) {
+		count_hits(steer, batch->rules[0], n, batch->bytes);
 		return;
 	}
-	vhostpci_steer_hits(steer, batch->rules[i], 1, batch->lens[i]);
+	for (i = 0; i < n; i++) {
+		if (likely(batch->rules[i] != NULL))
+			vhostpci_flow_count(batch->rules[i], steer->slot, 1,
+					    batch->lens[i], steer->now);
+		else
+			vhostpci_steer_count_slow(steer, batch, i);
+	}
 }
 
 enum vhostpci_verdict
@@ -350,8 +424,9 @@ vhostpci_steer_go_slow(struct vhostpci_ring *ring,
 	struct vhostpci_flow_frame frame = frame_of(ring, batch, i);
 	uint16_t at = 0, k;
 
-	if (rule->kind == VHOSTPCI_FLOW_OUTPUT) {
-		frame_goes(ring, batch, i, &frame, rule->dest, tail, true);
+	if (vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_OUTPUT) {
+		frame_goes(ring, batch, i, &frame, vhostpci_flow_dest(rule),
+			   tail, true);
 		return;
 	}
 	for (k = 1; k <= rule->n_out; k++) {

@@ -43,9 +43,8 @@ struct vhostpci_steer {
 	uint32_t now;		/* vhostpci_flow_now() */
 	bool isolated;		/* what no rule matches is dropped */
 	bool all_up;		/* what follows goes up */
-	/* The rule of the last packet that went to one output as it was, and
-	 * the longest frame that may follow it. NULL: none. */
-	const struct vhostpci_flow_rule *plain;
+	/* The longest frame that may follow the last packet that went to one
+	 * output as it was. */
 	uint32_t plain_len;
 	/* Not counted yet. */
 	struct vhostpci_flow_rule *rule;
@@ -65,6 +64,14 @@ enum vhostpci_verdict {
 	VHOSTPCI_AWAY,		/* dropped, by a rule or for lack of one */
 };
 
+/* What all packets of a batch have in common, so that none needs a verdict of its
+ * own. */
+enum vhostpci_uniform {
+	VHOSTPCI_MIXED,		/* nothing */
+	VHOSTPCI_ALL_GO,	/* to one destination, as they are */
+	VHOSTPCI_ALL_UP,	/* marked or not; each has an Ethernet header */
+};
+
 /* Of one batch. */
 struct vhostpci_steer_batch {
 	struct vhostpci_flow_key keys[VHOSTPCI_BATCH];
@@ -73,9 +80,14 @@ struct vhostpci_steer_batch {
 	uint8_t misses[VHOSTPCI_BATCH];		/* enum vhostpci_flow_miss */
 	uint8_t verdicts[VHOSTPCI_BATCH];
 	bool slow;		/* packets whose chains are not walked yet */
-	bool uniform;		/* all go by one rule, as they are */
+	enum vhostpci_uniform uniform;
 	uint16_t n_mbufs;	/* at most so many packets go up */
 	uint32_t lens[VHOSTPCI_BATCH];
+	/* Unless VHOSTPCI_MIXED: of all packets, what their lengths make; do
+	 * they go by one rule? */
+	uint64_t bytes;
+	uint32_t longest;	/* of VHOSTPCI_ALL_UP */
+	bool one_rule;
 	struct vhostpci_steer_head heads[VHOSTPCI_BATCH];
 	/* Items that wait to be sent, and copies of heads for some of them. */
 	uint16_t n_items, n_extra;
@@ -100,7 +112,6 @@ vhostpci_steer_begin(struct vhostpci_steer *steer,
 	/* relaxed: the view's acquire orders enough. */
 	steer->isolated = __atomic_load_n(&queue->table->isolated,
 					  __ATOMIC_RELAXED);
-	steer->plain = NULL;
 	steer->rule = NULL;
 	steer->hits = 0;
 	steer->bytes = 0;
@@ -121,10 +132,11 @@ void vhostpci_steer_look(struct vhostpci_ring *ring,
 void vhostpci_steer_decide(struct vhostpci_ring *ring,
 			   struct vhostpci_steer *steer,
 			   struct vhostpci_steer_batch *batch, uint16_t i);
-/* datapath: count @n packets of @rule, of @bytes together. */
-void vhostpci_steer_hits(struct vhostpci_steer *steer,
-			 struct vhostpci_flow_rule *rule, uint64_t n,
-			 uint64_t bytes);
+/* datapath: count the @n packets of a batch that is not VHOSTPCI_MIXED, for the
+ * rule of each or the reason why it had none. */
+void vhostpci_steer_count_all(struct vhostpci_steer *steer,
+			      const struct vhostpci_steer_batch *batch,
+			      uint16_t n);
 void vhostpci_steer_count_slow(struct vhostpci_steer *steer,
 			       const struct vhostpci_steer_batch *batch,
 			       uint16_t i);
@@ -181,11 +193,12 @@ vhostpci_steer_go(struct vhostpci_ring *ring,
 {
 	const struct vhostpci_flow_rule *rule = batch->rules[i];
 
-	if (unlikely(rule->kind != VHOSTPCI_FLOW_OUTPUT ||
+	if (unlikely(vhostpci_flow_kind(rule) != VHOSTPCI_FLOW_OUTPUT ||
 		     batch->n_items == VHOSTPCI_FORWARD_MAX))
 		vhostpci_steer_go_slow(ring, batch, i, tail);
 	else
-		vhostpci_steer_add(ring, batch, i, tail, rule->dest);
+		vhostpci_steer_add(ring, batch, i, tail,
+				   vhostpci_flow_dest(rule));
 }
 
 /* datapath: send what waits. */

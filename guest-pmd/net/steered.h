@@ -26,11 +26,11 @@ static __rte_always_inline int
 receive_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	      const struct vhostpci_slot *slot,
 	      const struct vhostpci_steer_batch *batch, uint16_t i,
-	      struct steer_mbufs *mbufs, const unsigned int flags)
+	      struct rte_mbuf *m, const struct steer_mbufs *mbufs,
+	      const unsigned int flags)
 {
 	const uint32_t len = batch->lens[i];
 	const uint32_t head = RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
-	struct rte_mbuf *m = mbufs->raw[mbufs->taken];
 	struct virtio_net_hdr hdr;
 	uint8_t *to = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
 
@@ -62,7 +62,8 @@ take_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	   struct steer_mbufs *mbufs, const unsigned int flags)
 {
 	if (unlikely(batch->verdicts[i] == VHOSTPCI_UP))
-		return receive_known(ring, b, slot, batch, i, mbufs, flags);
+		return receive_known(ring, b, slot, batch, i,
+				     mbufs->raw[mbufs->taken], mbufs, flags);
 	if (likely(batch->verdicts[i] == VHOSTPCI_GO))
 		vhostpci_steer_go(ring, batch, i, slot->addr + ring->hdr_len +
 				  VHOSTPCI_FLOW_HEAD);
@@ -106,35 +107,69 @@ take_walked(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 static __rte_always_inline void
 set_mark(struct rte_mbuf *m, const struct vhostpci_flow_rule *rule)
 {
-	if (rule == NULL || rule->kind != VHOSTPCI_FLOW_MARK)
+	if (rule == NULL || vhostpci_flow_kind(rule) != VHOSTPCI_FLOW_MARK)
 		return;
-	m->hash.fdir.hi = rule->mark;
+	m->hash.fdir.hi = vhostpci_flow_mark(rule);
 	m->ol_flags |= RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID;
 }
 
-/* Packets that all go by one rule, as they are: what most batches are. */
+/* Packets that all go to one destination, as they are: what most batches are. */
 static __rte_always_inline void
-steer_uniform(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
-	      struct vhostpci_burst *b, const struct vhostpci_slot *slots,
-	      uint16_t n, struct vhostpci_steer_batch *batch,
-	      const unsigned int flags)
+steer_all_go(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+	     struct vhostpci_burst *b, const struct vhostpci_slot *slots,
+	     uint16_t n, struct vhostpci_steer_batch *batch,
+	     const unsigned int flags)
 {
-	struct vhostpci_flow_rule *rule = batch->rules[0];
-	uint64_t bytes = 0;
+	void *dest = vhostpci_flow_dest(batch->rules[0]);
 	uint16_t i;
 
 	for (i = 0; i < n; i++) {
 		vhostpci_steer_add(ring, batch, i, slots[i].addr +
-				   ring->hdr_len + VHOSTPCI_FLOW_HEAD,
-				   rule->dest);
-		bytes += batch->lens[i];
+				   ring->hdr_len + VHOSTPCI_FLOW_HEAD, dest);
 		vhostpci_give(ring, b, slots[i].id, 1, 0, flags);
 	}
-	vhostpci_steer_hits(steer, rule, n, bytes);
+	vhostpci_steer_count_all(steer, batch, n);
+	ring->count.bytes += batch->bytes;
 	ring->count.packets += n;
-	ring->count.bytes += bytes;
 	ring->count.steered += n;
 	steer->queue->consumed += n;
+}
+
+/* Does each packet of a batch that goes up have an mbuf, and fit into one? If not,
+ * each is looked at alone. */
+static __rte_always_inline bool
+steer_has_room(const struct steer_mbufs *mbufs,
+	       struct vhostpci_steer_batch *batch, uint16_t n)
+{
+	if (likely(mbufs->n == n && batch->longest <= mbufs->room))
+		return true;
+	memset(batch->verdicts, VHOSTPCI_UP, n);
+	return false;
+}
+
+/* Packets that all go up, into as many mbufs. */
+static __rte_always_inline uint16_t
+steer_all_up(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
+	     struct vhostpci_burst *b, const struct vhostpci_slot *slots,
+	     uint16_t n, struct vhostpci_steer_batch *batch,
+	     struct steer_mbufs *mbufs, struct rte_mbuf **pkts,
+	     const unsigned int flags)
+{
+	uint16_t i;
+
+	for (i = 0; i < n; i++) {
+		struct rte_mbuf *m = mbufs->raw[i];
+
+		/* Without offloads, and with room: it is received. */
+		receive_known(ring, b, &slots[i], batch, i, m, mbufs, flags);
+		set_mark(m, batch->rules[i]);
+		pkts[i] = m;
+	}
+	mbufs->taken = n;
+	vhostpci_steer_count_all(steer, batch, n);
+	ring->count.bytes += batch->bytes;
+	ring->count.packets += n;
+	return n;
 }
 
 /* Handle the packets of @n slots, in their order; returns how many are in
@@ -251,9 +286,14 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 			break;
 		vhostpci_steer_look(ring, steer, slots, good, &batch);
 		steer_mbufs_get(ring, steer->mp, &mbufs, batch.n_mbufs);
-		if (likely(batch.uniform))
-			steer_uniform(ring, steer, &b, slots, good, &batch,
-				      flags);
+		if (likely(batch.uniform == VHOSTPCI_ALL_GO))
+			steer_all_go(ring, steer, &b, slots, good, &batch,
+				     flags);
+		else if (batch.uniform == VHOSTPCI_ALL_UP &&
+			 steer_has_room(&mbufs, &batch, good))
+			done += steer_all_up(ring, steer, &b, slots, good,
+					     &batch, &mbufs, pkts + done,
+					     flags);
 		else
 			done += steer_batch(ring, steer, &b, slots, good,
 					    &batch, &mbufs, pkts + done, &rule,

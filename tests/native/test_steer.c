@@ -608,7 +608,7 @@ send_large(uint32_t len)
 
 	fk_make(&f, false, -1, TCP, 0);
 	f.data[f.l4 + 13] = 0x10;
-	fk_put16(f.data + f.l3 + 2, rte_cpu_to_be_16(len - f.l3));
+	fk_put16(f.data + f.l3 + 2, len - f.l3);
 	memcpy(to, &hdr, HDR);
 	memcpy(to + HDR, f.data, f.len);
 	for (i = f.len; i < len; i++)
@@ -763,6 +763,183 @@ isolated_ports_drop_what_no_rule_matches(void **state)
 	destroy(flow);
 }
 
+/* A rule of a's for UDP from port @from. */
+static struct rte_flow *
+create_udp(uint16_t from, const struct rte_flow_attr *attr,
+	   const struct rte_flow_action *actions)
+{
+	const struct rte_flow_item_udp spec = {
+		.hdr.src_port = rte_cpu_to_be_16(from),
+	};
+	const struct rte_flow_item_udp mask = { .hdr.src_port = 0xffff };
+	const struct rte_flow_item_ipv4 ip = { .hdr.next_proto_id = UDP };
+	const struct rte_flow_item_ipv4 ip_mask = { .hdr.next_proto_id = 0xff };
+	const struct rte_flow_item items[] = {
+		{ RTE_FLOW_ITEM_TYPE_ETH, &ip4_eth, NULL, &type_mask },
+		{ RTE_FLOW_ITEM_TYPE_IPV4, &ip, NULL, &ip_mask },
+		{ RTE_FLOW_ITEM_TYPE_UDP, &spec, NULL, &mask },
+		{ RTE_FLOW_ITEM_TYPE_END },
+	};
+	struct rte_flow_error error = { 0 };
+	struct rte_flow *flow = rte_flow_create(a->port, attr, items, actions,
+						&error);
+
+	if (flow == NULL)
+		print_message("%s\n", error.message);
+	assert_non_null(flow);
+	return flow;
+}
+
+static struct fk_frame
+udp_from(uint16_t port, uint32_t payload)
+{
+	struct fk_frame f;
+
+	fk_make(&f, false, -1, UDP, payload);
+	fk_put16(f.data + f.l4, port);
+	fk_checksums(&f, false, UDP);
+	return f;
+}
+
+#define FROM(i)	(100 + (i) % 3)
+
+/* Three rules to one destination, in one burst and in turns. */
+static void
+packets_of_several_rules_to_one_output_are_counted_apart(void **state)
+{
+	const struct rte_flow_action_port_id to_b = { .id = b->port };
+	const struct rte_flow_action actions[] = { COUNT, TO(to_b), END };
+	struct rte_flow *flows[3];
+	struct fk_frame f[20];
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		flows[i] = create_udp(FROM(i), &transfer, actions);
+	offer(b, NUM, ROOM);
+	for (i = 0; i < RTE_DIM(f); i++) {
+		f[i] = udp_from(FROM(i), i * 40);
+		send_frame(&f[i]);
+	}
+	check_up(0, NULL);
+	for (i = 0; i < RTE_DIM(f); i++)
+		check_received(b, &f[i]);
+	assert_null(fp_used(&b->rings[FP_TO_PEER]));
+	for (i = 0; i < 3; i++) {
+		uint64_t hits = 0, bytes = 0;
+		unsigned int k;
+
+		for (k = i; k < RTE_DIM(f); k += 3, hits++)
+			bytes += f[k].len;
+		assert_int_equal(query(flows[i]).hits, hits);
+		assert_int_equal(query(flows[i]).bytes, bytes);
+		destroy(flows[i]);
+	}
+}
+
+static struct rte_flow *
+mark_udp(uint16_t from, uint32_t mark)
+{
+	const struct rte_flow_attr ingress = { .ingress = 1 };
+	const struct rte_flow_action_mark value = { mark };
+	const struct rte_flow_action_rss rss = { 0 };
+	const struct rte_flow_action actions[] = {
+		{ RTE_FLOW_ACTION_TYPE_MARK, &value },
+		{ RTE_FLOW_ACTION_TYPE_RSS, &rss }, END
+	};
+
+	return create_udp(from, &ingress, actions);
+}
+
+/* Receive @n packets of a's, that are udp_from(FROM(i), @len) from i = @at on:
+ * those of the first two kinds are marked 1000 and UINT32_MAX. */
+static void
+check_marks(unsigned int n, unsigned int at, uint32_t len)
+{
+	static const uint32_t marks[] = { 1000, UINT32_MAX };
+	struct rte_mbuf *pkts[32];
+	unsigned int i;
+
+	assert_int_equal(fp_rx(a, pkts, 32), n);
+	for (i = 0; i < n; i++) {
+		struct fk_frame f = udp_from(FROM(at + i), len);
+		bool marked = FROM(at + i) < 102;
+
+		assert_int_equal(pkts[i]->data_len, f.len);
+		assert_memory_equal(rte_pktmbuf_mtod(pkts[i], void *), f.data,
+				    f.len);
+		assert_int_equal(!!(pkts[i]->ol_flags & RTE_MBUF_F_RX_FDIR_ID),
+				 marked);
+		if (marked)
+			assert_int_equal(pkts[i]->hash.fdir.hi,
+					 marks[FROM(at + i) - 100]);
+	}
+	rte_pktmbuf_free_bulk(pkts, n);
+}
+
+static void
+send_turns(unsigned int n, uint32_t len)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		struct fk_frame f = udp_from(FROM(i), len);
+
+		send_frame(&f);
+	}
+}
+
+static void
+marked_packets_and_others_go_up_in_one_burst(void **state)
+{
+	struct rte_flow *one = mark_udp(100, 1000);
+	struct rte_flow *most = mark_udp(101, UINT32_MAX);
+	struct rte_eth_stats stats;
+
+	send_turns(30, 500);
+	check_marks(30, 0, 500);
+	assert_int_equal(fp_xstat(a, "not_steered_no_rule"), 10);
+	assert_int_equal(query(one).hits, 10);
+	assert_int_equal(query(most).hits, 10);
+	assert_int_equal(rte_eth_stats_get(a->port, &stats), 0);
+	assert_int_equal(stats.ipackets, 30);
+	assert_int_equal(stats.ibytes, 30 * 542);
+	/* One that is no frame is dropped, alone. */
+	struct fk_frame runt = { .len = 13 };
+
+	send_turns(3, 20);
+	send_frame(&runt);
+	check_marks(3, 0, 20);
+	assert_int_equal(fp_xstat(a, "rx_ring0_runt"), 1);
+	assert_int_equal(fp_mbufs_in_use(), 0);
+	destroy(one);
+	destroy(most);
+}
+
+/* The pool has fewer than the burst needs: what has no mbuf comes later. */
+static void
+marked_packets_wait_for_mbufs(void **state)
+{
+	struct rte_flow *one = mark_udp(100, 1000);
+	struct rte_flow *most = mark_udp(101, UINT32_MAX);
+	struct rte_mempool *mp = fp_pool();
+	unsigned int n = rte_mempool_avail_count(mp) - 8, got = 0;
+	struct rte_mbuf **taken = calloc(n, sizeof(*taken));
+
+	assert_non_null(taken);
+	while (got < n && rte_mempool_get(mp, (void **)&taken[got]) == 0)
+		got++;
+	assert_int_equal(got, n);
+	send_turns(30, 60);
+	/* Half of what was wanted, until there are as many. */
+	check_marks(7, 0, 60);
+	check_marks(5, 7, 60);
+	rte_mempool_put_bulk(mp, (void **)taken, n);
+	check_marks(18, 12, 60);
+	free(taken);
+	destroy(one);
+	destroy(most);
+}
+
 #define STEER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -788,6 +965,9 @@ main(void)
 		STEER_TEST(a_port_is_a_destination_of_its_own_rules),
 		STEER_TEST(rules_are_listed_as_text),
 		STEER_TEST(isolated_ports_drop_what_no_rule_matches),
+		STEER_TEST(packets_of_several_rules_to_one_output_are_counted_apart),
+		STEER_TEST(marked_packets_and_others_go_up_in_one_burst),
+		STEER_TEST(marked_packets_wait_for_mbufs),
 	};
 
 	fp_init("test_steer");
