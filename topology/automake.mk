@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# From a description of VMs and links to what starts them.
+dist_bin_SCRIPTS += topology/vhost-pci-topology
+dist_doc_DATA += topology/mesh.yaml
+TESTS += topology/test_topology.py
+EXTRA_DIST += topology/test_topology.py
