@@ -17,6 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import chain  # noqa: E402
+import chain_report  # noqa: E402
 import floor  # noqa: E402
 import idle  # noqa: E402
 import loop  # noqa: E402
@@ -31,8 +33,8 @@ from switch import PEER_CPU, SWITCH_CPU, config  # noqa: E402
 
 OUT = config.BUILD / "bench"
 # Each has cases(), in which names are keys, and run(names, results, options).
-FAMILIES = (floor, loop, steered, stages, trips, idle)
-# Two switches and their peers.
+FAMILIES = (floor, loop, steered, chain, stages, trips, idle)
+# Two switches and their peers; what needs more has a HUGE_MIB of its own.
 HUGE_MIB = 2200
 
 
@@ -125,11 +127,15 @@ def main(argv):
     # So that all is cleaned up, hugepages given back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     prefer_us(options.nice)
-    with Hugepages(HUGE_MIB, options.huge) as pages:
+    mib = max(getattr(family, "HUGE_MIB", HUGE_MIB) for family, _ in families)
+    with Hugepages(mib, options.huge) as pages:
         options.huge = pages.usable
         results = measure(families, options)
     results.write(options.output / "results.json")
     print(results.table())
+    chains = chain_report.table(results.summaries())
+    if chains:
+        print("\n" + chains)
     (options.output / "machine.json").write_text(
         json.dumps(machine.describe(options), indent=1) + "\n")
     if options.plots:

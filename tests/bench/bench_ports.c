@@ -4,7 +4,7 @@
  * Drives ethdev ports, of whatever driver, as a bench tells it on standard input: one
  * line for each command, one line for each answer, "error: ..." if it failed. It is a
  * switch's place (idle, forward) or the peers' (latency, oneway), on one core, and does
- * nothing between commands.
+ * nothing between commands.  One file: one loop obeys all commands, which share its ports.
  *
  *   add QUEUES DEVARGS		attach a device, start its port: "port NUMBER"
  *   up [FIRST COUNT]		wait until all links are up, or those of COUNT ports: "up"
@@ -13,7 +13,7 @@
  *   idle FIRST COUNT QUEUES POLLS
  *				poll the queues of COUNT ports, which are to be idle, in
  *				turn: "cycles PER-POLL packets N"
- *   forward A B		between two ports, both ways, until the next command:
+ *   forward A B ...	between the ports of each pair, both ways, until the next command:
  *				"rx CYCLES tx CYCLES packets N passes N drops N"
  *   latency A B SIZE COUNT	send from A, wait for it at B, one at a time:
  *				"p50 CYCLES p99 CYCLES lost N"
@@ -247,20 +247,26 @@ told(void)
 }
 
 static void
-forward(uint16_t a, uint16_t b)
+forward(char *args)
 {
 	uint64_t ms = ms_to_cycles(1), look = rte_rdtsc();
+	uint16_t ports[RTE_MAX_ETHPORTS], count = 0;
 	struct stages sum = {0};
 
+	for (char *w = strtok(args, " "); w != NULL && count < RTE_DIM(ports);
+			w = strtok(NULL, " "))
+		ports[count++] = atoi(w);
 	/* A system call in each millisecond does not show. */
 	while (rte_rdtsc() < look || !told()) {
 		if (rte_rdtsc() >= look)
 			look += ms;
-		forward_once(a, b, &sum);
-		forward_once(b, a, &sum);
+		for (uint16_t i = 0; i + 1 < count; i += 2) {
+			forward_once(ports[i], ports[i + 1], &sum);
+			forward_once(ports[i + 1], ports[i], &sum);
+		}
 	}
-	printf("rx %" PRIu64 " tx %" PRIu64 " packets %" PRIu64 " passes %" PRIu64 " drops %" PRIu64
-	       "\n",
+	printf("rx %" PRIu64 " tx %" PRIu64 " packets %" PRIu64 " passes %" PRIu64
+	       " drops %" PRIu64 "\n",
 			sum.rx, sum.tx, sum.packets, sum.passes, sum.drops);
 }
 
@@ -457,8 +463,8 @@ obey(char *line)
 		xstats(a);
 	else if (sscanf(line, "idle %u %u %u %u", &a, &b, &c, &d) == 4)
 		idle(a, b, c, d);
-	else if (sscanf(line, "forward %u %u", &a, &b) == 2)
-		forward(a, b);
+	else if (strncmp(line, "forward ", 8) == 0)
+		forward(line + 8);
 	else if (sscanf(line, "latency %u %u %u %u", &a, &b, &c, &d) == 4)
 		latency(a, b, c, d);
 	else if (sscanf(line, "fill %u %u %u %u", &a, &b, &c, &d) == 4)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Two figures of this machine alone, of two cores that pass lines of cache to
+ * Figures of this machine alone, of two cores that pass lines of cache to
  * each other, without rings, drivers or a switch:
  *
  *   floor_copy crossing MILLISECONDS
@@ -12,6 +12,8 @@
  *	just written, into lines that it then reads.  near: the copying core
  *	has written them itself, and nobody reads: what the crossing adds is
  *	the difference.
+ *   floor_copy hertz MILLISECONDS
+ *	cycles of the time stamp counter in a second
  *
  * Core 1 copies, as the switch does; core 0 plays the peers.
  */
@@ -250,10 +252,23 @@ crossing(double until)
 	return (double)cycles / (trips - WARM_TRIPS);
 }
 
+static double
+hertz(double seconds)
+{
+	double began = now();
+	unsigned long cycles = __rdtsc();
+
+	while (now() < began + seconds)
+		;
+	cycles = __rdtsc() - cycles;
+	return cycles / (now() - began);
+}
+
 static int
 usage(void)
 {
 	fprintf(stderr, "usage: floor_copy crossing MILLISECONDS\n"
+			"       floor_copy hertz MILLISECONDS\n"
 			"       floor_copy copy SIZE MILLISECONDS far|near\n");
 	return 2;
 }
@@ -264,6 +279,10 @@ main(int argc, char **argv)
 	pin(SWITCH_CORE);
 	if (argc == 3 && strcmp(argv[1], "crossing") == 0) {
 		printf("%.1f\n", crossing(now() + atoi(argv[2]) / 1e3));
+		return 0;
+	}
+	if (argc == 3 && strcmp(argv[1], "hertz") == 0) {
+		printf("%.0f\n", hertz(atoi(argv[2]) / 1e3));
 		return 0;
 	}
 	if (argc != 5 || strcmp(argv[1], "copy") != 0)

@@ -34,6 +34,13 @@ def crossing(milliseconds=4):
     return _crossings[-1]
 
 
+def hertz():
+    """Of the time stamp counter, which all cycles are of."""
+    done = subprocess.run([program("floor_copy"), "hertz", "50"], check=True,
+                          capture_output=True, text=True)
+    return float(done.stdout)
+
+
 def floor(size, milliseconds, how):
     """Cycles to copy a packet; how: "far" from the other core's lines into
     lines that it will read, "near" in the copying core's own cache."""

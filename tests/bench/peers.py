@@ -32,7 +32,7 @@ def vdevs_for(switch, layout):
         found[kind] = []
         for side in (0, 1):
             path, server = switch.socket(kind, side), ""
-            if kind != "vhostpci":
+            if not kind.startswith("vhostpci"):
                 server = ",server=1"
                 # An earlier peer's socket is in the way.
                 path.unlink(missing_ok=True)

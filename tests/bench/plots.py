@@ -4,6 +4,8 @@ import re
 import sys
 from collections import defaultdict
 
+import chain_report
+
 # Names of cases that make a picture: a line for each ring, over the size.
 _SIZED = re.compile(r"(?P<what>loop|oneway)-(?P<ring>split|packed)-"
                     r"(?P<size>\d+|imix)-(?P<where>ovs|pmd|steered)(?P<rest>-nomrg)?$")
@@ -27,6 +29,7 @@ def draw(summaries, folder):
     made = [_sized(pyplot, key, rows, folder)
             for key, rows in _group(summaries).items()]
     made += _stages(pyplot, summaries, folder)
+    made += chain_report.draw(pyplot, summaries, folder)
     made += _ratios(pyplot, summaries, folder)
     return made
 
@@ -106,8 +109,9 @@ def _stages(pyplot, summaries, folder):
 
 def _ratios(pyplot, summaries, folder):
     """All ratios below each other, with their spread."""
+    # What is not of one port kind against the other has a picture of its own.
     rows = [r for r in summaries if r["ratio"] and not _STAGE.match(r["case"])
-            and not r["case"].startswith("floor")][::-1]
+            and not r["case"].startswith(("floor", "chain"))][::-1]
     if not rows:
         return []
     figure, axes = pyplot.subplots(figsize=(8, 1.5 + 0.22 * len(rows)))

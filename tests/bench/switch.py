@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The switch under test: an Open vSwitch, or testpmd alone.
 
-Each holds ports of several kinds at once.  A kind is a pair of ports; packets
-from the one leave by the other.  `clear` and `read` bracket a measurement:
-cycles that the datapath's thread spent in passes that found packets, and the
-packets of those passes.
+Each holds ports of several kinds at once.  A kind is a pair of ports, and its
+name begins with the driver's; packets from the one leave by the other.
+`clear` and `read` bracket a measurement: cycles that the datapath's thread
+spent in passes that found packets, and the packets of those passes.
 """
 import re
 import shutil
@@ -29,7 +29,7 @@ Reading = namedtuple("Reading", "cycles packets drops")
 def devargs(kind, number, path):
     """A port of testpmd or bench_ports.  Who listens: the peer of a vhost-user
     port, as of Open vSwitch's; the vhostpci port by default."""
-    if kind == "vhostpci":
+    if kind.startswith("vhostpci"):
         return f"net_vhostpci{number},path={path}"
     return f"net_vhost{number},iface={path},client=1"
 
@@ -62,7 +62,7 @@ class OvsSwitch(NativeOvs):
     def add_pair(self, kind):
         for side in (0, 1):
             path = self.socket(kind, side)
-            if kind == "vhostpci":
+            if kind.startswith("vhostpci"):
                 self.add_port(f"{kind}{side}", "vhostpci", options={
                     "vhostpci-devargs": devargs(kind, self.number, path)})
                 self.number += 1

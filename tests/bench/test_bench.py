@@ -18,11 +18,14 @@ if "top_builddir" in os.environ:
     os.environ.setdefault("VHOSTPCI_BUILDDIR", os.environ["top_builddir"])
 
 import bench  # noqa: E402
+import chain  # noqa: E402
+import chain_report  # noqa: E402
 import loop  # noqa: E402
 import machine  # noqa: E402
 import results  # noqa: E402
 import steered  # noqa: E402
-from peers import Layout, NotNegotiated, check_front_end  # noqa: E402
+from peers import (BURST, RING, Layout, NotNegotiated,  # noqa: E402
+                   check_front_end)
 from switch import config  # noqa: E402
 
 KEYS = {"case", "unit", "subject", "baseline", "ratio", "spread", "rounds"}
@@ -172,6 +175,93 @@ def test_each_flow_has_a_rule_of_its_own():
     assert made[300] == ("in_port=vhostpci0,udp,nw_src=198.18.1.44,tp_src=309,"
                          "actions=output:vhostpci1")
     assert len(list(steered.rules("vhostuser", "one"))) == 2
+
+
+def test_a_chain_of_two_functions(tmp_path, open_vswitch):
+    names = [f"chain-2-{what}" for what in chain.ROWS]
+    done, rows = run_bench(tmp_path, "--only", ",".join(names))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(rows) == sorted(names)
+    for row in rows.values():
+        check_measured(row)
+    stages = rows["chain-2-stages"]
+    assert len(stages["stages"]) == 2 and stages["ratio"] >= 1
+    # What the one row has as its baseline is the other's subject.
+    assert rows["chain-2-steered"]["baseline"] == \
+        rows["chain-2-central"]["subject"]
+    assert rows["chain-2-central"]["lookups"]["simple"] > 0.95
+    assert "| functions |" in done.stdout
+
+
+def test_functions_join_the_stages():
+    pairs = [[0, 1], [2, 3], [4, 5]]
+    # A function has the far port of one stage and the near port of the next.
+    assert chain.chained(pairs) == [1, 2, 3, 4, 5, 0]
+    assert chain.chained(pairs[:1]) == [1, 0]
+
+
+def test_the_slowest_stage_bounds_the_chain():
+    found = {"near": {"stage1": [5, 5, 9], "stage2": [6, 6, 6],
+                      "stage3": [1, 1, 99], "central": [50]},
+             "far": {"stage1": [8], "stage2": [7]}}
+    assert chain.add_slowest(found) == [5, 6, 1]
+    assert found["near"]["slowest"] == [6, 6, 6]
+    assert found["far"]["slowest"] == [8]
+    assert chain.add_slowest({"near": {}, "far": {"stage1": [3]}}) == [3]
+
+
+def test_lookups_are_shares_of_all_packets():
+    text = ("pmd thread numa_id 0 core_id 1:\n  packets received: 200\n"
+            "  emc hits: 20\n  smc hits: 0\n  megaflow hits: 80\n"
+            "  simple match hits: 100\n"
+            "  avg. packets per output batch: 31.50\n"
+            "main thread:\n  packets received: 0\n  emc hits: 0\n")
+    assert chain.lookups(text) == {"simple": 0.5, "emc": 0.1, "megaflow": 0.4,
+                                   "batch": 31.5}
+    assert chain.lookups("pmd thread:\n  packets received: 0\n") == {}
+
+
+def test_packets_of_a_chain_fit_into_one_ring():
+    longest = max(chain.LENGTHS)
+    assert longest * chain.FILL_BURSTS * BURST < RING
+    assert chain.Functions.FLOWS // 2 < RING
+
+
+def chain_rows():
+    """Of two functions and of four, 1 GHz."""
+    table = results.Results()
+    for length, ours, central, alone in ((2, 100, 250, 200), (4, 100, 400, 200)):
+        for what, subject, baseline in (
+                ("steered", ours, central), ("stages", ours, ours * 0.8),
+                ("central", central, alone), ("idle", 220, alone)):
+            table.add(f"chain-{length}-{what}", "cycles", [subject], [baseline],
+                      hertz=1e9)
+    table.add("chain-2-central-1000", "cycles", [500], [200], hertz=1e9,
+              lookups={"simple": 0, "emc": 0.25, "megaflow": 0.75,
+                       "batch": 30})
+    return table.summaries()
+
+
+def test_rates_of_a_chain_are_at_equal_total_cores():
+    points = chain_report.points(chain_rows())
+    four = points[""][4]
+    assert chain_report.rate(four, four.ours) == 10
+    assert chain_report.rate(four, four.central) == 2.5
+    # One core that serves all four stages.
+    assert chain_report.rate(four, four.central, 4) == 0.625
+    assert chain_report.kept(four.growth) == 0.8
+    assert chain_report.kept(four.central_growth) == 0.5
+    assert points["-1000"][2].ours is None
+
+
+def test_the_table_of_chains_is_markdown():
+    lines = chain_report.table(chain_rows()).splitlines()
+    tables = [line for line in lines if line.startswith("|")]
+    assert len({line.count("|") for line in tables}) == 1
+    assert any(line.startswith("| 4 | 100.0 | 10.00 | 0.80 | 400.0 | 2.50 | 0.50 |")
+               for line in tables)
+    assert any("0.00, 0.25, 0.75 | 30.0" in line for line in tables)
+    assert chain_report.table([]) == ""
 
 
 def test_every_target_is_a_case():

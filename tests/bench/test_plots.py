@@ -115,3 +115,30 @@ def test_nothing_measured_makes_no_picture(tmp_path):
     table.fail("loop-split-64-ovs", "cycles", "made up")
     assert plots.draw(table.summaries(), tmp_path) == []
     assert not list(tmp_path.iterdir())
+
+
+def test_chains_have_a_picture_for_each_kind_of_rules(tmp_path, monkeypatch):
+    seen = {}
+    save = pyplot.Figure.savefig
+
+    def spy(figure, path, **options):
+        seen[path.name] = [
+            {line.get_label().split(",")[0]: list(line.get_ydata())
+             for line in axes.lines} for axes in figure.axes]
+        save(figure, path, **options)
+    monkeypatch.setattr(pyplot.Figure, "savefig", spy)
+    table = Results()
+    for length, central in ((1, 200.0), (2, 250.0), (4, 400.0)):
+        table.add(f"chain-{length}-steered", "cycles", [100.0], [central],
+                  hertz=1e9)
+        table.add(f"chain-{length}-central-1000", "cycles", [300.0], [200.0],
+                  hertz=1e9)
+    made = plots.draw(table.summaries(), tmp_path)
+    assert {path.name for path in made} == {"chain.png", "chain-1000.png"}
+    equal, one = seen["chain.png"]
+    assert equal["ours: the slowest stage"] == [10, 10, 10]
+    assert equal["central: each core has a ring of every port"] == [5, 4, 2.5]
+    # Two functions are what a chain on one core is compared with.
+    assert one["central"] == [2.5, 1, 0.3125]
+    # The talk's figures are an area.
+    assert shares(tmp_path / "chain.png", "C0", "C1")[1] > 0.0005
