@@ -14,7 +14,7 @@ import messages  # noqa: E402
 
 TOP = messages.TOP
 DOC = TOP / "doc"
-PAGES = sorted([*DOC.glob("*.md"), TOP / "README.md"])
+PAGES = sorted([*DOC.glob("*.md"), *TOP.glob("*.md")])
 MANUALS = sorted(DOC.glob("man/*.7"))
 DEVICE = TOP / "qemu-patches" / "vhost-pci"
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Targets that go beyond compiling our own code.
-dist_doc_DATA += README.md
+dist_doc_DATA += README.md CONTRIBUTING.md SECURITY.md MAINTAINERS NEWS
 EXTRA_DIST += quickstart .ci/run \
 	LICENSES/Apache-2.0.txt LICENSES/BSD-3-Clause.txt \
 	LICENSES/GPL-2.0-or-later.txt \

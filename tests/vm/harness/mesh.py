@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VMs that are switches and peers of each other, as vhost-pci-topology
+describes them: its arguments start them, and its commands run inside.
+
+    with Mesh("name", images, path) as mesh:
+        mesh.up()
+        mesh["a"].ping(mesh["b"])
+"""
+import itertools
+import re
+import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+
+from . import config
+from .ovs import GuestOvs, OTHER_CONFIG
+from .procs import wait_until
+from .topology import Topology
+from .vm import Vm
+
+PORT_HUGEPAGES = 48  # of 2 MiB: half of what two ports are promised
+
+
+def topology_tool():
+    """The program as a module."""
+    sys.dont_write_bytecode = True
+    loader = SourceFileLoader("vhost_pci_topology", str(
+        config.TOP / "topology" / "vhost-pci-topology"))
+    module = module_from_spec(spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+class MeshVm(Vm):
+    """One VM of a description.  `run` and what is built on it act on its
+    workload's side where they say so; all else is the switch."""
+
+    def __init__(self, plan, vm, **options):
+        self.plan, self.vm = plan, vm
+        self.address = vm.workload.split("/")[0]
+        self.serves = [link.user.name for link in vm.serves]
+        pages = PORT_HUGEPAGES * max(1, len(vm.serves))
+        super().__init__(
+            vm.name, memory_mb=vm.memory >> 20, cpus=vm.cpus,
+            shared_memory=bool(vm.uses),
+            append=f"hugepages={pages} ipv6.disable=1",
+            arguments=list(itertools.chain.from_iterable(plan.devices(vm))),
+            **options)
+        self.ovs = GuestOvs(self)
+
+    def command_line(self):
+        for link in self.vm.serves:  # a killed QEMU leaves its sockets
+            path = Path(self.plan.path(link))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+        return super().command_line()
+
+    def set_up(self):
+        """Open vSwitch, then the commands of the description as printed."""
+        self.ovs.start_database()
+        self.ovs.vsctl("--no-wait", "--", "init")
+        settings = {**OTHER_CONFIG, "pmd-cpu-mask": "0x2"}
+        self.ovs.vsctl("--no-wait", "set", "Open_vSwitch", ".",
+                       *(f"other_config:{k}={v}" for k, v in settings.items()))
+        self.ovs.start_switch()
+        for command in self.plan.guest(self.vm):
+            # Not by busybox's shell: it prefers busybox's ip, which knows no
+            # network namespaces by name.
+            done = self.run(["dash", "-c", command], 60)
+            if done.code != 0 or "rror" in done.stderr:
+                raise AssertionError(f"{self.name}: {command}: {done}")
+        return self
+
+    def workload(self, command):
+        """As it has to be run to be the workload."""
+        return f"/usr/bin/ip netns exec work {command}"
+
+    def wait_ports(self, names=None):
+        self.ovs.wait_link_up(*(self.serves if names is None else names))
+
+    def reaches(self, other):
+        """One ping of the workloads, answered or not."""
+        return self.run(self.workload(f"ping -c 1 -W 1 {other.address}"),
+                        15).code == 0
+
+    def ping(self, other, count=3):
+        """Ping until `count` answers came; returns the mean in ms."""
+        done = self.run(self.workload(
+            f"ping -c {count} -i 0.2 -W 5 {other.address}"), 30)
+        match = re.search(r"(\d+) packets received", done.stdout)
+        if not match or int(match[1]) != count:
+            raise AssertionError(f"ping {self.name} -> {other.name}: {done}")
+        return float(re.search(r"= [\d.]+/([\d.]+)/", done.stdout)[1])
+
+    def iperf3(self, other, seconds=2):
+        """TCP; returns bits per second that arrived."""
+        listener = other.start_command(other.workload(
+            "iperf3 -s -1 --forceflush"))
+        listener.wait_output("listening", 20)
+        done = self.run(self.workload(
+            f"iperf3 -c {other.address} -t {seconds} -f k "
+            "--connect-timeout 10000"), seconds + 60).check()
+        listener.wait(20)
+        return 1000 * float(re.search(
+            r"([\d.]+) Kbits/sec +receiver", done.stdout)[1])
+
+
+class Mesh(Topology):
+    """All VMs of a description."""
+
+    def __init__(self, name, images, path, logdir=None):
+        super().__init__(name, images, logdir)
+        tool = topology_tool()
+        self.plan = tool.load(path)
+        self.plan.sockets = str(self.rundir)
+        self.plan.accelerator = "kvm" if config.is_kvm() else "tcg"
+        for vm in self.plan.vms.values():
+            ours = bool(vm.serves)
+            self._add(MeshVm(
+                self.plan, vm, rundir=self.rundir, logdir=self.logdir,
+                qemu=config.our_qemu() if ours else config.stock_qemu(),
+                image=images.mesh()))
+
+    def __getitem__(self, name):
+        return self.vms[name]
+
+    def up(self):
+        """Start all and wait until they run."""
+        for vm in self.vms.values():
+            vm.start()
+        for vm in self.vms.values():
+            vm.ready()
+        return self
+
+    def pairs(self):
+        return itertools.permutations(self.vms.values(), 2)
+
+    def through(self, chain, source, target):
+        """Packets that the chain's rules moved on in each of its VMs, on the
+        way from source to target."""
+        names = [vm.name for vm in self.plan.chains[chain]]
+        if names[0] != source:
+            names.reverse()
+        address = self.vms[target].address
+        counts = []
+        for before, at in zip(["work", *names], names):
+            counts.append(self.vms[at].ovs.flow_packets(
+                f"ip,in_port={before},nw_dst={address}"))
+        return counts
+
+    def wait_reached(self, source, target, seconds=40):
+        one, other = self.vms[source], self.vms[target]
+        wait_until(lambda: one.reaches(other), seconds,
+                   f"{source} reaches {target}")
