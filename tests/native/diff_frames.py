@@ -251,13 +251,13 @@ def frame(rng, tag):
     return _complete_mpls(data[:2000])
 
 
-def make_tag(template, copy):
-    return TAG + struct.pack("!HH", template, copy)
+def make_tag(case, template, copy):
+    return TAG + struct.pack("!HBB", case, template, copy)
 
 
 def read_tag(data):
-    """(template, copy) or None."""
+    """(case, template, copy) or None."""
     at = data.rfind(TAG)
     if at < 0 or at + TAG_SIZE > len(data):
         return None
-    return struct.unpack_from("!HH", data, at + len(TAG))
+    return struct.unpack_from("!HBB", data, at + len(TAG))

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Some cases of the differential test of steering (steering_diff.py): steered
 and unsteered ports do the same. `make check-steering-diff` runs many more."""
+import diff_frames
 import pytest
 from native_ovs import config
-from steering_diff import Case, Different, Differ, run_case
+from steering_diff import DATAPATH, Case, Different, Differ, run_case
 
 SEED, CASES = 9, 60
 
@@ -53,6 +54,37 @@ def test_counters_that_differ_are_seen(differ):
     with pytest.raises(Different, match="port counters:\n2 tx: steered"):
         differ.compare_ports()
     recover(differ)
+
+
+def test_flow_that_a_purge_left_goes_before_the_next_case(differ, monkeypatch):
+    """As when a revalidator holds the flow's lock just then."""
+    for switch in differ.switches:
+        differ.install(fixed_case("flow add actions=a,b,c",
+                                  "flow add actions=a,b,c"))
+        differ.exchange(Case(SEED, 0), 0)
+        left, ask = [], switch.appctl_now
+
+        def first_purge_fails(method, *params, ask=ask, left=left):
+            if method == "revalidator/purge" and not left:
+                left.append(ask("dpctl/dump-flows", DATAPATH))
+                return ""
+            return ask(method, *params)
+        monkeypatch.setattr(switch, "appctl_now", first_purge_fails)
+        differ.purge()
+        assert "actions:" in left[0]
+        assert not any(one.has_flows() for one in differ.switches)
+        monkeypatch.undo()
+        recover(differ)
+
+
+def test_frame_of_another_case_is_named(differ):
+    stray = Case(SEED, 77).frame(3, 2)
+    while diff_frames.read_tag(stray) is None:  # the frame was cut short
+        stray += diff_frames.make_tag(77, 3, 2)
+    nothing = {name: [] for name in "abc"}
+    with pytest.raises(Different, match="to b, frame 3 of case 77:\n"
+                       "  plain 2 "):
+        differ.compare_frames([nothing, {**nothing, "b": [stray]}], 0)
 
 
 def test_random_cases_do_the_same(differ):
