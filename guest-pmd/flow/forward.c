@@ -218,10 +218,48 @@ choose_lane(struct vhostpci_inlet *inlet)
 					     __ATOMIC_RELAXED)];
 }
 
+/* virtio 1.x, 5.1.6.4.1: what the header leaves to the driver needs its
+ * consent. */
+static bool
+is_taken(uint64_t features, const struct virtio_net_hdr_v1 *hdr)
+{
+	uint64_t need = 0;
+
+	if (hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		need |= 1ULL << VIRTIO_NET_F_GUEST_CSUM;
+	if (hdr->gso_type & VIRTIO_NET_HDR_GSO_ECN)
+		need |= 1ULL << VIRTIO_NET_F_GUEST_ECN;
+	switch (hdr->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		need |= 1ULL << VIRTIO_NET_F_GUEST_TSO4;
+		break;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		need |= 1ULL << VIRTIO_NET_F_GUEST_TSO6;
+		break;
+	}
+	return (features & need) == need;
+}
+
+/* With the lock. The inlet may have closed, and opened for another peer, or for
+ * one that negotiated anew, after it was looked at. Moves what may be sent to
+ * the front; returns how many. */
+static uint16_t
+keep_taken(struct vhostpci_ring *ring, struct vhostpci_item *items, uint16_t n)
+{
+	uint16_t i, kept = 0;
+
+	for (i = 0; i < n; i++) {
+		if (likely(is_taken(ring->features, items[i].hdr)))
+			items[kept++] = items[i];
+	}
+	ring->count.unsupported += n - kept;
+	return kept;
+}
+
 /* Returns whether the inlet was open. */
 static bool
-send_to(struct vhostpci_inlet *inlet, const struct vhostpci_item *items,
-	uint16_t n)
+send_to(struct vhostpci_inlet *inlet, struct vhostpci_item *items, uint16_t n,
+	bool unfinished)
 {
 	struct vhostpci_lane *lane = choose_lane(inlet);
 	bool open;
@@ -230,10 +268,12 @@ send_to(struct vhostpci_inlet *inlet, const struct vhostpci_item *items,
 	open = vhostpci_lane_enter(inlet, lane);
 	if (likely(open)) {
 		/* With the lock: another burst may just have broken it. */
-		if (likely(!lane->ring->broken))
-			lane->ring->forward(lane->ring, items, n);
-		else
+		if (unlikely(unfinished))
+			n = keep_taken(lane->ring, items, n);
+		if (unlikely(lane->ring->broken))
 			open = false;
+		else if (likely(n > 0))
+			lane->ring->forward(lane->ring, items, n);
 		vhostpci_lane_leave(lane);
 	}
 	rte_spinlock_unlock(&lane->lock);
@@ -259,7 +299,7 @@ collect(struct vhostpci_item *items, unsigned int i, unsigned int n,
 }
 
 static unsigned int
-forward_mixed(struct vhostpci_item *items, unsigned int n)
+forward_mixed(struct vhostpci_item *items, unsigned int n, bool unfinished)
 {
 	struct vhostpci_item group[VHOSTPCI_FORWARD_MAX];
 	unsigned int i, lost = 0;
@@ -271,14 +311,14 @@ forward_mixed(struct vhostpci_item *items, unsigned int n)
 		if (inlet == NULL)
 			continue;
 		k = collect(items, i, n, group);
-		if (unlikely(!send_to(inlet, group, k)))
+		if (unlikely(!send_to(inlet, group, k, unfinished)))
 			lost += k;
 	}
 	return lost;
 }
 
 unsigned int
-vhostpci_forward(struct vhostpci_item *items, unsigned int n)
+vhostpci_forward(struct vhostpci_item *items, unsigned int n, bool unfinished)
 {
 	unsigned int i;
 
@@ -287,6 +327,6 @@ vhostpci_forward(struct vhostpci_item *items, unsigned int n)
 	for (i = 1; i < n && items[i].inlet == items[0].inlet; i++)
 		;
 	if (unlikely(i < n))
-		return forward_mixed(items, n);
-	return send_to(items[0].inlet, items, n) ? 0 : n;
+		return forward_mixed(items, n, unfinished);
+	return send_to(items[0].inlet, items, n, unfinished) ? 0 : n;
 }

@@ -20,7 +20,7 @@
 
 /* A packet on its way, or a copy of one. */
 struct vhostpci_item {
-	struct vhostpci_inlet *inlet;	/* where to; forward(): w NULL */
+	struct vhostpci_inlet *inlet;	/* where to; forward(): w */
 	const uint8_t *head;	/* private */
 	const uint8_t *tail;	/* the sending peer's memory, or private */
 	/* Ours, whatever the peer wrote; num_buffers is 1. */
@@ -35,9 +35,12 @@ void vhostpci_forward_select(struct vhostpci_ring *ring, uint64_t features);
 /*
  * datapath: send @n items, at most VHOSTPCI_FORWARD_MAX, those for one inlet in
  * their order and all at once, with one lock. What a peer has no room for is
- * dropped and counted there. Returns how many found their inlet closed: they
- * are lost.
+ * dropped and counted there. @unfinished: some may leave checksums or
+ * segmentation to the peer; what it does not take by now is dropped and counted
+ * there as well. The items are used up. Returns how many found their inlet
+ * closed: they are lost.
  */
-unsigned int vhostpci_forward(struct vhostpci_item *items, unsigned int n);
+unsigned int vhostpci_forward(struct vhostpci_item *items, unsigned int n,
+			      bool unfinished);
 
 #endif

@@ -373,7 +373,8 @@ vhostpci_steer_send(struct vhostpci_ring *ring,
 		    struct vhostpci_steer_batch *batch)
 {
 	ring->count.steer_lost += vhostpci_forward(batch->items,
-						   batch->n_items);
+						   batch->n_items,
+						   ring->offload != 0);
 	batch->n_items = 0;
 	batch->n_extra = 0;
 }

@@ -13,6 +13,7 @@
 
 #include <rte_flow.h>
 
+#include "flow/forward.h"
 #include "flowkit.h"
 #include "peer/fakepeer.h"
 #include "port/assign.h"
@@ -940,6 +941,47 @@ marked_packets_wait_for_mbufs(void **state)
 	destroy(most);
 }
 
+/* As if the peer had negotiated anew after a burst looked at what it takes. */
+static void
+what_a_peer_takes_no_more_is_dropped_and_the_rest_goes(void **state)
+{
+	static const struct virtio_net_hdr_v1 hdrs[] = {
+		{ .num_buffers = 1 },
+		{ .num_buffers = 1, .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		  .csum_start = 34, .csum_offset = 16 },
+		{ .num_buffers = 1, .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		  .csum_start = 34, .csum_offset = 16, .hdr_len = 54,
+		  .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 10 },
+	};
+	struct fk_frame frames[RTE_DIM(hdrs)];
+	struct vhostpci_item items[RTE_DIM(hdrs)];
+	unsigned int taken, i;
+
+	for (taken = 1; taken <= RTE_DIM(hdrs); taken++) {
+		if (taken == 2)
+			b->peer.features |= 1ULL << VIRTIO_NET_F_GUEST_CSUM;
+		if (taken == 3)
+			b->peer.features |= 1ULL << VIRTIO_NET_F_GUEST_TSO4;
+		fp_restart(b, FP_TO_PEER);
+		offer(b, 4, ROOM);
+		/* The one that always goes comes last. */
+		for (i = 0; i < RTE_DIM(hdrs); i++) {
+			fk_make(&frames[i], false, -1, TCP, 30 + i);
+			items[RTE_DIM(hdrs) - 1 - i] = (struct vhostpci_item) {
+				.inlet = b->dev->inlet, .hdr = &hdrs[i],
+				.head = frames[i].data,
+				.head_len = frames[i].len,
+			};
+		}
+		assert_int_equal(vhostpci_forward(items, RTE_DIM(hdrs), true),
+				 0);
+		for (i = taken; i-- > 0;)
+			check_received(b, &frames[i]);
+		assert_null(fp_used(&b->rings[FP_TO_PEER]));
+	}
+	assert_int_equal(fp_xstat(b, "tx_ring0_unsupported"), 2 + 1);
+}
+
 #define STEER_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -968,6 +1010,7 @@ main(void)
 		STEER_TEST(packets_of_several_rules_to_one_output_are_counted_apart),
 		STEER_TEST(marked_packets_and_others_go_up_in_one_burst),
 		STEER_TEST(marked_packets_wait_for_mbufs),
+		STEER_TEST(what_a_peer_takes_no_more_is_dropped_and_the_rest_goes),
 	};
 
 	fp_init("test_steer");
