@@ -11,6 +11,7 @@
 #include "net/steer.h"
 
 const struct virtio_net_hdr_v1 vhostpci_plain_header = { .num_buffers = 1 };
+const struct vhostpci_flow_set vhostpci_no_rules;
 
 static void
 count_pending(struct vhostpci_steer *steer)

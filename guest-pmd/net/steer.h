@@ -98,20 +98,28 @@ struct vhostpci_steer_batch {
 /* Of a packet that is complete. */
 extern const struct virtio_net_hdr_v1 vhostpci_plain_header;
 
-/* datapath: begin, and return whether there are rules. */
+/* Of a table without rules. */
+extern const struct vhostpci_flow_set vhostpci_no_rules;
+
+/* datapath: begin, and return whether there are rules, or all is to be dropped
+ * for lack of them. */
 static __rte_always_inline bool
 vhostpci_steer_begin(struct vhostpci_steer *steer,
 		     struct vhostpci_steering *queue, struct rte_mempool *mp)
 {
-	if (!vhostpci_flow_view_open(queue->table, &steer->view))
-		return false;
+	/* relaxed: what it is at some moment of the burst. */
+	steer->isolated = __atomic_load_n(&queue->table->isolated,
+					  __ATOMIC_RELAXED);
+	if (!vhostpci_flow_view_open(queue->table, &steer->view)) {
+		if (!steer->isolated)
+			return false;
+		steer->view.set = &vhostpci_no_rules;
+		steer->view.n_direct = 0;
+	}
 	steer->queue = queue;
 	steer->slot = vhostpci_flow_slot(queue->queue, queue->n_queues);
 	steer->mp = mp;
 	steer->now = vhostpci_flow_now();
-	/* relaxed: the view's acquire orders enough. */
-	steer->isolated = __atomic_load_n(&queue->table->isolated,
-					  __ATOMIC_RELAXED);
 	steer->rule = NULL;
 	steer->hits = 0;
 	steer->bytes = 0;
