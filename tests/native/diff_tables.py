@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random OpenFlow tables for the differential test of steering."""
+import re
+
 import diff_frames as f
 from diff_frames import is_rare
 
@@ -201,3 +203,17 @@ def table(rng):
             lines.append(f"flow add table={number},priority=0 "
                          f"actions={_actions(rng, 'any', None, more)}")
     return lines
+
+
+def with_normal(rng, lines):
+    """The table with NORMAL in place of some ports. What comes from a port has
+    one source address, and keeps it: nothing moves, as when that is noticed
+    depends on the time."""
+    def change(line):
+        match, actions = line.split(" actions=")
+        actions = re.sub(r"mod_dl_src:[^,]*,", "", actions)
+        actions = re.sub(r"(?<![^,])[abc](?![^,])", lambda port:
+                         "NORMAL" if rng.random() < 0.6 else port[0], actions)
+        return f"{match} actions={actions}"
+    return [change(line) if line.startswith("flow") else line
+            for line in lines]

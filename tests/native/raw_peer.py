@@ -2,7 +2,8 @@
 """A vhost-user front-end whose driver is the test: bytes go into its rings, and
 come out of them, as they are.
 
-One queue pair of split rings. The switch polls, so nobody is kicked or called.
+One queue pair of split or packed rings. The switch polls, so nobody is kicked or
+called.
 """
 import mmap
 import os
@@ -17,7 +18,8 @@ HDR = 12
 DESC, AVAIL, USED, RING_ROOM = 0, 0x10000, 0x18000, 0x30000
 BUFFERS = 2 * RING_ROOM
 
-F_MRG_RXBUF, F_PROTOCOL_FEATURES, F_VERSION_1 = 1 << 15, 1 << 30, 1 << 32
+F_MRG_RXBUF, F_INDIRECT, F_PROTOCOL_FEATURES, F_VERSION_1, F_PACKED = (
+    1 << 15, 1 << 28, 1 << 30, 1 << 32, 1 << 34)
 PROTOCOL_REPLY_ACK = 1 << 3
 NEED_REPLY = 8
 
@@ -26,11 +28,21 @@ NEED_REPLY = 8
  GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, SET_VRING_ENABLE) = (
      1, 2, 3, 5, 8, 9, 10, 12, 13, 15, 16, 18)
 
-NEXT, WRITE = 1, 2
+NEXT, WRITE, INDIRECT = 1, 2, 4
+PACKED_AVAIL, PACKED_USED = 1 << 7, 1 << 15
+TABLE = 64  # bytes: four descriptors
+
+
+def pieces(at, length, cuts):
+    """(address, bytes) of each part."""
+    edges = [0, *sorted({cut for cut in cuts if 0 < cut < length}), length]
+    return [(at + start, end - start) for start, end in zip(edges, edges[1:])]
 
 
 class Ring:
     """A split ring as its driver has it."""
+
+    base = 0  # SET_VRING_BASE
 
     def __init__(self, memory, at, num):
         self.memory, self.at, self.num = memory, at, num
@@ -54,6 +66,27 @@ class Ring:
     def publish(self):
         self.words[(self.at + AVAIL + 2) // 2] = self.avail
 
+    def add(self, slot, parts, flags=0):
+        """A buffer, to be seen by the device after publish()."""
+        head = slot if flags & WRITE else self.next
+        for i, (at, length) in enumerate(parts):
+            last = i + 1 == len(parts)
+            self.describe(head if i == 0 else self.next, at, length,
+                          flags | (0 if last else NEXT))
+            self.next = (self.next + 1) % self.num
+        self.offer(head)
+
+    def table(self, at, parts):
+        """An indirect table."""
+        for i, (start, length) in enumerate(parts):
+            struct.pack_into("<QIHH", self.memory, at + 16 * i, GPA + start,
+                             length, NEXT if i + 1 < len(parts) else 0, i + 1)
+
+    def is_empty(self):
+        """Has the device taken all?"""
+        self.used = self.place()
+        return self.used == self.avail
+
     def place(self):
         """The device's."""
         return self.words[(self.at + USED + 2) // 2]
@@ -67,20 +100,89 @@ class Ring:
         return struct.unpack_from("<II", self.memory, at)
 
 
+class PackedRing:
+    """A packed ring as its driver has it."""
+
+    base = 0x80008000
+
+    def __init__(self, memory, at, num):
+        self.memory, self.at, self.num = memory, at, num
+        self.words = memoryview(memory).cast("H")
+        self.avail = self.used = 0  # descriptors, ever
+        self.lengths = {}  # descriptors of the buffer with an id
+        self.heads = []  # not published yet
+        # RING_EVENT_FLAGS_DISABLE
+        struct.pack_into("<HH", memory, at + AVAIL, 0, 1)
+
+    def _flags_at(self, index):
+        return (self.at + DESC + 16 * (index % self.num) + 14) // 2
+
+    def _wrap(self, index):
+        return index // self.num % 2 == 0
+
+    def add(self, slot, parts, flags=0):
+        self.lengths[slot] = len(parts)
+        for i, (at, length) in enumerate(parts):
+            more = flags | (NEXT if i + 1 < len(parts) else 0) | (
+                PACKED_AVAIL if self._wrap(self.avail) else PACKED_USED)
+            struct.pack_into("<QIH", self.memory, self.at + DESC
+                             + 16 * (self.avail % self.num), GPA + at, length,
+                             slot)
+            if i == 0:
+                self.heads.append((self.avail, more))
+            else:
+                self.words[self._flags_at(self.avail)] = more
+            self.avail += 1
+
+    def table(self, at, parts):
+        for i, (start, length) in enumerate(parts):
+            struct.pack_into("<QIHH", self.memory, at + 16 * i, GPA + start,
+                             length, 0, 0)
+
+    def publish(self):
+        """The first one last: the device sees all at once."""
+        for index, flags in reversed(self.heads):
+            self.words[self._flags_at(index)] = flags
+        self.heads = []
+
+    def taken(self):
+        flags = self.words[self._flags_at(self.used)]
+        both = PACKED_AVAIL | PACKED_USED
+        if self.used == self.avail \
+                or flags & both != (both if self._wrap(self.used) else 0):
+            return None
+        length, slot = struct.unpack_from(
+            "<IH", self.memory, self.at + DESC + 16 * (self.used % self.num)
+            + 8)
+        self.used += self.lengths.pop(slot)
+        return slot, length
+
+    def is_empty(self):
+        while self.taken() is not None:
+            pass
+        return self.used == self.avail
+
+
 class RawPeer:
     """`buffer`: bytes of each receive buffer; small ones need `mergeable`."""
 
-    def __init__(self, path, num=1024, buffer=2048, mergeable=True):
+    def __init__(self, path, num=1024, buffer=2048, mergeable=True,
+                 packed=False, indirect=False):
         self.num, self.buffer, self.mergeable = num, buffer, mergeable
-        size = BUFFERS + num * (2048 + buffer)
+        self.features = F_PROTOCOL_FEATURES | F_VERSION_1 \
+            | (F_MRG_RXBUF if mergeable else 0) | (F_PACKED if packed else 0) \
+            | (F_INDIRECT if indirect else 0)
+        self.n_sent = 0
+        size = BUFFERS + num * (2048 + buffer + TABLE)
         size += -size % mmap.PAGESIZE
         self.size = size
         self.fd = os.memfd_create("peer", os.MFD_CLOEXEC
                                   | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.fd, size)
         self.memory = mmap.mmap(self.fd, size)
-        self.rx = Ring(self.memory, 0, num)
-        self.tx = Ring(self.memory, RING_ROOM, num)
+        kind = PackedRing if packed else Ring
+        self.rx = kind(self.memory, 0, num)
+        self.tx = kind(self.memory, RING_ROOM, num)
         self.events = []
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(20)
@@ -105,14 +207,12 @@ class RawPeer:
         return struct.unpack_from("<Q", data, 12)[0]
 
     def _negotiate(self):
-        features = F_PROTOCOL_FEATURES | F_VERSION_1 \
-            | (F_MRG_RXBUF if self.mergeable else 0)
-        assert self._ask(GET_FEATURES) & features == features
+        assert self._ask(GET_FEATURES) & self.features == self.features
         assert self._ask(GET_PROTOCOL_FEATURES) & PROTOCOL_REPLY_ACK
         self._tell(SET_PROTOCOL_FEATURES, struct.pack("<Q",
                                                       PROTOCOL_REPLY_ACK))
         self._tell(SET_OWNER)
-        self._tell(SET_FEATURES, struct.pack("<Q", features))
+        self._tell(SET_FEATURES, struct.pack("<Q", self.features))
         self._tell(SET_MEM_TABLE, struct.pack("<IIQQQQ", 1, 0, GPA, self.size,
                                               UVA, 0), fds=[self.fd])
         for slot in range(self.num):
@@ -124,7 +224,7 @@ class RawPeer:
     def _start(self, index, ring):
         at = UVA + ring.at
         self._tell(SET_VRING_NUM, struct.pack("<II", index, self.num))
-        self._tell(SET_VRING_BASE, struct.pack("<II", index, 0))
+        self._tell(SET_VRING_BASE, struct.pack("<II", index, ring.base))
         self._tell(SET_VRING_ADDR, struct.pack(
             "<IIQQQQ", index, 0, at + DESC, at + USED, at + AVAIL, 0))
         for request in (SET_VRING_CALL, SET_VRING_KICK):
@@ -138,32 +238,32 @@ class RawPeer:
         return BUFFERS + self.num * 2048 + slot * self.buffer
 
     def _post(self, slot):
-        self.rx.describe(slot, self._rx_buffer(slot), self.buffer, WRITE)
-        self.rx.offer(slot)
+        self.rx.add(slot, [(self._rx_buffer(slot), self.buffer)], WRITE)
 
     def put(self, frame, cuts=()):
         """Place a frame behind the earlier ones; it goes with send(). `cuts`:
-        where the bytes of header and frame part into descriptors."""
+        where the bytes of header and frame part into descriptors; of an even
+        length these are in a table, where the switch takes any."""
         data = bytes(HDR) + frame
-        cuts = [cut for cut in cuts if 0 < cut < len(data)]
-        ring, head = self.tx, self.tx.next
-        at = BUFFERS + 2048 * head
+        # No more are on their way than the ring has descriptors.
+        slot, self.n_sent = self.n_sent % self.num, self.n_sent + 1
+        at = BUFFERS + 2048 * slot
         assert len(data) <= 2048
         self.memory[at:at + len(data)] = data
-        edges = [0, *sorted(set(cuts)), len(data)]
-        for start, end in zip(edges, edges[1:]):
-            ring.describe(ring.next, at + start, end - start,
-                          NEXT if end < len(data) else 0)
-            ring.next = (ring.next + 1) % self.num
-        ring.offer(head)
+        parts = pieces(at, len(data), cuts)
+        if self.features & F_INDIRECT and len(data) % 2 == 0:
+            table = BUFFERS + self.num * (2048 + self.buffer) + TABLE * slot
+            self.tx.table(table, parts)
+            self.tx.add(slot, [(table, 16 * len(parts))], INDIRECT)
+        else:
+            self.tx.add(slot, parts)
 
     def send(self):
         self.tx.publish()
 
     def sent(self):
         """Has the switch taken all?"""
-        self.tx.used = self.tx.place()
-        return self.tx.used == self.tx.avail
+        return self.tx.is_empty()
 
     def receive(self):
         """The frames that have come since."""

@@ -27,8 +27,20 @@ from native_ovs import NativeOvs, config, wait_until
 from raw_peer import RawPeer, cuts
 
 NAMES = "abc"
+# Small buffers: a frame goes over several.
 PEERS = {"a": {"mergeable": False}, "b": {"buffer": 300, "num": 2048},
          "c": {}}
+# What runs with what: peers, PMD threads.
+CONFIGS = {
+    "split": (PEERS, 1),
+    "packed": ({name: {**peer, "packed": True, "indirect": name != "b"}
+                for name, peer in PEERS.items()}, 1),
+    "mixed": ({**PEERS, "b": {**PEERS["b"], "packed": True},
+               "c": {"indirect": True}}, 2),
+}
+# Of what comes from a port under NORMAL.
+MACS = dict(zip(NAMES, diff_frames.MACS))
+LESSON = 0x88b7
 SENTINEL = 0x88b6
 DATAPATH = "dummy@ovs-dummy"
 OFCTL = ["-O", "OpenFlow13"]
@@ -65,10 +77,11 @@ class Unixctl:
 class Switch(NativeOvs):
     """Three vhostpci ports, and a peer at each."""
 
-    def __init__(self, name, steers, cpu):
-        self.steers = steers
+    def __init__(self, name, steers, cpus, peers):
+        self.steers, self.kinds = steers, peers
+        mask = sum(1 << cpu for cpu in cpus)
         self.other_config = {
-            **NativeOvs.other_config, "pmd-cpu-mask": f"{1 << cpu:x}",
+            **NativeOvs.other_config, "pmd-cpu-mask": f"{mask:x}",
             "hw-offload": str(steers).lower(), "vlan-limit": "2"}
         super().__init__("ours", name=name)
         self.peers = {}
@@ -81,8 +94,10 @@ class Switch(NativeOvs):
                 "vhostpci-devargs": f"net_vhostpci_{name},path={path}"})
             assert self.error(name) == ""
             wait_until(path.exists, 10, f"{path} is there")
-            self.peers[name] = RawPeer(path, **PEERS[name])
+            self.peers[name] = RawPeer(path, **self.kinds[name])
         self.wait_link_up(*NAMES)
+        self.vsctl("set", "bridge", self.bridge,
+                   "other_config:mac-aging-time=1000000")
         self.appctl_now = Unixctl(self.control)
         return self
 
@@ -146,11 +161,14 @@ class Different(AssertionError):
 class Case:
     """Table and frames; the same for the same numbers."""
 
-    def __init__(self, seed, number):
-        self.name = f"--seed {seed} --first {number}"
+    def __init__(self, seed, number, config="split"):
+        self.name = f"--seed {seed} --first {number} --config {config}"
         self.tag = number % 0x10000
         rng = random.Random(f"{seed}/{number}")
         self.table = diff_tables.table(rng)
+        self.is_normal = number % 8 == 7
+        if self.is_normal:
+            self.table = diff_tables.with_normal(rng, self.table)
         self.plain_table = self.table
         self.sources = {}
         self.seeds = []
@@ -167,9 +185,13 @@ class Case:
         self.cuts = rng.getrandbits(64)
 
     def frame(self, template, copy):
-        return diff_frames.frame(random.Random(self.seeds[template]),
+        data = diff_frames.frame(random.Random(self.seeds[template]),
                                  diff_frames.make_tag(self.tag, template,
-                                                     copy))
+                                                      copy))
+        if self.is_normal and len(data) >= 12:
+            address = diff_frames.mac(MACS[self.sources[template]])
+            data = data[:6] + address + data[12:]
+        return data
 
     def frames(self, number):
         """Of a round: source, frame, cuts."""
@@ -225,20 +247,45 @@ def came_of(frames, template, copy):
 class Differ:
     """A pair of switches and what they did so far."""
 
-    def __init__(self, logs="diff"):
+    def __init__(self, config="split"):
+        peers, threads = CONFIGS[config]
         cpus = sorted(os.sched_getaffinity(0))
-        self.switches = [Switch(f"{logs}-steered", True, cpus[0]),
-                         Switch(f"{logs}-plain", False, cpus[-1])]
+        self.config = config
+        self.switches = [
+            Switch(f"diff-{config}-steered", True, cpus[:threads], peers),
+            Switch(f"diff-{config}-plain", False, cpus[-threads:], peers)]
         self.counts = Counter(dict.fromkeys(
-            ["cases", "cases that were steered", "frames", "moved",
+            ["cases", "cases that were steered",
+             "cases of NORMAL that were", "frames", "moved",
              "dropped", "purges that left flows", "undecided"], 0))
         self.ports = None
 
     def start(self):
         for switch in self.switches:
             switch.start()
+        self.teach()
         self.ports = self.port_counters()
         return self
+
+    def teach(self):
+        """NORMAL where each address is, in each VLAN: before the first case,
+        and it is not forgotten."""
+        finish([switch.start_table([
+            f"flow add dl_type=0x{LESSON:x},actions=NORMAL",
+            f"flow add dl_type=0x{SENTINEL:x},actions=a,b,c"])
+            for switch in self.switches], "the table")
+        head = [(name, diff_frames.mac("ff:ff:ff:ff:ff:ff")
+                 + diff_frames.mac(MACS[name])) for name in NAMES]
+        end = LESSON.to_bytes(2, "big") + bytes(46)
+        for name, addresses in head:
+            self.exchange([(name, addresses + tag + end, ()) for tag in [
+                b"", *(b"\x81\0" + vid.to_bytes(2, "big")
+                       for vid in diff_frames.VIDS if 0 < vid < 4095)]])
+        for switch in self.switches:
+            text = switch.appctl_now("fdb/show", switch.bridge)
+            for address in MACS.values():
+                assert text.count(address) == len(diff_frames.VIDS) - 1, text
+        self.purge()
 
     def close(self):
         for switch in self.switches:
@@ -450,11 +497,13 @@ class Differ:
         self.counts.update(steered)
         self.counts.update({
             "cases": 1, "cases that were steered": steered["moved"] > 0,
+            "cases of NORMAL that were": case.is_normal
+            and steered["moved"] > 0,
             "frames": sum(map(len, case.rounds))})
 
 
 def run_case(differ, seed, number):
-    case = Case(seed, number)
+    case = Case(seed, number, differ.config)
     try:
         differ.run(case)
     except AssertionError as error:
@@ -466,6 +515,8 @@ def parse(arguments):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--cases", type=int, default=10000)
+    parser.add_argument("--config", choices=CONFIGS,
+                        help="else each of them in turn")
     parser.add_argument("--keep-going", action="store_true",
                         help="start anew after a case that failed")
     return parser.parse_args(arguments)
@@ -477,10 +528,14 @@ def main(arguments):
     counts = Counter()
     begun = time.monotonic()
     while number < end:
-        differ = Differ()
+        # Each has a row of its own: to begin takes longer than a case.
+        share = (number - args.first) * len(CONFIGS) // args.cases
+        until = end if args.config else args.first - (
+            -(share + 1) * args.cases // len(CONFIGS))
+        differ = Differ(args.config or list(CONFIGS)[share])
         try:
             differ.start()
-            while number < end:
+            while number < until:
                 number += 1
                 run_case(differ, args.seed, number - 1)
                 if number % 100 == 0:
