@@ -3,7 +3,7 @@
 # the source.
 dist_doc_DATA += doc/device-spec.md doc/user-guide.md doc/troubleshooting.md \
 	doc/architecture.md doc/testing.md doc/performance.md
-dist_man_MANS += doc/man/vhost-pci-net-pci.7 doc/man/net_vhostpci.7 \
+dist_man_MANS += doc/man/vhost-pci-net-pci.7 doc/man/net_vpci.7 \
 	doc/man/ovs-vhostpci.7 doc/man/vhost-pci-topology.1
 TESTS += doc/test_doc.py
 EXTRA_DIST += doc/test_doc.py doc/messages.py

@@ -96,7 +96,7 @@ def bare(sentence):
     """Without what merely names a port, a device or a peer at the start."""
     name = f"(?:{ANY}|[A-Z]+)"
     device = rf"(?:vhost-pci-net|{ANY})(?:-pci)?"  # the device's type says it
-    return re.sub(rf"^(net_vhostpci: |{device} \(peer {name}\): |{device}: "
+    return re.sub(rf"^(net_vpci: |{device} \(peer {name}\): |{device}: "
                   rf"|peer {name}: |{name}: )+", "", sentence)
 
 

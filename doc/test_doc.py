@@ -110,7 +110,7 @@ def test_every_statistic_is_in_the_drivers_manual():
     single = re.findall(r'add\(c, [^"]*"([a-z_]+)"\)', source)
     rules = [name for name, _ in messages.rule_table(source)]
     assert len(fields) > 5 and single and len(rules) > 10
-    text = (DOC / "man/net_vhostpci.7").read_text()
+    text = (DOC / "man/net_vpci.7").read_text()
     missing = [n for n in (*single, *rules) if n not in text]
     missing += [f for f in fields if f"_{f}" not in text]
     assert not missing, bad(missing)

@@ -6,7 +6,7 @@
 # on a second copy of a driver.  Installed, the real file carries the ABI, with
 # the links that DPDK's own drivers have; built, it is the one that automake
 # can name, because configure finds out what the ABI is.
-pmd_name = librte_net_vhostpci.so
+pmd_name = librte_net_vpci.so
 pmd_real = $(pmd_name).$(DPDK_ABI)
 pmd_soname = $(pmd_name).$(DPDK_ABI_MAJOR)
 pmd_links = guest-pmd/$(pmd_real) guest-pmd/$(pmd_soname)
@@ -151,23 +151,23 @@ guest_pmd_sources = $(guest_pmd_port_sources) $(guest_pmd_socket_sources) \
 	guest-pmd/pci/window.h
 
 if HAVE_PMD
-pmd_PROGRAMS += guest-pmd/librte_net_vhostpci.so
+pmd_PROGRAMS += guest-pmd/librte_net_vpci.so
 noinst_DATA = $(pmd_links)
 endif
 
-guest_pmd_librte_net_vhostpci_so_SOURCES = $(guest_pmd_sources)
-guest_pmd_librte_net_vhostpci_so_CPPFLAGS = $(AM_CPPFLAGS) \
+guest_pmd_librte_net_vpci_so_SOURCES = $(guest_pmd_sources)
+guest_pmd_librte_net_vpci_so_CPPFLAGS = $(AM_CPPFLAGS) \
 	-I$(srcdir)/guest-pmd
-guest_pmd_librte_net_vhostpci_so_CFLAGS = $(AM_CFLAGS) \
+guest_pmd_librte_net_vpci_so_CFLAGS = $(AM_CFLAGS) \
 	$(DPDK_DRIVER_CFLAGS) -fPIC -fno-strict-aliasing
 # Only the registration constructors and the public calls leave the object;
 # symbols resolve against the DPDK libraries named here, or not at all.
-guest_pmd_librte_net_vhostpci_so_LDFLAGS = -shared \
+guest_pmd_librte_net_vpci_so_LDFLAGS = -shared \
 	-Wl,-soname,$(pmd_soname) -Wl,-z,defs -Wl,-z,now \
 	-Wl,--version-script=$(srcdir)/guest-pmd/version.map
-guest_pmd_librte_net_vhostpci_so_DEPENDENCIES = guest-pmd/version.map
+guest_pmd_librte_net_vpci_so_DEPENDENCIES = guest-pmd/version.map
 EXTRA_DIST += guest-pmd/version.map
-guest_pmd_librte_net_vhostpci_so_LDADD = $(DPDK_LIBS) -lrte_bus_pci \
+guest_pmd_librte_net_vpci_so_LDADD = $(DPDK_LIBS) -lrte_bus_pci \
 	-lrte_bus_vdev
 
 $(pmd_links): guest-pmd/$(pmd_name)

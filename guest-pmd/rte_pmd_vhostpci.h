@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Public interface of net_vhostpci beyond ethdev: what the port knows of its
+ * Public interface of net_vpci beyond ethdev: what the port knows of its
  * peer.
  */
 
@@ -42,7 +42,7 @@ struct rte_pmd_vhostpci_info {
 
 /*
  * Fill @info for @port_id. Any thread. Returns 0; -ENODEV: no such port;
- * -ENOTSUP: not a net_vhostpci port.
+ * -ENOTSUP: not a net_vpci port.
  *
  * This function and those below are all that the driver exports: applications
  * find them in the plugin that EAL loaded, by dlsym().

@@ -217,7 +217,7 @@ check_driver(const struct netdev *netdev, char **errp)
 {
     if (!vhostpci_pmd_loaded()) {
         VLOG_WARN_BUF(errp, "%s: DPDK driver "DRIVER_NAME" is not loaded; "
-                      "install librte_net_vhostpci.so in DPDK's driver "
+                      "install librte_net_vpci.so in DPDK's driver "
                       "directory or name it in other_config:dpdk-extra="
                       "\"-d FILE\", and restart ovs-vswitchd",
                       netdev_get_name(netdev));

@@ -90,7 +90,7 @@ driver_find(void)
                           &driver.steering_set);
             find_function(handle, "rte_pmd_vhostpci_flows_get",
                           &driver.flows_get);
-            VLOG_INFO("driver net_vhostpci found in %s",
+            VLOG_INFO("driver net_vpci found in %s",
                       name[0] ? name : "this program");
             break;
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The net_vhostpci driver as ovs-vswitchd sees it: a plugin that EAL loaded.
+/* The net_vpci driver as ovs-vswitchd sees it: a plugin that EAL loaded.
  *
  * OVS does not link with the driver, and EAL loads plugins without
  * RTLD_GLOBAL, so dlsym(RTLD_DEFAULT) does not find the driver's public
@@ -16,7 +16,7 @@
 
 #include "rte_pmd_vhostpci.h"
 
-#define DRIVER_NAME "net_vhostpci"
+#define DRIVER_NAME "net_vpci"
 
 /* Whether the driver is there, so that probing a device makes sense. */
 bool vhostpci_pmd_loaded(void);

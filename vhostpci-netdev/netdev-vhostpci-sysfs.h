@@ -12,7 +12,7 @@
 
 struct svec;
 
-/* Says in one sentence, without a final period, why net_vhostpci cannot
+/* Says in one sentence, without a final period, why net_vpci cannot
  * drive the PCI device at 'address' ("0000:01:00.0").  The caller frees the
  * string.  NULL: nothing is in the way as far as the kernel shows. */
 char *vhostpci_sysfs_obstacle(const char *address);

@@ -2,7 +2,7 @@
 
 /* The "vhostpci" class of network devices: ports whose other end is the
  * virtio-net device of another VM, reached through a vhost-pci device (or a
- * vhost-user socket) by DPDK's net_vhostpci driver.
+ * vhost-user socket) by DPDK's net_vpci driver.
  *
  * The class is a copy of the "dpdk" class with a few callbacks replaced: the
  * datapath is the base class's, untouched.  What is added:

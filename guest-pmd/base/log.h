@@ -7,10 +7,10 @@
 
 #include <rte_log.h>
 
-/* One dynamic log type, "pmd.net.vhostpci". */
+/* One dynamic log type, "pmd.net.vpci". */
 extern int vhostpci_logtype;
 #define VHOSTPCI_LOG(level, fmt, ...) \
 	rte_log(RTE_LOG_ ## level, vhostpci_logtype, \
-		"net_vhostpci: " fmt "\n", ## __VA_ARGS__)
+		"net_vpci: " fmt "\n", ## __VA_ARGS__)
 
 #endif

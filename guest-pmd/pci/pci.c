@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The pci transport of net_vhostpci: probe, remove and the operations that
+ * The pci transport of net_vpci: probe, remove and the operations that
  * rings and ethdev call. Works bound to uio_pci_generic and to vfio-pci.
  */
 
@@ -331,9 +331,9 @@ static struct rte_pci_driver vhostpci_pci_driver = {
 	.remove = pci_remove,
 };
 
-RTE_PMD_REGISTER_PCI(net_vhostpci, vhostpci_pci_driver);
-RTE_PMD_REGISTER_PCI_TABLE(net_vhostpci, pci_ids);
-RTE_PMD_REGISTER_KMOD_DEP(net_vhostpci, "* uio_pci_generic | vfio-pci");
-RTE_PMD_REGISTER_PARAM_STRING(net_vhostpci,
+RTE_PMD_REGISTER_PCI(net_vpci, vhostpci_pci_driver);
+RTE_PMD_REGISTER_PCI_TABLE(net_vpci, pci_ids);
+RTE_PMD_REGISTER_KMOD_DEP(net_vpci, "* uio_pci_generic | vfio-pci");
+RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 	ARG_PEER "=<name> "
 	ARG_LEGACY "=<0|1>");

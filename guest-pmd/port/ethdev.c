@@ -27,7 +27,7 @@
 #include "port/stats.h"
 #include "rte_pmd_vhostpci.h"
 
-RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vhostpci, NOTICE);
+RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vpci, NOTICE);
 
 /* Log lines that one peer can cause: hardly more than honest ones need. */
 #define LOG_PER_SECOND	1

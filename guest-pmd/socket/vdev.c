@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * net_vhostpci on the vdev bus:
- *	--vdev net_vhostpciN,path=S[,client=1][,queues=N][,peer=NAME][,sealed=1]
+ * net_vpci on the vdev bus:
+ *	--vdev net_vpciN,path=S[,client=1][,queues=N][,peer=NAME][,sealed=1]
  *		[,max-mem=MIB][,csum=1][,tso=1][,legacy-ol-flags=1]
  */
 
@@ -309,7 +309,7 @@ static struct rte_vdev_driver vhostpci_vdev = {
 	.remove = remove_vdev,
 };
 
-RTE_PMD_REGISTER_VDEV(net_vhostpci, vhostpci_vdev);
+RTE_PMD_REGISTER_VDEV(net_vpci, vhostpci_vdev);
 
 /*
  * The bus gives a device to the first driver whose name the device's name begins
@@ -325,14 +325,14 @@ RTE_INIT(vhostpci_vdev_be_first)
 
 	/* The constructor above has registered us. A driver that is moved comes
 	 * behind us and is not found again, so this ends. */
-	while (bus != NULL && bus->parse("net_vhostpci", &first) == 0 &&
+	while (bus != NULL && bus->parse("net_vpci", &first) == 0 &&
 	       first != &vhostpci_vdev) {
 		rte_vdev_unregister(first);
 		rte_vdev_register(first);
 	}
 }
 
-RTE_PMD_REGISTER_PARAM_STRING(net_vhostpci,
+RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 	ARG_PATH "=<path> "
 	ARG_CLIENT "=<0|1> "
 	ARG_QUEUES "=<int> "

@@ -27,12 +27,12 @@ tests_bench_bench_ports_LDADD = $(DPDK_LIBS)
 
 # The driver once more, which counts the cycles of each stage of its bursts.
 tests_bench_stamps_so_SOURCES = $(guest_pmd_sources)
-tests_bench_stamps_so_CPPFLAGS = $(guest_pmd_librte_net_vhostpci_so_CPPFLAGS) \
+tests_bench_stamps_so_CPPFLAGS = $(guest_pmd_librte_net_vpci_so_CPPFLAGS) \
 	-DVHOSTPCI_STAMPS
-tests_bench_stamps_so_CFLAGS = $(guest_pmd_librte_net_vhostpci_so_CFLAGS)
-tests_bench_stamps_so_LDFLAGS = $(guest_pmd_librte_net_vhostpci_so_LDFLAGS)
+tests_bench_stamps_so_CFLAGS = $(guest_pmd_librte_net_vpci_so_CFLAGS)
+tests_bench_stamps_so_LDFLAGS = $(guest_pmd_librte_net_vpci_so_LDFLAGS)
 tests_bench_stamps_so_DEPENDENCIES = guest-pmd/version.map
-tests_bench_stamps_so_LDADD = $(guest_pmd_librte_net_vhostpci_so_LDADD)
+tests_bench_stamps_so_LDADD = $(guest_pmd_librte_net_vpci_so_LDADD)
 
 .PHONY: bench bench-programs
 bench-programs: $(bench_programs)

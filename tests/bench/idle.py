@@ -20,7 +20,7 @@ POLLS = 400000
 MANY, PER_PROCESS = 64, 32
 
 DRIVERS = {
-    "vhostpci": "net_vhostpci{n},path={path},queues={q}",
+    "vhostpci": "net_vpci{n},path={path},queues={q}",
     "vhostuser": "net_vhost{n},iface={path},queues={q}",
 }
 PEER = "net_virtio_user{n},path={path},queues={q},queue_size=64"

@@ -30,7 +30,7 @@ def devargs(kind, number, path):
     """A port of testpmd or bench_ports.  Who listens: the peer of a vhost-user
     port, as of Open vSwitch's; the vhostpci port by default."""
     if kind.startswith("vhostpci"):
-        return f"net_vhostpci{number},path={path}"
+        return f"net_vpci{number},path={path}"
     return f"net_vhost{number},iface={path},client=1"
 
 

@@ -420,7 +420,7 @@ main(int argc, char *argv[])
 	/* Before EAL: the peer has nothing of the driver's. */
 	mutator.turn = rf_peer_open(memfd, opt.race);
 	fp_init(argv[0]);
-	rte_log_set_level_regexp("pmd.net.vhostpci", RTE_LOG_EMERG);
+	rte_log_set_level_regexp("pmd.net.vpci", RTE_LOG_EMERG);
 	rf_port_open(&port, memfd);
 	rf_need(rte_eth_dev_info_get(port.port, &info) == 0, "no information");
 	can_checksum = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM;

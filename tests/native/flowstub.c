@@ -205,7 +205,7 @@ flows_get(uint16_t port_id, struct rte_pmd_vhostpci_flow *flows, unsigned int n)
 	for (unsigned int i = 0; i < RTE_MIN(n, rules); i++)
 		flows[i] = (struct rte_pmd_vhostpci_flow){
 			.match = "eth type is 0x0800",
-			.actions = "ttl=5,output:net_vhostpci_b,output:x,output:2",
+			.actions = "ttl=5,output:net_vpci_b,output:x,output:2",
 			.hits = 42, .bytes = 4200, .age_ms = 12034,
 		};
 	return rules;

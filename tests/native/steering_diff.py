@@ -91,7 +91,7 @@ class Switch(NativeOvs):
         for name in NAMES:
             path = self.dir / f"{name}.sock"
             self.add_port(name, "vhostpci", options={
-                "vhostpci-devargs": f"net_vhostpci_{name},path={path}"})
+                "vhostpci-devargs": f"net_vpci_{name},path={path}"})
             assert self.error(name) == ""
             wait_until(path.exists, 10, f"{path} is there")
             self.peers[name] = RawPeer(path, **self.kinds[name])

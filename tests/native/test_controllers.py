@@ -26,7 +26,7 @@ class LearningOvs(NativeOvs):
     def add(self, name):
         path = self.dir / f"{name}.sock"
         self.add_port(name, "vhostpci", options={
-            "vhostpci-devargs": f"net_vhostpci_{name},path={path}"})
+            "vhostpci-devargs": f"net_vpci_{name},path={path}"})
         assert self.error(name) == ""
         wait_until(path.exists, 10, f"{path} is there")
         return path

@@ -43,7 +43,7 @@ def add(switch, name, role="server", more=""):
     path = switch.dir / f"{name}.sock"
     client = ",client=1" if role == "client" else ""
     switch.add_port(name, "vhostpci", options={
-        "vhostpci-devargs": f"net_vhostpci_{name},path={path}{client}{more}"})
+        "vhostpci-devargs": f"net_vpci_{name},path={path}{client}{more}"})
     assert switch.error(name) == ""
     if role == "server":
         wait_until(path.exists, 10, f"{path} is there")
@@ -180,23 +180,23 @@ def test_each_wrong_argument_is_named_in_the_error_column(ovs):
     for number, (args, sentence) in enumerate(WRONG_ARGUMENTS):
         port = f"p{number}"
         ovs.add_port(port, "vhostpci", options={
-            "vhostpci-devargs": f"net_vhostpci_{port},{args}"})
+            "vhostpci-devargs": f"net_vpci_{port},{args}"})
         error = ovs.error(port)
-        assert f"cannot use device net_vhostpci_{port}: " in error
+        assert f"cannot use device net_vpci_{port}: " in error
         assert sentence in error
         ovs.del_port(port)
     # No file is taken away that is no socket,
     file = ovs.dir / "file"
     file.write_text("somebody's")
     ovs.add_port("f", "vhostpci", options={
-        "vhostpci-devargs": f"net_vhostpci_f,path={file}"})
+        "vhostpci-devargs": f"net_vpci_f,path={file}"})
     assert "cannot listen: it exists and is no socket" in ovs.error("f")
     ovs.del_port("f")
     assert file.read_text() == "somebody's"
     # or a socket that somebody else listens at.
     path = add(ovs, "a")
     ovs.add_port("b", "vhostpci", options={
-        "vhostpci-devargs": f"net_vhostpci_b,path={path}"})
+        "vhostpci-devargs": f"net_vpci_b,path={path}"})
     assert "cannot listen: Address already in use" in ovs.error("b")
     assert ovs.error("a") == ""
 
@@ -204,7 +204,7 @@ def test_each_wrong_argument_is_named_in_the_error_column(ovs):
 def refused(switch, path, reason):
     """A port that cannot listen at @path, and says why."""
     switch.add_port("a", "vhostpci", options={
-        "vhostpci-devargs": f"net_vhostpci_a,path={path}"})
+        "vhostpci-devargs": f"net_vpci_a,path={path}"})
     assert f"{path}: cannot listen: {reason}" in switch.error("a")
 
 
@@ -238,7 +238,7 @@ def test_tries_for_a_socket_grow_rare(ovs):
     path = ovs.dir / "later" / "a.sock"
 
     def tries():
-        return ovs.switch_log().count("a: driver net_vhostpci cannot use")
+        return ovs.switch_log().count("a: driver net_vpci cannot use")
     before = time.monotonic()
     refused(ovs, path, "No such file or directory")
     wait_until(lambda: tries() >= 4, 60, "a fourth try")

@@ -64,7 +64,7 @@ class StubOvs(NativeOvs):
     def add(self, name):
         path = self.dir / f"{name}.sock"
         self.add_port(name, "vhostpci", options={
-            "vhostpci-devargs": f"net_vhostpci_{name},path={path}"})
+            "vhostpci-devargs": f"net_vpci_{name},path={path}"})
         assert self.error(name) == ""
         wait_until(path.exists, 10, f"{path} is there")
         return path
@@ -303,7 +303,7 @@ def test_flows_of_the_driver_are_shown(ovs):
     assert shown == [
         "a: 1 flow", "    eth type is 0x0800",
         "        packets: 42, bytes: 4200, last: 12.034 s ago",
-        "        actions: ttl=5,output:net_vhostpci_b(b),output:x,output:2(c)",
+        "        actions: ttl=5,output:net_vpci_b(b),output:x,output:2(c)",
         "b: 0 flows", "c: 0 flows"]
     assert ovs.appctl("vhostpci/flows", "c").strip() == "c: 0 flows"
     with pytest.raises(AssertionError, match="no vhostpci port is named 'no'"):

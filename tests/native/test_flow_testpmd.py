@@ -8,7 +8,7 @@ from testpmd import Testpmd, driver_eal
 def switch(tmp_path_factory):
     """A testpmd with two ports, whose peers are not there."""
     path = tmp_path_factory.mktemp("flow")
-    process = Testpmd("flow", [f"net_vhostpci{i},path={path}/{i},peer=p{i}"
+    process = Testpmd("flow", [f"net_vpci{i},path={path}/{i},peer=p{i}"
                                for i in range(2)], "", driver_eal())
     yield process
     process.close()

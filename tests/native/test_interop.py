@@ -29,7 +29,7 @@ from harness.procs import Child
 # fail for that reason.
 DRIVER_SERVES = {"packed": True, "in_order": True}
 
-BACKEND = os.environ.get("BACKEND", "net_vhostpci")
+BACKEND = os.environ.get("BACKEND", "net_vpci")
 WHOLE = os.environ.get("INTEROP") == "all"
 
 MRG_RXBUF, INDIRECT, VERSION_1, PACKED, IN_ORDER = (
@@ -209,7 +209,7 @@ def not_served(layout):
 
 def parameter(case):
     """The case; one that the driver cannot serve yet has to fail."""
-    lacks = not_served(case.layout) if BACKEND == "net_vhostpci" else []
+    lacks = not_served(case.layout) if BACKEND == "net_vpci" else []
     marks = [pytest.mark.xfail(strict=True, raises=NotNegotiated, reason=(
         "the driver does not serve " + " and ".join(lacks)))] if lacks else []
     return pytest.param(case, id=str(case), marks=marks)
@@ -229,7 +229,7 @@ class Backend:
 
     def start(self):
         vdev, eal = {
-            "net_vhostpci": (f"net_vhostpci0,path={self.socket},queues=4",
+            "net_vpci": (f"net_vpci0,path={self.socket},queues=4",
                              driver_eal),
             "net_vhost": (f"net_vhost0,iface={self.socket},queues=4",
                           lambda: ""),
@@ -347,7 +347,7 @@ def test_all_packets_come_back(backend, case):
 
 def test_no_peer_broke_a_rule(backend):
     """After all those: the counters are of the whole life of the port."""
-    if BACKEND != "net_vhostpci" or not backend.testpmd:
+    if BACKEND != "net_vpci" or not backend.testpmd:
         pytest.skip("no driver under test has run")
     bad = {name: value for name, value in backend.testpmd.xstats().items()
            if value and ("violation" in name or "oversized" in name)}
@@ -416,7 +416,7 @@ def ovs():
 def add_port(switch, name):
     path = switch.dir / f"{name}.sock"
     switch.add_port(name, "vhostpci", options={
-        "vhostpci-devargs": f"net_vhostpci_{name},path={path},queues=4",
+        "vhostpci-devargs": f"net_vpci_{name},path={path},queues=4",
         "n_rxq": 4})
     assert switch.error(name) == ""
     wait_until(path.exists, 10, f"{path} is there")

@@ -125,7 +125,7 @@ def test_application_without_offloads_gets_finished_packets(link, devargs):
     sent = link.sent([packet(i, i % 2, SIZES[i // 2 % len(SIZES)])
                       for i in range(PACKETS)])
     switch = link.start(
-        "switch", [f"net_vhostpci0,path={link.dir}/a,{devargs}",
+        "switch", [f"net_vpci0,path={link.dir}/a,{devargs}",
                    link.file("received")], eal=driver_eal())
     switch.start()
     peer = link.source()
@@ -145,7 +145,7 @@ LARGE_ARGS = "--mbuf-size=10240 --max-pkt-len=9018"
 def two_ports(link):
     """Packets from peer a go to peer b as they are, offloads and all."""
     switch = link.start(
-        "switch", [f"net_vhostpci{n},path={link.dir}/{name},tso=1,"
+        "switch", [f"net_vpci{n},path={link.dir}/{name},tso=1,"
                    "legacy-ol-flags=1" for n, name in enumerate("ab")],
         eal=driver_eal())
     switch.start()
@@ -182,7 +182,7 @@ def test_large_packets_for_a_peer_that_takes_none_are_counted(link):
 
 def test_large_packets_that_the_application_does_not_take_are_counted(link):
     link.sent(LARGE)
-    switch = link.start("switch", [f"net_vhostpci0,path={link.dir}/a,tso=1",
+    switch = link.start("switch", [f"net_vpci0,path={link.dir}/a,tso=1",
                                    link.file("received")],
                         LARGE_ARGS, driver_eal())
     switch.start()

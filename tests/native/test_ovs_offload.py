@@ -15,7 +15,7 @@ def ovs():
     switch = native_ovs("ours", name="offload")
     # As an allow list attaches PCI devices.
     switch.devices = " ".join(
-        f"--vdev net_vhostpci_{name},path={switch.dir}/{name}.sock,"
+        f"--vdev net_vpci_{name},path={switch.dir}/{name}.sock,"
         f"peer={name}{args}" for name, args in ATTACHED.items())
     try:
         switch.start()
@@ -30,7 +30,7 @@ def features(ovs, name, args=""):
     """What a peer that asks for all offloads of sending gets."""
     path = ovs.dir / f"{name}.sock"
     ovs.add_port(name, "vhostpci", options={
-        "vhostpci-devargs": f"net_vhostpci_{name},path={path}{args}"})
+        "vhostpci-devargs": f"net_vpci_{name},path={path}{args}"})
     peer = Peer(ovs, path, name, args="--tx-offloads=0x802c")
     try:
         ovs.wait_link_up(name)
@@ -50,7 +50,7 @@ def test_peer_is_offered_segmentation(ovs):
 def test_user_may_say_otherwise(ovs):
     path = ovs.dir / "b.sock"
     ovs.add_port("b", "vhostpci", options={
-        "vhostpci-devargs": f"net_vhostpci_b,path={path},tso=0"})
+        "vhostpci-devargs": f"net_vpci_b,path={path},tso=0"})
     peer = Peer(ovs, path, "b")
     try:
         ovs.wait_link_up("b")
@@ -69,7 +69,7 @@ def by_name(name):
 
 
 def by_device(name):
-    return {"vhostpci-devargs": f"net_vhostpci_{name}"}
+    return {"vhostpci-devargs": f"net_vpci_{name}"}
 
 
 @pytest.mark.parametrize("options", [by_name, by_device])
@@ -81,7 +81,7 @@ def test_attached_device_that_would_lose_large_packets_is_refused(
     try:
         error = ovs.error(name)
         if name == "large":
-            assert (f"{name}: device net_vhostpci_{name} was attached without "
+            assert (f"{name}: device net_vpci_{name} was attached without "
                     "legacy-ol-flags=1") in error, error
         else:
             assert error == ""

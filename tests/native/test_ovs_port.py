@@ -66,7 +66,7 @@ def add(switch, name, options, **columns):
 def add_socket(switch, name, **columns):
     """A port whose driver listens on a socket; returns its path."""
     path = switch.dir / f"{name}.sock"
-    add(switch, name, {"vhostpci-devargs": f"net_vhostpci_{name},path={path}"},
+    add(switch, name, {"vhostpci-devargs": f"net_vpci_{name},path={path}"},
         **columns)
     assert switch.error(name) == ""
     wait_until(path.exists, 10, f"{path} is there")
@@ -99,8 +99,8 @@ WRONG_OPTIONS = [
     ("no_iommu", {"vhostpci-devargs": BARE},
      f"PCI device {BARE} is bound to vfio-pci but has no IOMMU group"),
     ("peer_comma", {"peer": "a,b"}, "a peer's name has no comma"),
-    ("driver_refuses", {"vhostpci-devargs": "net_vhostpci_x,nonsense=1"},
-     "driver net_vhostpci cannot use device net_vhostpci_x: "),
+    ("driver_refuses", {"vhostpci-devargs": "net_vpci_x,nonsense=1"},
+     "driver net_vpci cannot use device net_vpci_x: "),
 ]
 
 
@@ -119,7 +119,7 @@ def test_wrong_option_has_its_own_sentence(ovs, options, sentence):
 
 def test_unknown_option_is_left_alone(ovs):
     path = ovs.dir / "p.sock"
-    add(ovs, "p", {"vhostpci-devargs": f"net_vhostpci_p,path={path}",
+    add(ovs, "p", {"vhostpci-devargs": f"net_vpci_p,path={path}",
                    "color": "green"})
     assert ovs.error("p") == ""
     assert ovs.get("p", "options")["color"] == "green"
@@ -148,9 +148,9 @@ def test_driver_that_is_not_loaded_is_said():
     switch = native_ovs("ours", pmd=False, name="no-driver")
     try:
         switch.start()
-        for options in {"peer": "a"}, {"vhostpci-devargs": "net_vhostpci0"}:
+        for options in {"peer": "a"}, {"vhostpci-devargs": "net_vpci0"}:
             add(switch, "p", options)
-            assert "DPDK driver net_vhostpci is not loaded" in \
+            assert "DPDK driver net_vpci is not loaded" in \
                 switch.error("p")
             switch.del_port("p")
     finally:
@@ -190,7 +190,7 @@ def test_failed_port_works_once_its_option_is_right(ovs):
     assert ovs.error("p")
     path = ovs.dir / "p.sock"
     ovs.vsctl("set", "Interface", "p", "options:vhostpci-devargs="
-              f'"net_vhostpci_p,path={path}"')
+              f'"net_vpci_p,path={path}"')
     assert ovs.error("p") == ""
     assert ovs.ofport("p") > 0
 
@@ -198,7 +198,7 @@ def test_failed_port_works_once_its_option_is_right(ovs):
 def test_device_serves_one_port(ovs):
     add_socket(ovs, "a")
     path = ovs.dir / "a.sock"
-    add(ovs, "b", {"vhostpci-devargs": f"net_vhostpci_a,path={path}"})
+    add(ovs, "b", {"vhostpci-devargs": f"net_vpci_a,path={path}"})
     assert "already in use by 'a'" in ovs.error("b")
     # b did not take it away.
     assert ovs.error("a") == "" and ovs.ofport("a") > 0
@@ -211,7 +211,7 @@ def test_status_shows_the_peer(ovs, peers):
     status = ovs.get("a", "status")
     assert status["peer-connected"] == "false"
     assert status["link-reason"] == "no peer is connected"
-    assert status["driver_name"] == "net_vhostpci"
+    assert status["driver_name"] == "net_vpci"
     assert ovs.get("a", "link_state") == "down"
 
     peers.append(Peer(ovs, path))
@@ -237,7 +237,7 @@ def test_show_gives_an_overview(ovs, peers):
     ovs.wait_link_up("a")
     text = ovs.appctl("vhostpci/show")
     first, second = text.split("\nb: ")
-    assert first.startswith("a: device net_vhostpci_a, ")
+    assert first.startswith("a: device net_vpci_a, ")
     assert "link: up (the peer's driver runs)" in first
     assert "version_1" in first and "MiB in" in first
     assert "1 rx and 1 tx running" in first
@@ -283,7 +283,7 @@ def test_controller_hears_of_a_peer_within_a_second(ovs, peers):
 
 def test_link_is_noticed_without_link_events(ovs, peers):
     path = ovs.dir / "a.sock"
-    add(ovs, "a", {"vhostpci-devargs": f"net_vhostpci_a,path={path}",
+    add(ovs, "a", {"vhostpci-devargs": f"net_vpci_a,path={path}",
                    "dpdk-lsc-interrupt": "false"})
     wait_until(path.exists, 10, "the driver listens")
     assert "lsc_interrupt_mode=false" in ovs.appctl("dpctl/show")
@@ -294,12 +294,12 @@ def test_link_is_noticed_without_link_events(ovs, peers):
 def test_peer_name_finds_an_attached_device(ovs, peers):
     path = ovs.dir / "a.sock"
     add(ovs, "a", {"vhostpci-devargs":
-                   f"net_vhostpci_a,path={path},peer=alice"})
+                   f"net_vpci_a,path={path},peer=alice"})
     assert ovs.error("a") == ""
     assert ovs.get("a", "status")["peer"] == "alice"
     add(ovs, "b", {"peer": "alice"})
     assert "already in use by 'a'" in ovs.error("b")
-    add(ovs, "c", {"vhostpci-devargs": "net_vhostpci_c,path="
+    add(ovs, "c", {"vhostpci-devargs": "net_vpci_c,path="
                    f"{ovs.dir}/c.sock,peer=alice"})
     ovs.vsctl("set", "Interface", "b", "external_ids:again=1")
     wait_until(lambda: "peer name 'alice' is ambiguous" in ovs.error("b"), 10,
@@ -309,7 +309,7 @@ def test_peer_name_finds_an_attached_device(ovs, peers):
 def test_queues_and_mtu_are_the_base_classs(ovs):
     path = ovs.dir / "a.sock"
     add(ovs, "a", {"vhostpci-devargs":
-                   f"net_vhostpci_a,path={path},queues=2", "n_rxq": 2},
+                   f"net_vpci_a,path={path},queues=2", "n_rxq": 2},
         mtu_request=9000)
     assert ovs.error("a") == ""
     ovs.wait_interface("a", "mtu", 9000)
@@ -352,7 +352,7 @@ def test_other_device_for_the_same_port(ovs, peers):
     add_socket(ovs, "a")
     other = ovs.dir / "other.sock"
     ovs.vsctl("set", "Interface", "a", "options:vhostpci-devargs="
-              f'"net_vhostpci_other,path={other}"')
+              f'"net_vpci_other,path={other}"')
     assert ovs.error("a") == ""
     peers.append(Peer(ovs, other))
     ovs.wait_link_up("a")
@@ -376,12 +376,12 @@ def test_stock_ovs_with_a_plain_dpdk_port(peers):
         switch.start()
         path = switch.dir / "a.sock"
         switch.add_port("a", "dpdk", options={
-            "dpdk-devargs": f"net_vhostpci0,path={path}",
+            "dpdk-devargs": f"net_vpci0,path={path}",
             "dpdk-lsc-interrupt": "true"})
         assert switch.error("a") == ""
         wait_until(path.exists, 10, "the driver listens")
         peers.append(Peer(switch, path))
         switch.wait_link_up("a")
-        assert switch.get("a", "status")["driver_name"] == "net_vhostpci"
+        assert switch.get("a", "status")["driver_name"] == "net_vpci"
     finally:
         switch.close()

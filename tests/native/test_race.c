@@ -246,6 +246,6 @@ main(int argc, char *argv[])
 	printf("VHOSTPCI_TEST_SEED=%u\n", first_seed);
 	fp_init(argv[0]);
 	/* A line per violation is right for a user, not thousands for a test. */
-	rte_log_set_level_regexp("pmd.net.vhostpci", RTE_LOG_CRIT);
+	rte_log_set_level_regexp("pmd.net.vpci", RTE_LOG_CRIT);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,9 +190,9 @@ try_port(const char *path)
 	int rc;
 
 	snprintf(devargs, sizeof(devargs), "path=%s", path);
-	rc = rte_vdev_init("net_vhostpci1", devargs);
+	rc = rte_vdev_init("net_vpci1", devargs);
 	if (rc == 0)
-		rte_vdev_uninit("net_vhostpci1");
+		rte_vdev_uninit("net_vpci1");
 	return rc;
 }
 

@@ -682,7 +682,7 @@ main(int argc, char *argv[])
 		(unsigned int)time(NULL);
 	printf("VHOSTPCI_TEST_SEED=%u\n", first_seed);
 	fp_init("test_steer_race");
-	rte_log_set_level_regexp("pmd.net.vhostpci", RTE_LOG_EMERG);
+	rte_log_set_level_regexp("pmd.net.vpci", RTE_LOG_EMERG);
 	/* By hand: those whose names match. */
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""net_vhostpci's socket transport against DPDK's own virtio-user."""
+"""net_vpci's socket transport against DPDK's own virtio-user."""
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ def link(tmp_path_factory):
 
         def switch(self, args="", devargs="", name="switch"):
             made.append(Testpmd(
-                name, [f"net_vhostpci0,path={self.socket},peer=a{devargs}"],
+                name, [f"net_vpci0,path={self.socket},peer=a{devargs}"],
                 args, driver_eal()))
             return made[-1]
 
@@ -194,11 +194,11 @@ def test_devices_are_ours_whatever_is_loaded_first(net_vhost_first, tmp_path):
                                else "-d ")
     if not net_vhost_first:
         eal += f" -d {theirs}"
-    process = Testpmd("order", [f"net_vhostpci0,path={tmp_path}/ours",
+    process = Testpmd("order", [f"net_vpci0,path={tmp_path}/ours",
                                 f"net_vhost0,iface={tmp_path}/theirs"],
                       eal=eal)
     try:
-        for port, name in enumerate(["net_vhostpci", "net_vhost"]):
+        for port, name in enumerate(["net_vpci", "net_vhost"]):
             assert process.ask(f"show port info {port}",
                                r"Driver name: (\S+)").group(1) == name
     finally:
@@ -217,7 +217,7 @@ def test_devices_are_ours_whatever_is_loaded_first(net_vhost_first, tmp_path):
     ("path=/s,speed=9", "bad arguments"),
 ])
 def test_wrong_argument_has_its_own_words(args, words):
-    process = Testpmd("wrong", [f"net_vhostpci0,{args}"], eal=driver_eal())
+    process = Testpmd("wrong", [f"net_vpci0,{args}"], eal=driver_eal())
     try:
         assert words in process.child.output()
     finally:

@@ -15,7 +15,7 @@ import testpmd as native  # noqa: E402
 from harness import config, testpmd as guest  # noqa: E402
 from harness.procs import Late  # noqa: E402
 
-LOG = "net_vhostpci: link of port 0: up"
+LOG = "net_vpci: link of port 0: up"
 
 # Writes as librte_cmdline does, a character at a time, and another thread's
 # log line at the worst moments: in the middle of each echo and each prompt.

@@ -138,7 +138,7 @@ def test_only_the_named_peer_is_probed(topology):
     assert "cycles=4" in named.check().stdout
     other = testpmd.plugcycle(sw, 4, "a", "peer=other")
     assert other.code == 1 and "error=-19" in other.stdout, other
-    said = [l for l in other.stderr.splitlines() if "net_vhostpci: " in l]
+    said = [l for l in other.stderr.splitlines() if "net_vpci: " in l]
     assert len(said) == 1 and 'the peer is "a", not "other"' in said[0], said
     wrong = testpmd.plugcycle(sw, 4, "a", "pear=a")
     assert wrong.code == 1 and "error=-22" in wrong.stdout, wrong

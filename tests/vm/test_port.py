@@ -63,7 +63,7 @@ def test_no_device_is_attached_before_a_port_asks(switch):
     log = switch.ovs.log_text()
     for port in switch.ports.values():
         assert f"-b {port.address}" in log
-    assert "Probe PCI driver: net_vhostpci" not in \
+    assert "Probe PCI driver: net_vpci" not in \
         log.split("DPDK Enabled - initialized")[0]
 
 

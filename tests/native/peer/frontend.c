@@ -51,7 +51,7 @@ fe_new(const char *args, uint16_t n_rxq, bool rx_intr)
 	char devargs[128];
 
 	assert_non_null(fe);
-	snprintf(fe->name, sizeof(fe->name), "net_vhostpci%u", number++);
+	snprintf(fe->name, sizeof(fe->name), "net_vpci%u", number++);
 	snprintf(fe->dir, sizeof(fe->dir), "/tmp/vp-XXXXXX");
 	assert_non_null(mkdtemp(fe->dir));
 	snprintf(fe->path, sizeof(fe->path), "%s/s", fe->dir);

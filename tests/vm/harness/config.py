@@ -71,7 +71,7 @@ def our_qemu():
 def plugin():
     """The PMD; its symbolic links lie beside it."""
     path = _env_path("VHOSTPCI_PMD",
-                     BUILD / "guest-pmd" / "librte_net_vhostpci.so")
+                     BUILD / "guest-pmd" / "librte_net_vpci.so")
     if not path.exists():
         raise Missing(f"no PMD at {path} (set VHOSTPCI_PMD)")
     return path

@@ -101,6 +101,6 @@ class Images:
         # pthread_cancel, which EAL uses when it ends, loads this by name.
         archive.library(config.libgcc())
         if with_plugin:
-            archive.plugin(config.plugin().parent, "librte_net_vhostpci",
+            archive.plugin(config.plugin().parent, "librte_net_vpci",
                            target)
         return SWITCH_MODULES

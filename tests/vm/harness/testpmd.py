@@ -36,7 +36,7 @@ def _image(images):
         target = str(config.dpdk_plugin_dir()).lstrip("/")
         for stem in DPDK_PLUGINS:
             archive.plugin(config.dpdk_plugin_dir(), stem, target)
-        archive.plugin(config.plugin().parent, "librte_net_vhostpci", target)
+        archive.plugin(config.plugin().parent, "librte_net_vpci", target)
         return SWITCH_MODULES
     return images._once("testpmd", fill)
 
@@ -101,7 +101,7 @@ class Testpmd(Talk):
         self.command = sw.start_command(
             "ulimit -l unlimited; exec script -q -c 'dpdk-testpmd -l 0,1 "
             f"--no-telemetry {eal} "
-            "--log-level=pmd.net.vhostpci:debug -- -i --forward-mode=io "
+            "--log-level=pmd.net.vpci:debug -- -i --forward-mode=io "
             f"--no-flush-rx --total-num-mbufs=8192 {options}' /dev/null")
         self.said("start", wait)
 
