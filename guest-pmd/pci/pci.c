@@ -287,8 +287,7 @@ pci_probe(struct rte_pci_driver *driver __rte_unused,
 	struct vhostpci_pci *p;
 	int ret;
 
-	/* The window is mapped in this process only. */
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+	if (!vhostpci_is_primary(pci->device.name))
 		return 1;
 	ret = pci_open(pci, &p);
 	if (ret != 0)

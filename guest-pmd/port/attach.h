@@ -33,6 +33,11 @@ int vhostpci_peer_adopt(struct vhostpci_dev *dev,
 			const struct vhostpci_peer *peer);
 #define VHOSTPCI_QUIESCE_MS	90
 
+/* For a probe: may this process have the port @name? Rings, peer memory and the
+ * thread that serves the peer are the primary's: a secondary process is told so
+ * in its log, and not served. */
+bool vhostpci_is_primary(const char *name);
+
 /*
  * Make an ethdev of a transport. @eth_dev was allocated by the bus glue (PCI:
  * rte_eth_dev_pci_generic_probe or equivalent; vdev: rte_eth_vdev_allocate),

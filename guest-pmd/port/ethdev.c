@@ -398,6 +398,16 @@ right_release(void)
 	return false;
 }
 
+bool
+vhostpci_is_primary(const char *name)
+{
+	if (rte_eal_process_type() == RTE_PROC_PRIMARY)
+		return true;
+	VHOSTPCI_LOG(ERR, "%s: a secondary process cannot use this port; it goes on in the primary",
+		     name);
+	return false;
+}
+
 struct vhostpci_dev *
 vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 		       const struct vhostpci_transport *transport)

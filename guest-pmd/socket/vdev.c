@@ -260,13 +260,8 @@ probe(struct rte_vdev_device *vdev)
 	struct rte_eth_dev *eth_dev;
 	int rc = -ENOMEM;
 
-	/* Rings, peer memory and thread are the primary's. */
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-		VHOSTPCI_LOG(ERR, "%s: a secondary process cannot use this port; "
-			     "it goes on in the primary",
-			     rte_vdev_device_name(vdev));
+	if (!vhostpci_is_primary(rte_vdev_device_name(vdev)))
 		return -ENOTSUP;
-	}
 	s = socket_new(rte_vdev_device_args(vdev));
 	if (s == NULL)
 		return -EINVAL;
@@ -309,28 +304,10 @@ static struct rte_vdev_driver vhostpci_vdev = {
 	.remove = remove_vdev,
 };
 
+/* The bus gives a device to the first driver whose name or alias the device's
+ * name begins with: none of DPDK's may begin ours, in processes without this
+ * plugin neither. */
 RTE_PMD_REGISTER_VDEV(net_vpci, vhostpci_vdev);
-
-/*
- * The bus gives a device to the first driver whose name the device's name begins
- * with. DPDK's net_vhost is such a one for ours, and EAL loads the plugins of a
- * directory in no order: move behind us whoever would be asked before us. No
- * other device changes hands by that: who is moved goes on to take what begins
- * with its own name, unless that is our name.
- */
-RTE_INIT(vhostpci_vdev_be_first)
-{
-	struct rte_bus *bus = rte_bus_find_by_name("vdev");
-	struct rte_vdev_driver *first;
-
-	/* The constructor above has registered us. A driver that is moved comes
-	 * behind us and is not found again, so this ends. */
-	while (bus != NULL && bus->parse("net_vpci", &first) == 0 &&
-	       first != &vhostpci_vdev) {
-		rte_vdev_unregister(first);
-		rte_vdev_register(first);
-	}
-}
 
 RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 	ARG_PATH "=<path> "

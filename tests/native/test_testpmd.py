@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """net_vpci's socket transport against DPDK's own virtio-user."""
+import re
 from pathlib import Path
 
 import pytest
@@ -188,7 +189,7 @@ def default_plugin(name):
 
 @pytest.mark.parametrize("net_vhost_first", [True, False])
 def test_devices_are_ours_whatever_is_loaded_first(net_vhost_first, tmp_path):
-    """The vdev bus goes by prefixes, and "net_vhost" is one of our name's."""
+    """The vdev bus goes by how names begin, in the order of loading."""
     theirs = default_plugin("librte_net_vhost.so")
     eal = driver_eal().replace("-d ", f"-d {theirs} -d " if net_vhost_first
                                else "-d ")
@@ -203,6 +204,17 @@ def test_devices_are_ours_whatever_is_loaded_first(net_vhost_first, tmp_path):
                                r"Driver name: (\S+)").group(1) == name
     finally:
         process.close()
+
+
+def test_no_driver_of_dpdk_begins_our_name():
+    """Nor ours theirs: else devices go by what was loaded, and when."""
+    plugins = default_plugin("librte_net_vhost.so").parent.glob("*.so")
+    names = {name.decode() for path in plugins for name in re.findall(
+        rb'PMD_INFO_STRING= {"name": "([^"]+)"', path.read_bytes())}
+    assert "net_vhost" in names
+    names.discard("net_vpci")  # installed
+    assert not [name for name in names if "net_vpci0".startswith(name)
+                or name.startswith("net_vpci")]
 
 
 @pytest.mark.parametrize("args, words", [
