@@ -57,6 +57,8 @@ guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/net/copy.h \
 	guest-pmd/net/large.c \
 	guest-pmd/net/large.h \
+	guest-pmd/net/scatter.c \
+	guest-pmd/net/scatter.h \
 	guest-pmd/net/look.h \
 	guest-pmd/net/offload.c \
 	guest-pmd/net/offload.h \

@@ -137,7 +137,7 @@ vhostpci_csum_partial(struct rte_mbuf *m, uint32_t start, uint32_t field)
 	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
 
 	put_sum(data + field,
-		~fold(sum_bytes(data + start, m->data_len - start)));
+		~fold(sum_mbuf(m, start, m->pkt_len - start)));
 }
 
 bool

@@ -75,7 +75,8 @@ enum vhostpci_flow_miss {
 	VHOSTPCI_FLOW_MISS_EDIT,	/* the rule's edits do not fit it */
 	VHOSTPCI_FLOW_MISS_DEST,	/* the destination is not there */
 	VHOSTPCI_FLOW_MISS_OFFLOAD,	/* it does not take unfinished packets */
-	VHOSTPCI_FLOW_MISS_LONG,	/* the frame exceeds the destination's MTU */
+	VHOSTPCI_FLOW_MISS_LONG,	/* the frame exceeds the destination's
+					 * MTU, or an mbuf */
 	VHOSTPCI_FLOW_N_MISSES
 };
 

@@ -7,6 +7,7 @@
 #include "net/copy.h"
 #include "net/large.h"
 #include "net/offload.h"
+#include "net/scatter.h"
 #include "vring/reader.h"
 #include "vring/writer.h"
 
@@ -14,16 +15,34 @@
  * From the peer.
  */
 
+static void
+put_scattered(struct vhostpci_reader *reader, const uint8_t *from, uint32_t len)
+{
+	reader->to = vhostpci_scatter_put(reader->to, from, len);
+}
+
 static int
 pull_into(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
-	  const struct vhostpci_slot *slot, const struct rte_mbuf *m,
+	  const struct vhostpci_slot *slot, struct rte_mbuf *m,
 	  struct vhostpci_reader *reader, struct vhostpci_chain *chain)
 {
 	*reader = (struct vhostpci_reader) {
-		.room = rte_pktmbuf_tailroom(m),
+		.room = vhostpci_scatter_left(m),
 		.data = rte_pktmbuf_mtod(m, uint8_t *),
+		.put = m->next == NULL ? NULL : put_scattered,
+		.to = m,
 	};
 	return vhostpci_read_chain(ring, b, slot, reader, chain);
+}
+
+int
+vhostpci_large_or_scatter(struct vhostpci_ring *ring, struct rte_mbuf *m,
+			  uint32_t len, unsigned int flags)
+{
+	if (flags & F_OFFLOAD && ring->offload & VHOSTPCI_OL_TAKE_TSO &&
+	    vhostpci_large_room(m, len) == 0)
+		return 0;
+	return vhostpci_scatter_room(ring, m, len);
 }
 
 int
@@ -33,22 +52,30 @@ vhostpci_pull_raw(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 {
 	struct vhostpci_reader reader;
 	struct vhostpci_chain chain;
-	int rc = pull_into(ring, b, slot, m, &reader, &chain);
+	int rc = pull_into(ring, b, slot, m, &reader, &chain), fate = 0;
 
-	/* Again from the start: the peer may have changed it meanwhile, but
-	 * what comes of it is checked anew and fits, or does not. */
-	if (flags & F_OFFLOAD && rc == 0 && reader.total > reader.room &&
-	    ring->offload & VHOSTPCI_OL_TAKE_TSO &&
-	    vhostpci_large_room(m, reader.total) == 0)
-		rc = pull_into(ring, b, slot, m, &reader, &chain);
-	if (rc < 0)
-		return rc;
-	vhostpci_give(ring, b, chain.id, chain.n_slots, 0, flags);
-	if (reader.total > reader.room)
-		return VHOSTPCI_DROP;
+	if (rc == 0 && reader.total > reader.room) {
+		fate = vhostpci_large_or_scatter(ring, m, reader.total, flags);
+		/* Again from the start: the peer may have changed it meanwhile,
+		 * but what comes of it is checked anew and fits, or does not. */
+		if (fate == 0)
+			rc = pull_into(ring, b, slot, m, &reader, &chain);
+		if (rc == 0 && fate == 0 && reader.total > reader.room)
+			fate = VHOSTPCI_DROP;
+	}
+	if (rc == 0)
+		vhostpci_give(ring, b, chain.id, chain.n_slots, 0, flags);
+	if (rc != 0 || fate != 0) {
+		vhostpci_scatter_undo(m);
+		return rc != 0 ? rc : fate;
+	}
+	*hdr = reader.hdr;
+	if (m->next != NULL) {
+		vhostpci_scatter_end(m);
+		return 0;
+	}
 	m->data_len = reader.total;
 	m->pkt_len = reader.total;
-	*hdr = reader.hdr;
 	return 0;
 }
 

@@ -26,6 +26,12 @@ int vhostpci_pull_raw(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		      const struct vhostpci_slot *slot, struct rte_mbuf *m,
 		      struct virtio_net_hdr *hdr, unsigned int flags);
 
+/* datapath: give the fresh and empty mbuf @m room for @len bytes, more than it
+ * has: a large buffer (net/large.h) or mbufs behind it (net/scatter.h). 0,
+ * VHOSTPCI_DROP or VHOSTPCI_DROPPED. */
+int vhostpci_large_or_scatter(struct vhostpci_ring *ring, struct rte_mbuf *m,
+			      uint32_t len, unsigned int flags);
+
 /*
  * datapath: copy @m behind @hdr to the chain of @slot, which is the next one,
  * and as many more as it takes. Unless 0 is returned, nothing has happened:

@@ -10,6 +10,7 @@
 #include "base/headers.h"
 #include "flow/key.h"
 #include "net/offload.h"
+#include "net/scatter.h"
 
 /*
  * From the peer.
@@ -120,8 +121,11 @@ rx_packet(struct vhostpci_ring *ring, struct rte_mbuf *m,
 	/* virtio 1.x, 5.1.6.2.1: a segment's checksum is always ours. */
 	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
 		return -VHOSTPCI_RULE_GSO_HEADER;
-	if (field + sizeof(uint16_t) > m->data_len)
+	if (field + sizeof(uint16_t) > m->pkt_len)
 		return -VHOSTPCI_RULE_CSUM;
+	/* Mbufs of a few bytes, one behind the other. */
+	if (field + sizeof(uint16_t) > m->data_len)
+		return drop(ring);
 	known = vhostpci_headers_parse(m, &p) && start == p.l2_len + (uint32_t)p.l3_len &&
 		field == p.field;
 	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
@@ -147,10 +151,8 @@ vhostpci_offload_rx_slow(struct vhostpci_ring *ring, struct rte_mbuf *m,
 	m->tx_offload = 0;
 	rc = rx_packet(ring, m, hdr);
 	/* The mbuf may serve the next packet: its room depends on this. */
-	if (rc != 0) {
-		m->data_len = 0;
-		m->pkt_len = 0;
-	}
+	if (rc != 0)
+		vhostpci_scatter_undo(m);
 	return rc;
 }
 

@@ -73,11 +73,12 @@ int vhostpci_offload_tx_slow(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
 			     struct virtio_net_hdr *hdr);
 
 /*
- * datapath: @m holds a received packet in one segment, data_len and pkt_len
- * set, and has no flags beyond its buffer's. @hdr is our copy of its header.
+ * datapath: @m holds a received packet, data_len and pkt_len set, and has no
+ * flags beyond its buffer's. @hdr is our copy of its header.
  * Sets ol_flags and the lengths that go with them, and completes the checksum
  * in the packet if that is for us to do. Returns 0, VHOSTPCI_DROPPED or a
- * negative rule that the peer broke; @m is then empty and as fresh as before.
+ * negative rule that the peer broke; @m is then one mbuf, empty and as fresh as
+ * before.
  * With ring->offload == 0 the header says nothing.
  */
 static __rte_always_inline int

@@ -5,8 +5,8 @@
 #ifndef VHOSTPCI_NET_STEERED_H
 #define VHOSTPCI_NET_STEERED_H
 
-#include "net/large.h"
 #include "net/rx.h"
+#include "net/scatter.h"
 #include "net/steer.h"
 
 /* The mbufs of one batch. */
@@ -19,6 +19,30 @@ struct steer_mbufs {
 	/* Packets that were walked, until they are sent. */
 	struct rte_mbuf *held[VHOSTPCI_BATCH];
 };
+
+/* The same of a packet longer than an mbuf, which is handed back already. */
+static __rte_noinline int
+receive_long(struct vhostpci_ring *ring, const uint8_t *data,
+	     const struct vhostpci_steer_head *head, uint32_t len,
+	     struct rte_mbuf *m, unsigned int flags)
+{
+	const uint32_t front = RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
+	struct virtio_net_hdr hdr;
+	struct rte_mbuf *at;
+	int rc;
+
+	m->data_len = 0;
+	rc = vhostpci_large_or_scatter(ring, m, len, flags);
+	if (rc != 0)
+		return rc;
+	at = vhostpci_scatter_put(m, head->bytes, front);
+	vhostpci_scatter_put(at, data + front, len - front);
+	vhostpci_scatter_end(m);
+	if (!(flags & F_OFFLOAD))
+		return 0;
+	memcpy(&hdr, &head->hdr, sizeof(hdr));
+	return vhostpci_offload_rx(ring, m, &hdr);
+}
 
 /* Receive packet @i with the head that its rule was found by: what the peer has
  * there now may be another one. 0, a fate or a rule. */
@@ -36,14 +60,9 @@ receive_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 
 	mbuf_init(m, &mbufs->start, len);
 	vhostpci_give(ring, b, slot->id, 1, 0, flags);
-	if (unlikely(len > mbufs->room)) {
-		if (!(flags & F_OFFLOAD) ||
-		    !(ring->offload & VHOSTPCI_OL_TAKE_TSO) ||
-		    vhostpci_large_room(m, len) != 0)
-			return VHOSTPCI_DROP;
-		m->data_len = len;
-		to = rte_pktmbuf_mtod(m, uint8_t *);
-	}
+	if (unlikely(len > mbufs->room))
+		return receive_long(ring, slot->addr + ring->hdr_len,
+				    &batch->heads[i], len, m, flags);
 	rte_memcpy(to, batch->heads[i].bytes, head);
 	if (len > head)
 		rte_memcpy(to + head, slot->addr + ring->hdr_len + head,
@@ -89,8 +108,14 @@ take_walked(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	rc = vhostpci_pull_raw(ring, b, slot, m, &hdr, flags);
 	if (rc != 0)
 		return rc;
-	batch->verdicts[i] = vhostpci_steer_late(ring, steer, batch, i, m,
-						 &hdr);
+	/* Only what lies in one piece is moved. */
+	if (unlikely(m->next != NULL)) {
+		batch->lens[i] = m->pkt_len;
+		batch->misses[i] = VHOSTPCI_FLOW_MISS_LONG;
+	} else {
+		batch->verdicts[i] = vhostpci_steer_late(ring, steer, batch, i,
+							 m, &hdr);
+	}
 	if (batch->verdicts[i] == VHOSTPCI_GO) {
 		vhostpci_steer_go(ring, batch, i, rte_pktmbuf_mtod_offset(m,
 				  uint8_t *, VHOSTPCI_FLOW_HEAD));

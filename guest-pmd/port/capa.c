@@ -81,6 +81,20 @@ vhostpci_set_taken(struct vhostpci_dev *dev, uint16_t taken)
 	}
 }
 
+void
+vhostpci_set_scatter(struct vhostpci_dev *dev, uint16_t mtu)
+{
+	bool on = dev->eth_dev->data->dev_conf.rxmode.offloads &
+		RTE_ETH_RX_OFFLOAD_SCATTER;
+	unsigned int i;
+
+	dev->eth_dev->data->scattered_rx = on;
+	for (i = 1; i < dev->n_rings; i += 2)
+		/* relaxed: frames go by it from now on. */
+		__atomic_store_n(&dev->rings[i].scatter,
+				 on ? mtu + OVERHEAD : 0, __ATOMIC_RELAXED);
+}
+
 /*
  * Only what is offered to the peer. No IPV4_CKSUM on receive: nobody here looks
  * at that checksum; and Open vSwitch, which asks for all three or none, would
@@ -91,6 +105,7 @@ offloads_get(const struct vhostpci_dev *dev, struct rte_eth_dev_info *info)
 {
 	uint64_t offered = dev->transport.offered_features;
 
+	info->rx_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER;
 	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	if (offered & (1ULL << VIRTIO_NET_F_GUEST_CSUM)) {
 		info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM |
@@ -104,7 +119,7 @@ offloads_get(const struct vhostpci_dev *dev, struct rte_eth_dev_info *info)
 	if (dev->transport.legacy_ol_flags ||
 	    !(offered & (1ULL << VIRTIO_NET_F_CSUM)))
 		return;
-	info->rx_offload_capa = RX_CSUM;
+	info->rx_offload_capa |= RX_CSUM;
 	if (offered & (1ULL << VIRTIO_NET_F_HOST_TSO4 |
 		       1ULL << VIRTIO_NET_F_HOST_TSO6)) {
 		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;

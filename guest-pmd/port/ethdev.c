@@ -69,6 +69,8 @@ dev_configure(struct rte_eth_dev *eth_dev)
 		vhostpci_set_taken(dev, taken);
 		/* ethdev's new one, of which mtu_set() is not told. */
 		set_max_frame(dev, eth_dev->data->mtu);
+		vhostpci_set_scatter(dev, eth_dev->data->mtu);
+		vhostpci_rx_queues_old(eth_dev);
 		/* By the old number of queues first. */
 		rc = vhostpci_intr_configure(dev);
 		dev->n_rxq = eth_dev->data->nb_rx_queues;
@@ -114,8 +116,11 @@ static int
 dev_start(struct rte_eth_dev *eth_dev)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	int rc = dev->removed ? -EIO : set_flag(dev, &dev->started, true);
+	int rc = dev->removed ? -EIO :
+		vhostpci_check_mtu(eth_dev, eth_dev->data->mtu, true);
 
+	if (rc == 0)
+		rc = set_flag(dev, &dev->started, true);
 	if (rc == 0)
 		set_queue_states(eth_dev->data, RTE_ETH_QUEUE_STATE_STARTED);
 	return rc;
@@ -179,11 +184,17 @@ mac_addr_set(struct rte_eth_dev *eth_dev __rte_unused,
 
 /* Buffers are the application's and the peer's: no size of ours to change. As
  * ethdev has it, the MTU limits what an application sends, which it sees to
- * itself, as rules do; a longer packet is received if it fits an mbuf. */
+ * itself, as rules do; a longer packet is received if it fits an mbuf. An
+ * application that configures the port anew sets the MTU before the queues. */
 static int
 mtu_set(struct rte_eth_dev *eth_dev, uint16_t mtu)
 {
+	int rc = vhostpci_check_mtu(eth_dev, mtu, false);
+
+	if (rc != 0)
+		return rc;
 	set_max_frame(eth_dev->data->dev_private, mtu);
+	vhostpci_set_scatter(eth_dev->data->dev_private, mtu);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include <rte_ether.h>
 #include <rte_malloc.h>
 
 #include "port/flow.h"
@@ -75,6 +76,43 @@ vhostpci_rx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
 	return 0;
 }
 
+void
+vhostpci_rx_queues_old(struct rte_eth_dev *eth_dev)
+{
+	struct vhostpci_dev *dev = eth_dev->data->dev_private;
+	unsigned int i;
+
+	for (i = 0; i < VHOSTPCI_MAX_QUEUES; i++) {
+		if (dev->rxq[i] != NULL)
+			dev->rxq[i]->old = true;
+	}
+}
+
+int
+vhostpci_check_mtu(struct rte_eth_dev *eth_dev, uint16_t mtu, bool old)
+{
+	/* With a VLAN tag. */
+	const uint32_t len = mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
+	uint16_t i;
+
+	for (i = 0; !eth_dev->data->scattered_rx &&
+	     i < eth_dev->data->nb_rx_queues; i++) {
+		const struct vhostpci_queue *queue = eth_dev->data->rx_queues[i];
+		uint16_t room;
+
+		if (queue == NULL || (queue->old && !old))
+			continue;
+		room = rte_pktmbuf_data_room_size(queue->mp) -
+			RTE_PKTMBUF_HEADROOM;
+		if (len <= room)
+			continue;
+		VHOSTPCI_LOG(ERR, "%s: an MTU of %u needs the offload SCATTER or room for %u bytes in mbufs: those of rx queue %u have %u",
+			     eth_dev->data->name, mtu, len, i, room);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 int
 vhostpci_tx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
 			uint16_t n_desc __rte_unused, unsigned int socket_id,
@@ -126,7 +164,7 @@ vhostpci_rxq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
 	struct vhostpci_queue *queue = eth_dev->data->rx_queues[id];
 
 	info->mp = queue->mp;
-	info->scattered_rx = 0;
+	info->scattered_rx = eth_dev->data->scattered_rx;
 	info->nb_desc = queue->n_rings > 0 ? queue->rings[0]->size : 0;
 }
 

@@ -16,6 +16,11 @@ int vhostpci_tx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
 			    const struct rte_eth_txconf *conf);
 void vhostpci_rx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id);
 void vhostpci_tx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id);
+/* The application configures the port anew, and then its queues. */
+void vhostpci_rx_queues_old(struct rte_eth_dev *eth_dev);
+/* Can frames of an MTU of @mtu be received? -EINVAL with a sentence in the log if
+ * not. @old: into mbufs of queues of an earlier configuration, too. */
+int vhostpci_check_mtu(struct rte_eth_dev *eth_dev, uint16_t mtu, bool old);
 void vhostpci_rxq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
 			   struct rte_eth_rxq_info *info);
 void vhostpci_txq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,

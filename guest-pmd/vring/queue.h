@@ -40,6 +40,7 @@ struct vhostpci_queue {
 	uint32_t in_burst;	/* datapath: w, control: r */
 	uint32_t run;		/* control: w, datapath: r */
 	bool fence;		/* constant */
+	bool old;		/* rx; ethdev: rw: of an earlier configuration */
 	/* control: w while in_burst is 0; datapath: r. rx: every running ring
 	 * of ours; tx: the one ring we send to, if any, which may become
 	 * another one during a burst (port/txmap.c). */

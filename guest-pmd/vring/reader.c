@@ -17,8 +17,13 @@ read_piece(struct vhostpci_reader *reader, const uint8_t *from, uint32_t len,
 	reader->got += hdr;
 	from += hdr;
 	len -= hdr;
-	if (reader->total <= reader->room && len <= reader->room - reader->total)
-		rte_memcpy(reader->data + reader->total, from, len);
+	if (reader->total <= reader->room &&
+	    len <= reader->room - reader->total) {
+		if (likely(reader->put == NULL))
+			rte_memcpy(reader->data + reader->total, from, len);
+		else
+			reader->put(reader, from, len);
+	}
 	reader->total += len;
 }
 

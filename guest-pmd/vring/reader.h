@@ -11,8 +11,8 @@
 
 #include "vring/cursor.h"
 
-/* Takes in what a chain holds, the header first. The caller sets room and data,
- * and the rest to 0. */
+/* Takes in what a chain holds, the header first. The caller sets room and data, or
+ * room, put and to, and the rest to 0. */
 struct vhostpci_reader {
 	union {
 		struct virtio_net_hdr hdr;
@@ -20,8 +20,12 @@ struct vhostpci_reader {
 	};
 	uint32_t got;		/* of the header */
 	uint32_t total;		/* of the packet */
-	uint32_t room;		/* bytes at data */
+	uint32_t room;		/* bytes at data, or that put() takes */
 	uint8_t *data;		/* ours */
+	/* Takes the packet's next bytes where data is not in one piece. */
+	void (*put)(struct vhostpci_reader *reader, const uint8_t *from,
+		    uint32_t len);
+	void *to;		/* put()'s own */
 };
 
 /*

@@ -120,6 +120,9 @@ struct vhostpci_ring {
 	uint16_t offload;		/* VHOSTPCI_OL_* */
 	bool running;			/* set up; control: rw */
 	bool call;			/* control: w at any time */
+	/* rx: the longest frame to be received in several mbufs, 0: none.
+	 * ethdev: w at any time */
+	uint32_t scatter;
 
 	/* datapath: rw; control: rw while no burst uses the ring. */
 	struct vhostpci_region cache __rte_cache_aligned;

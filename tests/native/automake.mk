@@ -31,6 +31,7 @@ native_tests = \
 	tests/native/test_port \
 	tests/native/test_race \
 	tests/native/test_rings \
+	tests/native/test_scatter \
 	tests/native/test_steer \
 	tests/native/test_steer_needs \
 	tests/native/test_steer_race \

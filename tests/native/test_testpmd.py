@@ -50,6 +50,8 @@ LAYOUTS = {
     "one-entry-rings-of-256": (SMALL, "queue_size=256", "", ""),
     "jumbo-mergeable": ([9014, 60, 9000, 4000], "", "--mbuf-size=2176",
                         "--mbuf-size=10240"),
+    "jumbo-over-several-mbufs": ([9014, 60, 9000, 4000], "", JUMBO,
+                                 "--enable-scatter --max-pkt-len=9018"),
     "jumbo-plain": ([9014, 60, 9000, 4000], "mrg_rxbuf=0", JUMBO,
                     "--mbuf-size=10240"),
 }
