@@ -456,7 +456,8 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 	eth_dev->rx_queue_count = vhostpci_rx_queue_count;
 	eth_dev->rx_descriptor_status = vhostpci_rx_descriptor_status;
 	eth_dev->data->dev_flags |= RTE_ETH_DEV_INTR_LSC |
-		RTE_ETH_DEV_INTR_RMV | RTE_ETH_DEV_FLOW_OPS_THREAD_SAFE;
+		RTE_ETH_DEV_INTR_RMV | RTE_ETH_DEV_FLOW_OPS_THREAD_SAFE |
+		RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
 	vhostpci_update_link(dev);
 	vhostpci_flow_list(dev);
 	return dev;

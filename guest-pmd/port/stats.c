@@ -58,28 +58,57 @@ ring_stat(const struct vhostpci_dev *dev, unsigned int ring, size_t offset)
 #define RING_STAT(dev, ring, f) \
 	ring_stat(dev, ring, offsetof(struct vhostpci_counters, f))
 
+/* Of the pair's ring to the peer. Queues share it or take turns: what it sent is
+ * shown for the queue of its number. */
+static void
+add_tx(const struct vhostpci_dev *dev, unsigned int pair, struct rte_eth_stats *s)
+{
+	unsigned int i = 2 * pair;
+	uint64_t packets = RING_STAT(dev, i, packets);
+	uint64_t bytes = RING_STAT(dev, i, bytes);
+
+	s->opackets += packets;
+	s->obytes += bytes;
+	s->oerrors += RING_STAT(dev, i, oversized) +
+		RING_STAT(dev, i, unsupported) + RING_STAT(dev, i, steer_full);
+	if (pair < RTE_ETHDEV_QUEUE_STAT_CNTRS) {
+		s->q_opackets[pair] += packets;
+		s->q_obytes[pair] += bytes;
+	}
+}
+
+/* Of the pair's ring from the peer: of one queue, see assign_rx(). */
+static void
+add_rx(const struct vhostpci_dev *dev, unsigned int pair, struct rte_eth_stats *s)
+{
+	unsigned int i = 2 * pair + 1, q = pair % RTE_MAX(dev->n_rxq, 1);
+	uint64_t packets = RING_STAT(dev, i, packets);
+	uint64_t bytes = RING_STAT(dev, i, bytes);
+	uint64_t errors = RING_STAT(dev, i, oversized) +
+		RING_STAT(dev, i, runt) + RING_STAT(dev, i, unsupported) +
+		RING_STAT(dev, i, violations);
+
+	s->ipackets += packets;
+	s->ibytes += bytes;
+	s->ierrors += errors;
+	s->rx_nombuf += RING_STAT(dev, i, no_mbuf);
+	if (q < RTE_ETHDEV_QUEUE_STAT_CNTRS) {
+		s->q_ipackets[q] += packets;
+		s->q_ibytes[q] += bytes;
+		s->q_errors[q] += errors;
+	}
+}
+
 int
 vhostpci_stats_get(struct rte_eth_dev *eth_dev, struct rte_eth_stats *s)
 {
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
-	unsigned int i;
+	unsigned int pair;
 
 	pthread_mutex_lock(&dev->lock);
-	for (i = 0; i < dev->n_rings; i += 2) {
-		s->opackets += RING_STAT(dev, i, packets);
-		s->obytes += RING_STAT(dev, i, bytes);
-		s->oerrors += RING_STAT(dev, i, oversized) +
-			RING_STAT(dev, i, unsupported) +
-			RING_STAT(dev, i, steer_full);
-	}
-	for (i = 1; i < dev->n_rings; i += 2) {
-		s->ipackets += RING_STAT(dev, i, packets);
-		s->ibytes += RING_STAT(dev, i, bytes);
-		s->ierrors += RING_STAT(dev, i, oversized) +
-			RING_STAT(dev, i, runt) +
-			RING_STAT(dev, i, unsupported) +
-			RING_STAT(dev, i, violations);
-		s->rx_nombuf += RING_STAT(dev, i, no_mbuf);
+	for (pair = 0; pair < dev->n_rings / 2u; pair++) {
+		add_tx(dev, pair, s);
+		add_rx(dev, pair, s);
 	}
 	pthread_mutex_unlock(&dev->lock);
 	return 0;

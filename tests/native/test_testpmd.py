@@ -96,6 +96,13 @@ def test_two_queue_pairs_carry_traffic(link):
         switch.xstats()[f"{way}_ring{i}_packets"] > 1000
         for way in ("rx", "tx") for i in (0, 1)), 20,
         "both pairs have traffic both ways")
+    switch.ask("stop", "Done")
+    stats = switch.xstats()
+    for i in 0, 1:
+        for what in "packets", "bytes":
+            for way in "rx", "tx":
+                assert stats[f"{way}_q{i}_{what}"] == \
+                    stats[f"{way}_ring{i}_{what}"] > 0
 
 
 def test_one_receive_queue_serves_two_pairs(link):
@@ -107,6 +114,10 @@ def test_one_receive_queue_serves_two_pairs(link):
     wait_until(lambda: min(switch.xstats()[f"rx_ring{i}_packets"]
                            for i in (0, 1)) > 10, 20,
                "both pairs are received from")
+    switch.ask("stop", "Done")
+    stats = switch.xstats()
+    assert stats["rx_q0_packets"] == sum(stats[f"rx_ring{i}_packets"]
+                                         for i in (0, 1))
 
 
 def test_peer_killed_and_restarted(link):
