@@ -134,6 +134,7 @@ guest_pmd_socket_sources = \
 	guest-pmd/socket/signal.h \
 	guest-pmd/socket/socket.c \
 	guest-pmd/socket/socket.h \
+	guest-pmd/socket/unshared.c \
 	guest-pmd/socket/transport.c \
 	guest-pmd/socket/vdev.c
 

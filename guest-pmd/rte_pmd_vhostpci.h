@@ -26,6 +26,7 @@ struct rte_pmd_vhostpci_info {
 				 * "unknown" */
 	bool connected;		/* a front-end is there */
 	bool link_up;		/* and at least one of its rings runs */
+	bool unshared;		/* its guest does not use the memory it sent */
 	uint64_t features;	/* virtio bits acknowledged by the peer */
 	uint64_t offered_features; /* ... offered to it */
 	uint16_t n_regions;	/* of the peer's memory */

@@ -27,7 +27,10 @@
 static const char *
 link_reason(const struct rte_pmd_vhostpci_info *info)
 {
-    return (info->link_up ? "the peer's driver runs"
+    return (info->link_up && info->unshared
+            ? "the peer's guest does not use the memory that was sent: is it "
+              "shared (share=on)?"
+            : info->link_up ? "the peer's driver runs"
             : !info->connected ? "no peer is connected"
             : info->broken_rings ? "the peer broke a rule"
             : "the peer's driver does not run");

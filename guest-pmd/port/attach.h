@@ -64,6 +64,11 @@ struct vhostpci_transport *vhostpci_dev_transport(struct vhostpci_dev *dev);
 const char *vhostpci_dev_label(const struct vhostpci_dev *dev);
 /* For ops->close(): a burst does not end. */
 bool vhostpci_dev_is_stuck(const struct vhostpci_dev *dev);
+/* control: has any ring that runs anything to receive or to send into, or had it?
+ * Not where the guest's memory is not the memory that we map. */
+bool vhostpci_peer_moved(struct vhostpci_dev *dev);
+/* control: it is not, as kicks show: say so, once until the peer's rings change. */
+void vhostpci_peer_unshared(struct vhostpci_dev *dev);
 /* control: the peer kicked ring @i. Takes dev->lock. */
 void vhostpci_intr_kicked(struct vhostpci_dev *dev, unsigned int i);
 

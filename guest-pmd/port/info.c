@@ -7,6 +7,7 @@
 #include <rte_string_fns.h>
 
 #include "port/ethdev.h"
+#include "port/peer.h"
 #include "port/port.h"
 #include "rte_pmd_vhostpci.h"
 
@@ -61,6 +62,8 @@ fill(const struct vhostpci_dev *dev, struct rte_pmd_vhostpci_info *info)
 	strlcpy(info->window, window_text(t->window_type),
 		sizeof(info->window));
 	info->connected = peer->connected;
+	info->unshared = dev->unshared && peer->connected &&
+		!vhostpci_any_moved(dev);
 	info->link_up = dev->eth_dev->data->dev_link.link_status;
 	info->features = peer->features;
 	info->offered_features = t->offered_features;

@@ -16,6 +16,7 @@
 #include "port/peer.h"
 #include "port/port.h"
 #include "port/txmap.h"
+#include "vring/layout.h"
 
 static bool
 same_regions(const struct vhostpci_peer *a, const struct vhostpci_peer *b)
@@ -220,6 +221,7 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	announce(dev, peer);
 	remember(dev, peer);
 	dev->unsettled = false;
+	dev->unshared &= peer->connected;
 	dev->total.adoptions++;
 	vhostpci_resume_queues(dev, set);
 	/* A port being closed has nobody left to tell. */
@@ -229,6 +231,49 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	if (link_changed)
 		vhostpci_raise(dev, RTE_ETH_EVENT_INTR_LSC);
 	return 0;
+}
+
+/* A ring that begins stands at 0. The next time that one stands there, after
+ * 65536 buffers, the peer has sent what nobody was blamed for. */
+bool
+vhostpci_any_moved(const struct vhostpci_dev *dev)
+{
+	bool any = false;
+	unsigned int i;
+
+	for (i = 0; i < dev->n_rings; i++) {
+		const struct vhostpci_ring *ring = &dev->rings[i];
+
+		any |= vhostpci_ring_usable(ring) &&
+			(ring->last != 0 || !vhostpci_is_idle(ring));
+	}
+	return any;
+}
+
+bool
+vhostpci_peer_moved(struct vhostpci_dev *dev)
+{
+	bool moved;
+
+	pthread_mutex_lock(&dev->lock);
+	moved = vhostpci_any_moved(dev);
+	pthread_mutex_unlock(&dev->lock);
+	return moved;
+}
+
+void
+vhostpci_peer_unshared(struct vhostpci_dev *dev)
+{
+	bool known;
+
+	pthread_mutex_lock(&dev->lock);
+	known = dev->unshared;
+	dev->unshared = true;
+	pthread_mutex_unlock(&dev->lock);
+	if (!known)
+		VHOSTPCI_PEER_LOG(dev, WARNING,
+				  "peer %s: its guest does not use the memory that was sent: is it shared (share=on)?",
+				  vhostpci_dev_label(dev));
 }
 
 void

@@ -7,6 +7,8 @@
 
 #include "port/port.h"
 
+/* As vhostpci_peer_moved(), with the port's lock held. */
+bool vhostpci_any_moved(const struct vhostpci_dev *dev);
 /* EAL interrupt thread: report rings that broke. */
 void vhostpci_handle_broken(struct vhostpci_dev *dev);
 

@@ -42,6 +42,7 @@ struct vhostpci_dev {
 	bool has_flows;		/* there was a rule */
 	bool no_steering;	/* rules stay, and move nothing */
 	bool closed;
+	bool unshared;		/* see vhostpci_peer_unshared() */
 	bool stuck;		/* closed while a burst did not end */
 	/* An adoption timed out: all queues stand still until the next adoption. */
 	bool unsettled;

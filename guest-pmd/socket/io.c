@@ -236,6 +236,7 @@ look_for_kicks(struct vhostpci_socket *s, const struct pollfd *fds)
 		if (fds[i].revents == 0)
 			continue;
 		vhostpci_socket_kicked(s, i);
+		s->kicked++;
 		s->no_kicks |= !vhostpci_limit_take(&s->kicks, NULL);
 	}
 }
@@ -330,6 +331,8 @@ wait_for_work(struct vhostpci_socket *s, struct pollfd fds[N_POLLED])
 		if (s->client)
 			timeout = RECONNECT_MS;
 	}
+	if (s->conn_fd >= 0 && s->unproven && timeout < 0)
+		timeout = VHOSTPCI_LOOK_MS;
 	if (s->waiting)
 		timeout = REPEAT_MS;
 	watch_kicks(s, fds + 2);
@@ -372,6 +375,7 @@ work(struct vhostpci_socket *s, const struct pollfd fds[N_POLLED])
 	    !(fds[1].revents & POLLIN))
 		disconnect(s, NULL);
 	look_at_held(s);
+	vhostpci_socket_look_shared(s);
 }
 
 /* The thread's last act, or that of who left it behind. */

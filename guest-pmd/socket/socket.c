@@ -111,8 +111,11 @@ vhostpci_socket_adopt(struct vhostpci_socket *s)
 	s->waiting = rc == -ETIMEDOUT;
 	if (s->waiting)
 		return VU_WAIT;
-	if (rc == 0)
+	if (rc == 0) {
 		vhostpci_socket_drop_calls(s, &peer);
+		s->unproven = peer.connected;
+		s->kicked = 0;
+	}
 	return rc;
 }
 

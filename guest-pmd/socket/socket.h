@@ -65,6 +65,10 @@ struct vhostpci_socket {
 	struct vhostpci_limit messages, kicks;
 	bool no_input, no_kicks;	/* until the end of that moment */
 	uint64_t quiet_at;	/* timer cycles: see vu_core_quiet() */
+	/* Since rings changed: no index was seen to move; when to look again
+	 * (timer cycles); kicks. See socket/unshared.c. */
+	bool unproven;
+	uint64_t look_at, kicked;
 	struct vhostpci_signal signal;	/* any thread */
 
 	/* Duplicates of the peer's call eventfds, -1: none. thread: w;
@@ -94,6 +98,10 @@ void vhostpci_socket_drop_calls(struct vhostpci_socket *s,
 /* socket/map.c: as in struct vu_ops. */
 int vhostpci_socket_map(void *opaque, struct vu_region *r, int fd);
 void vhostpci_socket_unmap(void *opaque, struct vu_region *r);
+
+/* socket/unshared.c: thread: does the peer's guest use the memory that we map? */
+#define VHOSTPCI_LOOK_MS 500
+void vhostpci_socket_look_shared(struct vhostpci_socket *s);
 
 /* socket/listen.c */
 /* A socket to connect or listen with, or -errno. */

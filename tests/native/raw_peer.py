@@ -2,7 +2,7 @@
 """A vhost-user front-end whose driver is the test: bytes go into its rings, and
 come out of them, as they are.
 
-One queue pair of split or packed rings. The switch polls, so nobody is kicked or
+One queue pair of split or packed rings. The switch polls, so nobody need be kicked or
 called.
 """
 import mmap
@@ -167,7 +167,7 @@ class RawPeer:
     """`buffer`: bytes of each receive buffer; small ones need `mergeable`."""
 
     def __init__(self, path, num=1024, buffer=2048, mergeable=True,
-                 packed=False, indirect=False):
+                 packed=False, indirect=False, shared=True):
         self.num, self.buffer, self.mergeable = num, buffer, mergeable
         self.features = F_PROTOCOL_FEATURES | F_VERSION_1 \
             | (F_MRG_RXBUF if mergeable else 0) | (F_PACKED if packed else 0) \
@@ -179,7 +179,9 @@ class RawPeer:
         self.fd = os.memfd_create("peer", os.MFD_CLOEXEC
                                   | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.fd, size)
-        self.memory = mmap.mmap(self.fd, size)
+        # Without shared=, what a guest without share=on does.
+        self.memory = mmap.mmap(self.fd, size, mmap.MAP_SHARED if shared
+                                else mmap.MAP_PRIVATE)
         kind = PackedRing if packed else Ring
         self.rx = kind(self.memory, 0, num)
         self.tx = kind(self.memory, RING_ROOM, num)
@@ -260,6 +262,11 @@ class RawPeer:
 
     def send(self):
         self.tx.publish()
+
+    def kick(self):
+        """Both rings, as a driver does who was not told that we poll."""
+        for event in self.events[1::2]:
+            os.eventfd_write(event, 1)
 
     def sent(self):
         """Has the switch taken all?"""

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from native_ovs import Pci, Peer, native_ovs, wait_until
+from raw_peer import RawPeer
 
 EMPTY, OTHER, UNBOUND, WRONG, CLOSED, BARE = (
     f"0000:{bus:02x}:00.0" for bus in range(1, 7))
@@ -228,6 +229,35 @@ def test_status_shows_the_peer(ovs, peers):
     assert int(status["ring-size"]) > 0
     assert status["violations"] == status["broken-rings"] == "0"
     assert "broken-rule" not in status
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_memory_that_the_guest_does_not_use_is_told(ovs, shared):
+    """QEMU without share=on: the front-end sends what its guest has a copy of."""
+    path = add_socket(ovs, "a")
+    peer = RawPeer(path, shared=shared)
+    words = "does not use the memory that was sent: is it shared (share=on)?"
+    before = ovs.switch_log().count(words)
+    try:
+        ovs.wait_link_up("a")
+        for _ in range(3):
+            peer.kick()
+        if shared:
+            peer.put(bytes(60))
+            peer.send()
+            wait_until(peer.sent, 20, "the switch takes it")
+            assert "the peer's driver runs" in ovs.appctl("vhostpci/show", "a")
+        else:
+            wait_until(lambda: words in ovs.appctl("vhostpci/show", "a"), 20,
+                       "the port says so")
+            wait_until(lambda: words in ovs.get("a", "status")["link-reason"],
+                       20, "the status says so")
+        for _ in range(3):
+            peer.kick()
+            ovs.appctl("vhostpci/show", "a")
+        assert ovs.switch_log().count(words) == before + (not shared)
+    finally:
+        peer.close()
 
 
 def test_show_gives_an_overview(ovs, peers):
