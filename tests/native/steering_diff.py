@@ -23,8 +23,9 @@ from collections import Counter
 
 import diff_frames
 import diff_tables
-from native_ovs import NativeOvs, config, wait_until
+from native_ovs import config, wait_until
 from raw_peer import RawPeer, cuts
+from steering_rig import DATAPATH, OffloadOvs
 
 NAMES = "abc"
 # Small buffers: a frame goes over several.
@@ -42,7 +43,6 @@ CONFIGS = {
 MACS = dict(zip(NAMES, diff_frames.MACS))
 LESSON = 0x88b7
 SENTINEL = 0x88b6
-DATAPATH = "dummy@ovs-dummy"
 OFCTL = ["-O", "OpenFlow13"]
 
 
@@ -74,14 +74,14 @@ class Unixctl:
             return answer["result"]
 
 
-class Switch(NativeOvs):
+class Switch(OffloadOvs):
     """Three vhostpci ports, and a peer at each."""
 
     def __init__(self, name, steers, cpus, peers):
         self.steers, self.kinds = steers, peers
         mask = sum(1 << cpu for cpu in cpus)
         self.other_config = {
-            **NativeOvs.other_config, "pmd-cpu-mask": f"{mask:x}",
+            **OffloadOvs.other_config, "pmd-cpu-mask": f"{mask:x}",
             "hw-offload": str(steers).lower(), "vlan-limit": "2"}
         super().__init__("ours", name=name)
         self.peers = {}
@@ -89,12 +89,7 @@ class Switch(NativeOvs):
     def start(self):
         super().start()
         for name in NAMES:
-            path = self.dir / f"{name}.sock"
-            self.add_port(name, "vhostpci", options={
-                "vhostpci-devargs": f"net_vpci_{name},path={path}"})
-            assert self.error(name) == ""
-            wait_until(path.exists, 10, f"{path} is there")
-            self.peers[name] = RawPeer(path, **self.kinds[name])
+            self.peers[name] = RawPeer(self.add(name), **self.kinds[name])
         self.wait_link_up(*NAMES)
         self.vsctl("set", "bridge", self.bridge,
                    "other_config:mac-aging-time=1000000")

@@ -10,7 +10,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from native_ovs import NativeOvs, Peer, config, wait_until
+from native_ovs import Peer, config, wait_until
+from steering_rig import OffloadOvs, started
 from harness.procs import Child
 
 MACS = {"a": "52:54:00:00:00:01", "b": "52:54:00:00:00:02",
@@ -20,17 +21,7 @@ BURST = 32  # packets
 IDLE = 2  # seconds that ovs-testcontroller's flows live unused
 
 
-class LearningOvs(NativeOvs):
-    other_config = {**NativeOvs.other_config, "hw-offload": "true"}
-
-    def add(self, name):
-        path = self.dir / f"{name}.sock"
-        self.add_port(name, "vhostpci", options={
-            "vhostpci-devargs": f"net_vpci_{name},path={path}"})
-        assert self.error(name) == ""
-        wait_until(path.exists, 10, f"{path} is there")
-        return path
-
+class LearningOvs(OffloadOvs):
     def obey(self, controller):
         self.vsctl("set-controller", self.bridge, controller, "--", "set",
                    "controller", self.bridge,
@@ -107,14 +98,7 @@ class Rig:
 
 @pytest.fixture(scope="module")
 def made_rig():
-    try:
-        made = Rig()
-    except config.Missing as missing:
-        pytest.skip(str(missing))
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    yield from started(Rig)
 
 
 @pytest.fixture

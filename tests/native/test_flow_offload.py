@@ -11,12 +11,12 @@ import statistics
 import time
 
 import pytest
-from native_ovs import NativeOvs, Peer, config, wait_until
+from native_ovs import Peer, config, wait_until
+from steering_rig import DATAPATH, OffloadOvs, running
 
 ERROR_ITEM, ERROR_ACTION = 13, 16  # enum rte_flow_error_type
 MAX_PORTS, MAX_EVENTS = 8, 4096
 TRANSFER, MARK, DESTROY, REFUSED = range(1, 5)
-DATAPATH = "dummy@ovs-dummy"
 
 
 class Event(ctypes.Structure):
@@ -34,11 +34,10 @@ class Shared(ctypes.Structure):
                 ("events", Event * MAX_EVENTS)]
 
 
-class StubOvs(NativeOvs):
+class StubOvs(OffloadOvs):
     """Two PMD threads; with the main thread that is three copies of a flow
     that is put without saying for which."""
-    other_config = {**NativeOvs.other_config, "hw-offload": "true",
-                    "pmd-cpu-mask": "3"}
+    other_config = {**OffloadOvs.other_config, "pmd-cpu-mask": "3"}
 
     def __init__(self, name):
         super().__init__("ours", name=name)
@@ -61,33 +60,10 @@ class StubOvs(NativeOvs):
         finally:
             self.environment = plain
 
-    def add(self, name):
-        path = self.dir / f"{name}.sock"
-        self.add_port(name, "vhostpci", options={
-            "vhostpci-devargs": f"net_vpci_{name},path={path}"})
-        assert self.error(name) == ""
-        wait_until(path.exists, 10, f"{path} is there")
-        return path
-
-    def datapath_port(self, name):
-        return int(re.search(rf"port (\d+): {name} \(",
-                             self.appctl("dpctl/show", DATAPATH))[1])
-
-    def put_everywhere(self, source, action):
-        """The datapath's flow for `source`, one copy for each thread."""
-        port = self.datapath_port(source)
-        self.appctl("dpctl/add-flow", DATAPATH,
-                    f"recirc_id(0),in_port({port}),packet_type(ns=0,id=0),"
-                    "eth(),eth_type(0x0800),ipv4(frag=no)", str(action))
-
     def offloaded(self, kind="offloaded"):
         """The packets of each copy that is offloaded."""
         text = self.appctl("dpctl/dump-flows", DATAPATH, f"type={kind}")
         return [int(n) for n in re.findall(r"packets:(\d+)", text)]
-
-    def packets(self, match):
-        text = self.ofctl("dump-flows", self.bridge, match)
-        return int(re.search(r"n_packets=(\d+)", text)[1])
 
     def events(self, since=0):
         """(kind, ns) of all calls from number `since` on."""
@@ -102,17 +78,10 @@ class StubOvs(NativeOvs):
 
 @pytest.fixture(scope="module")
 def ovs():
-    try:
-        switch = StubOvs("flow-offload")
-    except config.Missing as missing:
-        pytest.skip(str(missing))
-    try:
-        switch.start()
+    with running(lambda: StubOvs("flow-offload")) as switch:
         for name in "abc":
             switch.add(name)
         yield switch
-    finally:
-        switch.close()
 
 
 @pytest.fixture(autouse=True)

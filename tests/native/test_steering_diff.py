@@ -3,8 +3,8 @@
 and unsteered ports do the same. `make check-steering-diff` runs many more."""
 import diff_frames
 import pytest
-from native_ovs import config
 from steering_diff import DATAPATH, Case, Different, Differ, run_case
+from steering_rig import started
 
 SEED = 9
 CASES = {"split": 30, "packed": 16, "mixed": 16}
@@ -16,23 +16,12 @@ def each(request):
     if request.param == "split":
         yield request.getfixturevalue("differ")
     else:
-        yield from make(request.param)
+        yield from started(lambda: Differ(request.param))
 
 
 @pytest.fixture(scope="module")
 def differ():
-    yield from make("split")
-
-
-def make(name):
-    try:
-        made = Differ(name)
-    except config.Missing as missing:
-        pytest.skip(str(missing))
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    yield from started(Differ)
 
 
 def fixed_case(table, plain_table):

@@ -15,35 +15,16 @@ import statistics
 import time
 
 import pytest
-from native_ovs import NativeOvs, Peer, config, wait_until
+from native_ovs import Peer, config, wait_until
+from steering_rig import DATAPATH, OffloadOvs, started
 
-DATAPATH = "dummy@ovs-dummy"
 FULL = os.environ.get("STEERING") == "all"
 
 
-class SteeringOvs(NativeOvs):
+class SteeringOvs(OffloadOvs):
     # Whoever sleeps after each burst moves no more than 3,200 packets a second.
-    other_config = {**NativeOvs.other_config, "hw-offload": "true",
-                    "pmd-cpu-mask": "3", "pmd-maxsleep": "10000"}
-
-    def add(self, name):
-        path = self.dir / f"{name}.sock"
-        self.add_port(name, "vhostpci", options={
-            "vhostpci-devargs": f"net_vpci_{name},path={path}"})
-        assert self.error(name) == ""
-        wait_until(path.exists, 10, f"{path} is there")
-        return path
-
-    def datapath_port(self, name):
-        return int(re.search(rf"port (\d+): {name} \(",
-                             self.appctl("dpctl/show", DATAPATH))[1])
-
-    def put_everywhere(self, source, destination):
-        """The datapath's flow, one copy for each thread."""
-        self.appctl("dpctl/add-flow", DATAPATH,
-                    f"recirc_id(0),in_port({self.datapath_port(source)}),"
-                    "packet_type(ns=0,id=0),eth(),eth_type(0x0800),"
-                    "ipv4(frag=no)", str(self.datapath_port(destination)))
+    other_config = {**OffloadOvs.other_config, "pmd-cpu-mask": "3",
+                    "pmd-maxsleep": "10000"}
 
     def offloaded(self):
         return self.appctl("dpctl/dump-flows", DATAPATH, "type=offloaded")
@@ -52,10 +33,6 @@ class SteeringOvs(NativeOvs):
         """Packets that rules of the port have moved, as the driver says."""
         return [int(n) for n in re.findall(
             r"packets: (\d+)", self.appctl("vhostpci/flows", port))]
-
-    def packets(self, match):
-        text = self.ofctl("dump-flows", self.bridge, match)
-        return int(re.search(r"n_packets=(\d+)", text)[1])
 
     def busy_thread(self):
         """The counters of the PMD thread that receives packets."""
@@ -112,7 +89,7 @@ class Rig:
     def steer(self, destination="b"):
         """a's packets go there, inside the driver, from now on."""
         self.ovs.add_flow(f"in_port=a,actions={destination}")
-        self.ovs.put_everywhere("a", destination)
+        self.ovs.put_everywhere("a", self.ovs.datapath_port(destination))
         wait_until(lambda: self.ovs.steered("a"), 10, "the driver has a rule")
 
     def send(self, bursts):
@@ -147,14 +124,7 @@ class Rig:
 
 @pytest.fixture(scope="module")
 def rig():
-    try:
-        made = Rig()
-    except config.Missing as missing:
-        pytest.skip(str(missing))
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    yield from started(Rig)
 
 
 @pytest.fixture(autouse=True)
