@@ -125,6 +125,8 @@ guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/vring/writer.h
 
 guest_pmd_socket_sources = \
+	guest-pmd/socket/caller.c \
+	guest-pmd/socket/caller.h \
 	guest-pmd/socket/closer.c \
 	guest-pmd/socket/closer.h \
 	guest-pmd/socket/io.c \

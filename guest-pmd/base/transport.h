@@ -80,8 +80,10 @@ struct vhostpci_transport_ops {
 	 * datapath, or control or ethdev with dev->lock held, at the same time
 	 * perhaps: signal the peer that ring @i has used buffers. A burst calls
 	 * it once for each 32 packets at most, for a ring with .call set.
+	 * Never waits. Returns whether the call is made later, by a thread,
+	 * because the ring's calls take long.
 	 */
-	void (*call)(struct vhostpci_dev *dev, unsigned int i);
+	bool (*call)(struct vhostpci_dev *dev, unsigned int i);
 	/*
 	 * EAL interrupt thread, outside any lock of the driver and outside
 	 * vhostpci_peer_adopt(): ring @i was stopped because the peer broke

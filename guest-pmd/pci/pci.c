@@ -34,13 +34,14 @@ to_pci(struct vhostpci_dev *dev)
  * reaches it. On x86 an uncached store waits for the earlier stores of its
  * core whatever their type; elsewhere rte_write32's barrier sees to it.
  */
-static void
+static bool
 pci_call(struct vhostpci_dev *dev, unsigned int i)
 {
 	struct vhostpci_pci *p = to_pci(dev);
 
 	static_assert(VHOST_PCI_DOORBELL_STRIDE == sizeof(uint32_t), "ABI");
 	rte_write32(rte_cpu_to_le_32(1), &p->doorbells[i]);
+	return false;
 }
 
 static void

@@ -23,6 +23,7 @@ static const struct {
 	FIELD(packets, true, true),
 	FIELD(bytes, true, true),
 	FIELD(calls, true, true),
+	FIELD(calls_aside, true, true),
 	FIELD(kicks, true, true),
 	FIELD(no_mbuf, true, false),
 	FIELD(oversized, true, true),

@@ -349,10 +349,8 @@ work(struct vhostpci_socket *s, const struct pollfd fds[N_POLLED])
 	/* First: the messages may replace the fds. */
 	look_for_kicks(s, fds + 2);
 	if (fds[0].revents != 0 &&
-	    read(s->wake_fd, &count, sizeof(count)) > 0) {
-		vhostpci_signal_report(&s->signal);
+	    read(s->wake_fd, &count, sizeof(count)) > 0)
 		break_rings(s);
-	}
 	if (s->waiting) {
 		repeat_adopt(s);
 	} else if (s->conn_fd >= 0) {

@@ -2,51 +2,35 @@
 
 /* From the vhost-user core to the port: what the core calls. */
 
-#define _GNU_SOURCE /* dup3 */
-
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <sys/socket.h>
 
 #include "socket/socket.h"
 
 /*
- * Give ring @i's slot the eventfd @fd. Returns whether the ring may be called:
- * it may not if there is no @fd, or none can be had. A slot keeps what it held
- * then, for a burst that began before and may still write to it; who looks at
- * the ring's call flag from now on does not, and the next eventfd replaces it.
+ * Have ring @i called by the eventfd @fd. Returns whether it may be called: it may
+ * not if there is no @fd, or none can be had. It keeps what it had then, for a
+ * burst that began before and may still write to it; who looks at the ring's call
+ * flag from now on does not, and the next eventfd replaces it.
  */
 static bool
 set_call_fd(struct vhostpci_socket *s, unsigned int i, int fd)
 {
-	int slot = s->call_fds[i], rc, error;
+	int rc;
 
 	/* The core has checked that it is an eventfd. */
-	if (fd < 0)
+	if (fd < 0) {
+		s->caller->given[i] = -1;
 		return false;
-	if (slot >= 0) {
-		/* So that dup3() is not the last to close it. */
-		int old = fcntl(slot, F_DUPFD_CLOEXEC, 0);
-
-		rc = dup3(fd, slot, O_CLOEXEC);
-		error = errno;
-		vhostpci_closer_fd(s->closer, old);
-	} else {
-		rc = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		error = errno;
 	}
-	if (rc < 0) {
+	rc = vhostpci_caller_give(s->caller, i, fd);
+	if (rc < 0)
 		VHOSTPCI_PEER_LOG(s->dev, ERR, "peer %s: ring %u cannot be "
 				  "called: %s", vhostpci_dev_label(s->dev), i,
-				  strerror(error));
-		return false;
-	}
-	/* release: pairs with the acquire in call(), socket/transport.c. */
-	__atomic_store_n(&s->call_fds[i], rc, __ATOMIC_RELEASE);
-	return true;
+				  strerror(-rc));
+	return rc == 0;
 }
 
 void
@@ -55,12 +39,9 @@ vhostpci_socket_drop_calls(struct vhostpci_socket *s, const struct vhostpci_peer
 	unsigned int i;
 
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
-		if (s->call_fds[i] < 0 ||
-		    (i < peer->n_rings &&
-		     (peer->rings[i].run || peer->rings[i].call)))
-			continue;
-		vhostpci_closer_fd(s->closer, s->call_fds[i]);
-		s->call_fds[i] = -1;
+		if (i >= peer->n_rings ||
+		    (!peer->rings[i].run && !peer->rings[i].call))
+			vhostpci_caller_take(s->caller, i);
 	}
 }
 

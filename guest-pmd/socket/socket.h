@@ -11,7 +11,8 @@
  *   map.c        the peer's memory
  *   closer.c     what is closed and unmapped aside
  *   transport.c  transport operations
- *   signal.c     calls to the peer
+ *   caller.c     calls to the peer: by whom
+ *   signal.c     ... and how
  */
 
 #ifndef VHOSTPCI_SOCKET_SOCKET_H
@@ -24,8 +25,8 @@
 #include "vhost_user.h"
 #include "port/attach.h"
 #include "base/limit.h"
+#include "socket/caller.h"
 #include "socket/closer.h"
-#include "socket/signal.h"
 
 struct vhostpci_socket {
 	/* Constant once the thread runs. */
@@ -51,6 +52,7 @@ struct vhostpci_socket {
 	uint32_t place;		/* see io.c. thread, ethdev: rw */
 	uint32_t users;		/* of this: ethdev, and a thread that was left */
 	struct vhostpci_closer *closer;
+	struct vhostpci_caller *caller;
 
 	/* thread: rw */
 	struct vu_core core;
@@ -69,13 +71,7 @@ struct vhostpci_socket {
 	 * (timer cycles); kicks. See socket/unshared.c. */
 	bool unproven;
 	uint64_t look_at, kicked;
-	struct vhostpci_signal signal;	/* any thread */
 
-	/* Duplicates of the peer's call eventfds, -1: none. thread: w;
-	 * datapath: r, if the ring may be called. Replaced by dup3(), so that
-	 * the datapath never writes to a closed or another fd; closed while
-	 * its ring does not run. */
-	int call_fds[VHOSTPCI_MAX_RINGS];
 	/* See struct vhostpci_transport. */
 	uint64_t progress[VHOSTPCI_MAX_RINGS];
 };

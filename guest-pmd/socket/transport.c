@@ -10,15 +10,12 @@
 
 #include "socket/socket.h"
 
-static void
+static bool
 call(struct vhostpci_dev *dev, unsigned int i)
 {
 	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
-	/* acquire: pairs with the release in set_call_fd(), socket/socket.c. */
-	int fd = __atomic_load_n(&s->call_fds[i], __ATOMIC_ACQUIRE);
 
-	if (fd >= 0 && vhostpci_signal_send(&s->signal, fd))
-		vhostpci_socket_wake(s);
+	return vhostpci_caller_call(s->caller, i);
 }
 
 static void
@@ -69,8 +66,10 @@ transport_close(struct vhostpci_dev *dev)
 	joined = vhostpci_socket_stop(s);
 	/* A burst that does not end may still call. */
 	stuck = vhostpci_dev_is_stuck(dev);
-	if (!stuck)
+	if (!stuck) {
 		vhostpci_socket_drop_calls(s, &nobody);
+		vhostpci_caller_free(s->caller);
+	}
 	closed = vhostpci_closer_free(s->closer);
 	if (!joined || !closed)
 		VHOSTPCI_LOG(WARNING, "peer %s: what it sent is not closed yet; "
@@ -78,7 +77,6 @@ transport_close(struct vhostpci_dev *dev)
 			     vhostpci_dev_label(dev));
 	if (stuck)
 		return;
-	vhostpci_signal_fini(&s->signal);
 	vhostpci_socket_put(s);
 }
 

@@ -205,10 +205,9 @@ init_core(struct vhostpci_socket *s)
 }
 
 static struct vhostpci_socket *
-socket_new(const char *args)
+socket_new(const char *name, const char *args)
 {
 	struct vhostpci_socket *s = calloc(1, sizeof(*s));
-	unsigned int i;
 
 	if (s == NULL)
 		return NULL;
@@ -220,13 +219,14 @@ socket_new(const char *args)
 	s->conn_fd = -1;
 	s->queues = DEFAULT_QUEUES;
 	s->max_memory = physical_memory();
-	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++)
-		s->call_fds[i] = -1;
 	s->closer = vhostpci_closer_new();
 	if (s->closer != NULL && parse_args(s, args) == 0 &&
 	    init_core(s) == 0) {
-		vhostpci_signal_init(&s->signal);
-		return s;
+		if (s->peer_name[0] != '\0')
+			name = s->peer_name;
+		s->caller = vhostpci_caller_new(s->closer, name);
+		if (s->caller != NULL)
+			return s;
 	}
 	if (s->closer != NULL)
 		vhostpci_closer_free(s->closer);
@@ -262,7 +262,7 @@ probe(struct rte_vdev_device *vdev)
 
 	if (!vhostpci_is_primary(rte_vdev_device_name(vdev)))
 		return -ENOTSUP;
-	s = socket_new(rte_vdev_device_args(vdev));
+	s = socket_new(rte_vdev_device_name(vdev), rte_vdev_device_args(vdev));
 	if (s == NULL)
 		return -EINVAL;
 	eth_dev = rte_eth_vdev_allocate(vdev, vhostpci_dev_size());
@@ -283,7 +283,7 @@ destroy:
 release:
 	rte_eth_dev_release_port(eth_dev);
 free_socket:
-	vhostpci_signal_fini(&s->signal);
+	vhostpci_caller_free(s->caller);
 	vhostpci_closer_free(s->closer);
 	free(s);
 	return rc;

@@ -16,7 +16,7 @@ void
 vhostpci_ring_call(struct vhostpci_ring *ring)
 {
 	ring->count.calls++;
-	ring->signal(ring->dev, ring->index);
+	ring->count.calls_aside += ring->signal(ring->dev, ring->index);
 }
 
 void

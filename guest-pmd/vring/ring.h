@@ -39,6 +39,7 @@ struct vhostpci_counters {
 	uint64_t packets;
 	uint64_t bytes;
 	uint64_t calls;		/* signals to the peer */
+	uint64_t calls_aside;	/* ... left to a thread: they take long */
 	uint64_t kicks;		/* signals from the peer (rx interrupts) */
 	uint64_t no_mbuf;	/* rx bursts cut short: mempool empty */
 	uint64_t oversized;	/* dropped: does not fit the mbuf or buffers */
@@ -100,11 +101,11 @@ struct vhostpci_ring {
 	};
 	volatile uint64_t *progress;	/* datapath: w */
 	/* constant: whose ring it is, which only these two know more of. Any
-	 * thread: signal the peer that ring @i has used buffers; say that a
-	 * ring has broken. */
+	 * thread: signal the peer that ring @i has used buffers, see
+	 * base/transport.h; say that a ring has broken. */
 	struct vhostpci_dev *dev;
 	rte_spinlock_t *lock;	/* constant; even index: taken by tx if shared */
-	void (*signal)(struct vhostpci_dev *dev, unsigned int i);
+	bool (*signal)(struct vhostpci_dev *dev, unsigned int i);
 	void (*report)(struct vhostpci_dev *dev);
 	uint32_t epoch;			/* 0: never started */
 	uint16_t size;

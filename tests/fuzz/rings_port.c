@@ -31,13 +31,14 @@
 
 static struct rf_port *opening;
 
-static void
+static bool
 call(struct vhostpci_dev *dev, unsigned int i)
 {
 	struct rf_port *p = vhostpci_dev_transport(dev)->priv;
 
 	(void)i;
 	p->calls++;
+	return false;
 }
 
 static void

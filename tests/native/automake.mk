@@ -40,6 +40,7 @@ native_tests = \
 # Those over the real socket transport.
 native_socket_tests = \
 	tests/native/test_call \
+	tests/native/test_call_slow \
 	tests/native/test_intr \
 	tests/native/test_socket \
 	tests/native/test_socket_close \
@@ -93,6 +94,7 @@ tests_native_libnative_a_SOURCES = tests/native/peer/fakepeer.c \
 	tests/native/peer/fakepacked.h tests/native/peer/offload_pkt.c \
 	tests/native/peer/offload_pkt.h tests/native/peer/packed_rounds.c \
 	tests/native/peer/packed_rounds.h tests/native/whole_memcpy.h \
+	tests/native/usage.h \
 	tests/native/flowkit.c tests/native/flowkit.h \
 	$(guest_pmd_port_sources)
 tests_native_libnative_a_CPPFLAGS = $(native_cppflags)

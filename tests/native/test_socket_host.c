@@ -330,15 +330,20 @@ static void
 failing_call_wakes_who_logs_it(void **state)
 {
 	struct frontend *fe = fe_new("", 1, false);
+	uint64_t count;
 
 	(void)state;
 	fe_start(fe, FE_FEATURES, 1);
-	vhostpci_signal_fini(&fe->socket->signal);
+	/* Its thread is at no call then. */
+	assert_true(fe_wait(read(fe->call[1], &count, 8) == 8, 5));
+	vhostpci_signal_fini(&fe->socket->caller->signal);
 	fe_post(fe, 1);
 	assert_int_equal(fe_receive(fe, 0), 1);
 	assert_int_equal(fe_receive(fe, 0), 0);
-	assert_true(fe->socket->signal.looked_only);
-	assert_true(fe_wait(__atomic_load_n(&fe->socket->signal.failure,
+	assert_true(fe_wait(__atomic_load_n(
+			&fe->socket->caller->signal.looked_only,
+			__ATOMIC_RELAXED), 5));
+	assert_true(fe_wait(__atomic_load_n(&fe->socket->caller->signal.failure,
 					    __ATOMIC_RELAXED) == 0, 5));
 	fe_free(fe);
 }

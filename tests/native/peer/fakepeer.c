@@ -32,7 +32,7 @@ static uint8_t *memory;		/* guard, region, guard, region, ..., guard */
 static struct rte_mempool *pool;
 static struct fakepeer *creating;
 
-static void
+static bool
 call(struct vhostpci_dev *dev, unsigned int i)
 {
 	struct fakepeer *fp = vhostpci_dev_transport(dev)->priv;
@@ -43,6 +43,7 @@ call(struct vhostpci_dev *dev, unsigned int i)
 	while (__atomic_load_n(&fp->hold, __ATOMIC_ACQUIRE) >> i & 1 &&
 	       rte_get_timer_cycles() < end)
 		rte_delay_us_sleep(100);
+	return false;
 }
 
 static void
