@@ -9,6 +9,8 @@ EXTRA_DIST += \
 	qemu-patches/vhost-pci/vhost-pci-base-pci.h \
 	qemu-patches/vhost-pci/vhost-pci-base.c \
 	qemu-patches/vhost-pci/vhost-pci-base.h \
+	qemu-patches/vhost-pci/vhost-pci-caller.c \
+	qemu-patches/vhost-pci/vhost-pci-caller.h \
 	qemu-patches/vhost-pci/vhost-pci-closer.c \
 	qemu-patches/vhost-pci/vhost-pci-closer.h \
 	qemu-patches/vhost-pci/vhost-pci-mapping.c \

@@ -23,6 +23,7 @@
  *   vhost-pci-window.c   the peer's memory in the window BAR
  *   vhost-pci-mapping.c  ... and on this host
  *   vhost-pci-notify.c   doorbells (driver to peer) and kicks (peer to driver)
+ *   vhost-pci-caller.c   ... the peer's eventfds, signalled aside
  *   vhost-pci-ration.c   what a peer may cause at once, and the log
  *   vhost-pci-props.c    the state as read-only properties
  */
@@ -42,6 +43,7 @@
 #include "qom/object.h"
 #include "vhost_pci.h"
 #include "vhost_user.h"
+#include "vhost-pci-caller.h"
 #include "vhost-pci-closer.h"
 #include "vhost-pci-ration.h"
 
@@ -70,6 +72,7 @@ typedef struct VhostPciKick {
     VhostPciBase *dev;
     EventNotifier notifier;     /* our duplicate of the peer's fd */
     int peer_fd;                /* the core's fd it was made from, or -1 */
+    int epoll;                  /* tells of its signals */
     int virq;                   /* KVM route while irqfd is bound, or -1 */
     bool unmasked;              /* the guest uses the vector */
     bool watched;               /* the main loop reads the fd */
@@ -119,6 +122,7 @@ struct VhostPciBase {
     bool open;                  /* the chardev has a connection */
     QIOChannelSocket *channel;  /* the connection: a reference, or NULL */
     VhostPciCloser *closer;     /* of what the peer sends */
+    VhostPciCaller *caller;     /* of its eventfds */
     uint64_t violations;        /* connections ended for a broken rule */
     char *last_violation;
 

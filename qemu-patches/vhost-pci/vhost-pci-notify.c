@@ -3,18 +3,15 @@
  * peer's call eventfd; the peer's kick eventfd raises the ring's MSI-X vector.
  *
  * With KVM neither passes through this process: ioeventfd and irqfd. The core
- * has checked that the fds are eventfds and made them non-blocking; but that
- * flag is shared with the peer, who may clear it again, so nothing here reads
- * or writes one without looking first.
+ * has checked that the fds are eventfds. Nothing here reads or writes one: what
+ * that costs, and whether it waits, is up to the peer. vhost-pci-caller.c
+ * signals, aside.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include <poll.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <linux/aio_abi.h>
+#include <sys/epoll.h>
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "hw/pci/msix.h"
@@ -31,66 +28,15 @@
 static unsigned int ioeventfds_used;
 
 /*
- * Add 1 as the kernel does it, which cannot block: the completion of an
- * asynchronous read, of nothing and complete at once, signals an eventfd.
- * Returns false if the kernel has no asynchronous I/O (left) for us.
+ * Has the peer kicked since the last look? Not by reading its eventfd: that
+ * walks everything that waits for room in it, and who waits is up to the peer.
+ * An epoll set of our own tells of each signal once.
  */
-static bool vhost_pci_signal_by_aio(int fd)
+static bool vhost_pci_test_and_clear(const VhostPciKick *k)
 {
-    static aio_context_t context;
-    static int nothing = -1;
-    struct timespec now = { 0 };
-    struct io_event event;
-    char byte;
-    struct iocb op = {
-        .aio_lio_opcode = IOCB_CMD_PREAD,
-        .aio_buf = (uintptr_t)&byte,
-        .aio_nbytes = sizeof(byte),
-        .aio_flags = IOCB_FLAG_RESFD,
-        .aio_resfd = fd,
-    };
-    struct iocb *ops = &op;
+    struct epoll_event event;
 
-    if (nothing < 0) {
-        nothing = qemu_open_old("/dev/null", O_RDONLY);
-    }
-    if (nothing < 0 || (!context && syscall(SYS_io_setup, 1, &context) < 0)) {
-        return false;
-    }
-    op.aio_fildes = nothing;
-    if (syscall(SYS_io_submit, context, 1, &ops) != 1) {
-        return false;
-    }
-    /* Make room for the next one. */
-    syscall(SYS_io_getevents, context, 0, 1, &event, &now);
-    return true;
-}
-
-/*
- * Add 1, unless that could block. Looking before a write() leaves a moment in
- * which the peer can fill the counter; it is the second choice.
- */
-static void vhost_pci_signal(int fd)
-{
-    struct pollfd p = { .fd = fd, .events = POLLOUT };
-    uint64_t one = 1;
-
-    if (vhost_pci_signal_by_aio(fd)) {
-        return;
-    }
-    if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT) {
-        /* A full counter means that the signal is there already. */
-        ssize_t n = write(fd, &one, sizeof(one));
-        (void)n;
-    }
-}
-
-static bool vhost_pci_test_and_clear(int fd)
-{
-    uint64_t value;
-    struct iovec iov = { .iov_base = &value, .iov_len = sizeof(value) };
-
-    return preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == sizeof(value);
+    return epoll_wait(k->epoll, &event, 1, 0) == 1;
 }
 
 /* Doorbells */
@@ -109,7 +55,7 @@ static void vhost_pci_doorbell_write(void *opaque, hwaddr addr, uint64_t val,
     hwaddr ring = addr / VHOST_PCI_DOORBELL_STRIDE;
 
     if (ring < VHOST_PCI_MAX_RINGS && s->doorbells[ring].peer_fd >= 0) {
-        vhost_pci_signal(event_notifier_get_fd(&s->doorbells[ring].notifier));
+        vhost_pci_caller_call(s->caller, ring);
     }
 }
 
@@ -139,9 +85,10 @@ static void vhost_pci_doorbell_add(VhostPciBase *s, unsigned int i, int peer_fd)
     VhostPciDoorbell *d = &s->doorbells[i];
     int fd = fcntl(peer_fd, F_DUPFD_CLOEXEC, 0);
 
-    if (fd < 0) {
+    if (fd < 0 || vhost_pci_caller_bind(s->caller, i, peer_fd) < 0) {
         warn_report_once("%s: no file descriptor left for a doorbell: %s",
                          vhost_pci_name(s), strerror(errno));
+        close(fd);
         return;
     }
     event_notifier_init_fd(&d->notifier, fd);
@@ -189,6 +136,7 @@ static void vhost_pci_doorbells_bind(VhostPciBase *s, const int *call)
             continue;
         }
         if (d->peer_fd >= 0) {
+            vhost_pci_caller_bind(s->caller, i, -1);
             event_notifier_cleanup(&d->notifier);
             d->peer_fd = -1;
         }
@@ -206,7 +154,7 @@ static void vhost_pci_kick_event(void *opaque)
     VhostPciKick *k = opaque;
     VhostPciBase *s = k->dev;
 
-    if (vhost_pci_test_and_clear(event_notifier_get_fd(&k->notifier))) {
+    if (vhost_pci_test_and_clear(k)) {
         msix_notify(s->pdev, s->kick_vector + (k - s->kicks));
     }
 }
@@ -245,8 +193,7 @@ static void vhost_pci_kick_start(VhostPciBase *s, unsigned int i)
     }
     if (!vhost_pci_kick_irqfd(s, i)) {
         k->watched = true;
-        qemu_set_fd_handler(event_notifier_get_fd(&k->notifier),
-                            vhost_pci_kick_event, NULL, k);
+        qemu_set_fd_handler(k->epoll, vhost_pci_kick_event, NULL, k);
     }
 }
 
@@ -261,14 +208,14 @@ static void vhost_pci_kick_stop(VhostPciBase *s, unsigned int i)
         k->virq = -1;
     }
     if (k->watched) {
-        qemu_set_fd_handler(event_notifier_get_fd(&k->notifier), NULL, NULL,
-                            NULL);
+        qemu_set_fd_handler(k->epoll, NULL, NULL, NULL);
         k->watched = false;
     }
 }
 
 static void vhost_pci_kick_bind(VhostPciBase *s, unsigned int i, int peer_fd)
 {
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET };
     VhostPciKick *k = &s->kicks[i];
     int fd;
 
@@ -277,6 +224,7 @@ static void vhost_pci_kick_bind(VhostPciBase *s, unsigned int i, int peer_fd)
     }
     if (k->peer_fd >= 0) {
         vhost_pci_kick_stop(s, i);
+        close(k->epoll);
         event_notifier_cleanup(&k->notifier);
         k->peer_fd = -1;
     }
@@ -284,9 +232,13 @@ static void vhost_pci_kick_bind(VhostPciBase *s, unsigned int i, int peer_fd)
         return;
     }
     fd = fcntl(peer_fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0) {
+    k->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (fd < 0 || k->epoll < 0 ||
+        epoll_ctl(k->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
         warn_report_once("%s: no file descriptor left for a kick: %s",
                          vhost_pci_name(s), strerror(errno));
+        close(fd);
+        close(k->epoll);
         return;
     }
     event_notifier_init_fd(&k->notifier, fd);
@@ -345,7 +297,7 @@ static void vhost_pci_vector_poll(PCIDevice *pdev, unsigned int start,
         VhostPciKick *k = vhost_pci_kick_of(s, vector);
 
         if (k && k->peer_fd >= 0 && msix_is_masked(pdev, vector) &&
-            vhost_pci_test_and_clear(event_notifier_get_fd(&k->notifier))) {
+            vhost_pci_test_and_clear(k)) {
             msix_set_pending(pdev, vector);
         }
     }
@@ -379,7 +331,7 @@ void vhost_pci_notify_sync(VhostPciBase *s)
 void vhost_pci_notify_error(VhostPciBase *s, unsigned int ring)
 {
     if (s->core.rings[ring].err_fd >= 0) {
-        vhost_pci_signal(s->core.rings[ring].err_fd);
+        vhost_pci_caller_once(s->caller, s->core.rings[ring].err_fd);
     }
 }
 
@@ -390,6 +342,7 @@ void vhost_pci_notify_init(VhostPciBase *s)
     memory_region_init_io(&s->doorbell_mr, OBJECT(s->pdev),
                           &vhost_pci_doorbell_ops, s, "vhost-pci-doorbell",
                           VHOST_PCI_DOORBELL_SIZE);
+    s->caller = vhost_pci_caller_new();
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
         s->doorbells[i].peer_fd = -1;
         s->kicks[i].dev = s;
@@ -419,6 +372,8 @@ void vhost_pci_notify_cleanup(VhostPciBase *s)
         vhost_pci_kick_bind(s, i, -1);
     }
     vhost_pci_doorbells_bind(s, call);
+    vhost_pci_caller_free(s->caller);
+    s->caller = NULL;
     if (s->vector_notifiers) {
         msix_unset_vector_notifiers(s->pdev);
         s->vector_notifiers = false;

@@ -6,6 +6,7 @@ qtest_tests = \
 	tests/qtest/test_lifecycle.py \
 	tests/qtest/test_offer.py \
 	tests/qtest/test_slow_close.py \
+	tests/qtest/test_slow_signal.py \
 	tests/qtest/test_state.py \
 	tests/qtest/test_timeout.py
 TESTS += $(qtest_tests)

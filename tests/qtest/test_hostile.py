@@ -4,6 +4,7 @@ that names the rule; QEMU, the driver and the next peer go on."""
 import fcntl
 import os
 import random
+import select
 import socket
 import struct
 import time
@@ -15,7 +16,7 @@ from frontend import (ADD_MEM_REG, HIGH, LOW, MIB, NET_SET_MTU, SET_FEATURES,
                       SET_MEM_TABLE, SET_VRING_ADDR, SET_VRING_BASE,
                       SET_VRING_CALL, SET_VRING_ENABLE, SET_VRING_KICK,
                       SET_VRING_NUM, UVA, Frontend, memfd)
-from machine import wait_until
+from machine import SCALE, wait_until
 from test_state import in_thread, running, start
 
 
@@ -279,6 +280,9 @@ def test_peer_whose_calls_would_block(bench):
     os.eventfd_write(call, (1 << 64) - 2)
     driver.doorbell(1)
     assert bench.get("connected") == "yes, link up"
+    overflow = select.poll()
+    overflow.register(call, 0)
+    assert overflow.poll(10000 * SCALE) == [(call, select.POLLERR)]
     assert os.eventfd_read(call) == (1 << 64) - 1
 
 

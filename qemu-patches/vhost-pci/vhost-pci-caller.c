@@ -1,0 +1,232 @@
+/*
+ * vhost-pci: a thread that signals the peer's eventfds, see
+ * vhost-pci-caller.h.
+ *
+ * The core has checked that they are eventfds and made them non-blocking; but
+ * that flag is shared with the peer, who may clear it again: see
+ * vhost_pci_signal().
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <poll.h>
+#include <sys/syscall.h>
+#include <linux/aio_abi.h>
+#include "qemu/bitops.h"
+#include "qemu/queue.h"
+#include "qemu/thread.h"
+#include "vhost_pci.h"
+#include "vhost-pci-caller.h"
+
+/* An eventfd that is signalled, or not, and closed. */
+typedef struct VhostPciLastCall {
+    QSIMPLEQ_ENTRY(VhostPciLastCall) next;
+    int fd;
+    bool call;
+} VhostPciLastCall;
+
+struct VhostPciCaller {
+    /* The thread's. */
+    aio_context_t context;      /* 0: no asynchronous I/O, or not yet */
+    int nothing;                /* /dev/null, -1: not yet */
+
+    QemuMutex lock;             /* held for moments only */
+    QemuCond work;
+    /* Below: under the lock. */
+    uint64_t pending;           /* rings, by bit, that are to be called */
+    int fds[VHOST_PCI_MAX_RINGS];
+    QSIMPLEQ_HEAD(, VhostPciLastCall) last;
+    bool over;
+};
+
+/*
+ * Add 1 as the kernel does it, which cannot block: the completion of an
+ * asynchronous read, of nothing and complete at once, signals an eventfd.
+ * Returns false if the kernel has no asynchronous I/O (left) for us.
+ */
+static bool vhost_pci_signal_by_aio(VhostPciCaller *c, int fd)
+{
+    struct timespec now = { 0 };
+    struct io_event event;
+    char byte;
+    struct iocb op = {
+        .aio_lio_opcode = IOCB_CMD_PREAD,
+        .aio_buf = (uintptr_t)&byte,
+        .aio_nbytes = sizeof(byte),
+        .aio_flags = IOCB_FLAG_RESFD,
+        .aio_resfd = fd,
+    };
+    struct iocb *ops = &op;
+
+    if (c->nothing < 0) {
+        c->nothing = qemu_open_old("/dev/null", O_RDONLY);
+    }
+    if (c->nothing < 0 ||
+        (!c->context && syscall(SYS_io_setup, 1, &c->context) < 0)) {
+        return false;
+    }
+    op.aio_fildes = c->nothing;
+    if (syscall(SYS_io_submit, c->context, 1, &ops) != 1) {
+        return false;
+    }
+    /* Make room for the next one. */
+    syscall(SYS_io_getevents, c->context, 0, 1, &event, &now);
+    return true;
+}
+
+/*
+ * Add 1, unless that could block. Looking before a write() leaves a moment in
+ * which the peer can fill the counter; it is the second choice.
+ */
+static void vhost_pci_signal(VhostPciCaller *c, int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLOUT };
+    uint64_t one = 1;
+
+    if (vhost_pci_signal_by_aio(c, fd)) {
+        return;
+    }
+    if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT) {
+        /* A full counter means that the signal is there already. */
+        ssize_t n = write(fd, &one, sizeof(one));
+        (void)n;
+    }
+}
+
+/*
+ * The thread, with the lock, which it lets go of meanwhile: one call. Nobody
+ * else closes an eventfd, so that none is closed under a call.
+ */
+static void vhost_pci_caller_work(VhostPciCaller *c)
+{
+    VhostPciLastCall *last = QSIMPLEQ_FIRST(&c->last);
+    unsigned int i;
+    int fd;
+
+    if (last) {
+        QSIMPLEQ_REMOVE_HEAD(&c->last, next);
+        qemu_mutex_unlock(&c->lock);
+        if (last->call) {
+            vhost_pci_signal(c, last->fd);
+        }
+        close(last->fd);
+        g_free(last);
+        qemu_mutex_lock(&c->lock);
+        return;
+    }
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        if (c->pending & BIT_ULL(i)) {
+            c->pending &= ~BIT_ULL(i);
+            fd = c->fds[i];
+            qemu_mutex_unlock(&c->lock);
+            vhost_pci_signal(c, fd);
+            qemu_mutex_lock(&c->lock);
+        }
+    }
+}
+
+static void *vhost_pci_caller_run(void *opaque)
+{
+    VhostPciCaller *c = opaque;
+
+    qemu_mutex_lock(&c->lock);
+    for (;;) {
+        if (c->pending || !QSIMPLEQ_EMPTY(&c->last)) {
+            vhost_pci_caller_work(c);
+        } else if (c->over) {
+            break;
+        } else {
+            qemu_cond_wait(&c->work, &c->lock);
+        }
+    }
+    qemu_mutex_unlock(&c->lock);
+    if (c->context) {
+        syscall(SYS_io_destroy, c->context);
+    }
+    if (c->nothing >= 0) {
+        close(c->nothing);
+    }
+    qemu_cond_destroy(&c->work);
+    qemu_mutex_destroy(&c->lock);
+    g_free(c);
+    return NULL;
+}
+
+VhostPciCaller *vhost_pci_caller_new(void)
+{
+    VhostPciCaller *c = g_new0(VhostPciCaller, 1);
+    QemuThread thread;
+
+    c->nothing = -1;
+    memset(c->fds, -1, sizeof(c->fds));
+    QSIMPLEQ_INIT(&c->last);
+    qemu_mutex_init(&c->lock);
+    qemu_cond_init(&c->work);
+    /* Nobody joins it: that would be to wait for the peer. */
+    qemu_thread_create(&thread, "vhost-pci-call", vhost_pci_caller_run, c,
+                       QEMU_THREAD_DETACHED);
+    return c;
+}
+
+/* With the lock. */
+static void vhost_pci_caller_let_go(VhostPciCaller *c, int fd, bool call)
+{
+    VhostPciLastCall *last = g_new(VhostPciLastCall, 1);
+
+    last->fd = fd;
+    last->call = call;
+    QSIMPLEQ_INSERT_TAIL(&c->last, last, next);
+    qemu_cond_signal(&c->work);
+}
+
+void vhost_pci_caller_free(VhostPciCaller *c)
+{
+    unsigned int i;
+
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        vhost_pci_caller_bind(c, i, -1);
+    }
+    qemu_mutex_lock(&c->lock);
+    c->over = true;
+    qemu_cond_signal(&c->work);
+    /* The thread frees it, once it has the lock. */
+    qemu_mutex_unlock(&c->lock);
+}
+
+int vhost_pci_caller_bind(VhostPciCaller *c, unsigned int i, int fd)
+{
+    int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int err = fd >= 0 && copy < 0 ? -errno : 0;
+
+    qemu_mutex_lock(&c->lock);
+    if (c->fds[i] >= 0) {
+        vhost_pci_caller_let_go(c, c->fds[i], c->pending & BIT_ULL(i));
+    }
+    c->pending &= ~BIT_ULL(i);
+    c->fds[i] = copy;
+    qemu_mutex_unlock(&c->lock);
+    return err;
+}
+
+void vhost_pci_caller_call(VhostPciCaller *c, unsigned int i)
+{
+    qemu_mutex_lock(&c->lock);
+    if (c->fds[i] >= 0) {
+        c->pending |= BIT_ULL(i);
+        qemu_cond_signal(&c->work);
+    }
+    qemu_mutex_unlock(&c->lock);
+}
+
+void vhost_pci_caller_once(VhostPciCaller *c, int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    if (copy < 0) {
+        return;
+    }
+    qemu_mutex_lock(&c->lock);
+    vhost_pci_caller_let_go(c, copy, true);
+    qemu_mutex_unlock(&c->lock);
+}
