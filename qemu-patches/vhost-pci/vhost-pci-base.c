@@ -177,6 +177,11 @@ static bool vhost_pci_check_properties(VhostPciBase *s, Error **errp)
                    (uint64_t)(2 * VHOST_PCI_WINDOW_FIRST / MiB));
         return false;
     }
+    if (s->max_regions < 1 || s->max_regions > VHOST_PCI_MAX_REGIONS) {
+        error_setg(errp, "%s: property 'max-regions' must be 1 to %d", who,
+                   VHOST_PCI_MAX_REGIONS);
+        return false;
+    }
     if (s->ack_timeout_ms < 1 || s->ack_timeout_ms > 10000) {
         error_setg(errp, "%s: property 'ack-timeout' must be 1 to "
                    "10000 (milliseconds)", who);
@@ -271,6 +276,8 @@ static Property vhost_pci_base_properties[] = {
     DEFINE_PROP_UUID_NODEFAULT("uuid", VhostPciBase, uuid),
     DEFINE_PROP_SIZE("window-size", VhostPciBase, window_size, 4 * GiB),
     DEFINE_PROP_BOOL("unsealed", VhostPciBase, unsealed, false),
+    DEFINE_PROP_UINT32("max-regions", VhostPciBase, max_regions,
+                       VHOST_PCI_DEFAULT_REGIONS),
     DEFINE_PROP_UINT32("ack-timeout", VhostPciBase, ack_timeout_ms,
                        VHOST_PCI_ACK_TIMEOUT_MS),
 

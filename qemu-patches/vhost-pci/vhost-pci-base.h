@@ -55,6 +55,13 @@ OBJECT_DECLARE_TYPE(VhostPciBase, VhostPciBaseClass, VHOST_PCI_BASE)
 #define VHOST_PCI_WINDOW_FIRST      (2 * MiB)
 #define VHOST_PCI_DOORBELL_SIZE     4096
 
+/*
+ * Regions that a peer may have. Each takes a memory slot of the machine, and of
+ * its vhost devices: those of the kernel have 64. As many may be left behind by
+ * peers before, see vhost-pci-window.c; so a device takes half of them at most.
+ */
+#define VHOST_PCI_DEFAULT_REGIONS   16
+
 /* MSI-X vectors before those of kicks: configuration, eventq, ackq. */
 #define VHOST_PCI_CTRL_VECTORS      3
 
@@ -105,6 +112,7 @@ struct VhostPciBase {
     uint64_t peer_features;
     uint32_t ack_timeout_ms;
     bool unsealed;
+    uint32_t max_regions;
 
     /* Set by the PCI shell. */
     PCIDevice *pdev;
@@ -228,8 +236,9 @@ bool vhost_pci_socket_init(VhostPciBase *s, Error **errp);
 void vhost_pci_socket_cleanup(VhostPciBase *s);
 /* The core may go on: what its update waited for has happened. */
 void vhost_pci_socket_resume(VhostPciBase *s);
-/* The peer changed something that the driver is to be told of. */
-void vhost_pci_socket_changed(VhostPciBase *s);
+/* The peer changed something that the driver is to be told of, at the cost of
+ * so many simple changes. */
+void vhost_pci_socket_changed(VhostPciBase *s, unsigned int cost);
 /* End the connection: @reason becomes the one log line. */
 void vhost_pci_socket_violation(VhostPciBase *s, const char *reason);
 

@@ -40,7 +40,7 @@ void vhost_pci_warn(VhostPciBase *s, const char *fmt, ...)
         log->dropped++;
         return;
     }
-    vhost_pci_ration_take(&log->ration);
+    vhost_pci_ration_take(&log->ration, 1);
     if (log->dropped) {
         warn_report("%s-pci (peer %s): %" PRIu64 " more lines were not "
                     "written", vhost_pci_name(s), s->peer, log->dropped);

@@ -10,7 +10,7 @@
 #define HW_VHOST_PCI_RATION_H
 
 typedef struct VhostPciRation {
-    unsigned int left;
+    int64_t left;               /* below 0: taken in advance */
     int64_t raised;             /* when @left was last raised, ms */
 } VhostPciRation;
 
@@ -18,9 +18,10 @@ typedef struct VhostPciRation {
 bool vhost_pci_ration_left(VhostPciRation *r, unsigned int burst,
                            unsigned int interval_ms);
 
-static inline void vhost_pci_ration_take(VhostPciRation *r)
+/* What is more than there is left is made up for later. */
+static inline void vhost_pci_ration_take(VhostPciRation *r, unsigned int n)
 {
-    r->left -= r->left > 0;
+    r->left -= n;
 }
 
 /* Rationed lines in the log. */

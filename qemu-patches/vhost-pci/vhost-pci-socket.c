@@ -26,7 +26,8 @@ QEMU_BUILD_BUG_ON(TCP_MAX_FDS != MAX_FDS);
 
 /*
  * Changes of the peer's state and fds: at once, and then one in so many
- * milliseconds. Each costs the driver an interrupt and a look at the whole
+ * milliseconds; a table of memory is as many as it has new regions. Each costs
+ * the driver an interrupt and a look at the whole
  * state, in a thread that may serve other devices too, whose time limits go on
  * running, or this loop new notifiers. A start takes a few for each of at most
  * 60 rings: fds to kick, to call and for errors, and enabling.
@@ -79,9 +80,9 @@ static const struct vu_ops vhost_pci_vu_ops = {
     .close_fd = vhost_pci_close_fd,
 };
 
-void vhost_pci_socket_changed(VhostPciBase *s)
+void vhost_pci_socket_changed(VhostPciBase *s, unsigned int cost)
 {
-    vhost_pci_ration_take(&s->changes);
+    vhost_pci_ration_take(&s->changes, cost);
 }
 
 /* May the peer change anything? If not, there will be another call for it. */
@@ -264,7 +265,7 @@ bool vhost_pci_socket_init(VhostPciBase *s, Error **errp)
                              BIT_ULL(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |
                              k->protocol_features,
         .max_queue_pairs = vhost_pci_n_rings(s) / 2,
-        .max_regions = VHOST_PCI_MAX_REGIONS,
+        .max_regions = s->max_regions,
         .require_seals = !s->unsealed,
     };
     Chardev *chr = qemu_chr_fe_get_driver(&s->chr);

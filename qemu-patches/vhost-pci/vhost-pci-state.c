@@ -238,7 +238,7 @@ int vhost_pci_state_update(void *opaque, uint32_t changed)
     vhost_pci_notify_sync(s);
     /* Another fd is no news for the driver, but work for the notifiers. */
     if (vhost_pci_refresh(s) || changed & VU_CHANGED_FDS) {
-        vhost_pci_socket_changed(s);
+        vhost_pci_socket_changed(s, 1);
     }
     /*
      * Without a driver, and while it has no memory, nothing is in use. A

@@ -117,7 +117,7 @@ static bool vhost_pci_window_littered(const VhostPciBase *s)
     QTAILQ_FOREACH(m, &s->mappings, next) {
         dead += m->dead;
     }
-    return dead >= VHOST_PCI_MAX_REGIONS;
+    return dead >= s->max_regions;
 }
 
 /* What else must hold before a region can be added; sets the error text. */
@@ -196,6 +196,8 @@ int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
     }
     m->window_offset = offset;
     vhost_pci_window_show(s, m, dead);
+    /* The memory map is made anew for each of them. */
+    vhost_pci_socket_changed(s, 1);
     r->addr = vhost_pci_mapping_addr(m);
     r->cookie = (uintptr_t)m;
     return 0;

@@ -21,6 +21,8 @@ WRONG = {
     "peer=a,chardev=sock,window-size=2M": "'window-size' must be a power of",
     "peer=a,chardev=sock,queues=0": "'queues' must be 1 to 30",
     "peer=a,chardev=sock,queues=31": "'queues' must be 1 to 30",
+    "peer=a,chardev=sock,max-regions=0": "'max-regions' must be 1 to 32",
+    "peer=a,chardev=sock,max-regions=33": "'max-regions' must be 1 to 32",
     "peer=a,chardev=sock,ack-timeout=0": "'ack-timeout' must be 1 to",
     "peer=a,chardev=sock,peer-host-tso4=on": "'peer-host-tso4' needs peer-csum",
     "peer=a,chardev=sock,peer-guest-tso6=on,peer-csum=on":

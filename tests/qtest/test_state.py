@@ -328,7 +328,7 @@ def test_memory_slots_come_and_go_one_by_one(bench):
 
     def session():
         front.negotiate()
-        assert front.get(GET_MAX_MEM_SLOTS) == 32
+        assert front.get(GET_MAX_MEM_SLOTS) == 16
         for region in front.regions:
             assert front.memory_slot(ADD_MEM_REG, region) == 0
         front.start_ring(0)
@@ -408,4 +408,4 @@ def test_control_queue_of_fewer_pairs_is_refused_when_kicked(bench):
     driver.wait_state(running(0, 1, 2, 3), "four rings run")
     assert wait_until(done, "the session")
     os.eventfd_write(front.kicks[2], 1)
-    assert front.get(GET_MAX_MEM_SLOTS) == 32
+    assert front.get(GET_MAX_MEM_SLOTS) == 16
