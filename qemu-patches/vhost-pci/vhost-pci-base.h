@@ -147,6 +147,7 @@ struct VhostPciBase {
     struct vhost_pci_state *state;  /* current, in wire format */
     struct vhost_pci_state *sent;   /* what the driver may still use */
     VhostPciRingState rings[VHOST_PCI_MAX_RINGS];
+    VhostPciRation commits;     /* that may still be ended */
     QEMUTimer *ack_timer;
     QEMUBH *queue_bh;
 

@@ -38,6 +38,17 @@ typedef struct Used {
 QEMU_BUILD_BUG_ON(offsetof(struct vring_packed_desc, len) + sizeof(Used) !=
                   sizeof(struct vring_packed_desc));
 
+/*
+ * Commits that are ended, in units of COMMIT_UNIT descriptors: 32768 descriptors
+ * at once, in all rings together, which takes 12 ms, and then so many a second.
+ * A driver has one commit for each thread that polls when it is lost, each of a
+ * burst's length; one that says it has more colludes with the peer, to keep this
+ * thread at work.
+ */
+#define COMMIT_UNIT         512
+#define COMMITS_BURST       64
+#define COMMITS_INTERVAL_MS 5
+
 /* Stores to be executed, in pieces: from here, to the peer's ring. */
 typedef struct Pieces {
     struct iovec *from;
@@ -167,6 +178,13 @@ static bool vhost_pci_end_commit(VhostPciBase *s, unsigned int i,
     if (!length) {
         return true;
     }
+    if (!vhost_pci_ration_left(&s->commits, COMMITS_BURST,
+                               COMMITS_INTERVAL_MS)) {
+        vhost_pci_warn(s, "ring %u: the driver was lost in more commits than "
+                       "an honest one has", i);
+        return false;
+    }
+    vhost_pci_ration_take(&s->commits, DIV_ROUND_UP(length, COMMIT_UNIT));
     fd = vhost_pci_window_file(s, r->desc, len, &offset);
     if (fd < 0 || !vhost_pci_copy(copy, fd, offset, r->num, used, length)) {
         return false;
