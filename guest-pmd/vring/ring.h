@@ -23,9 +23,10 @@
 #define VHOSTPCI_MAX_RING_SIZE	VHOST_PCI_MAX_RING_SIZE
 /* Longest packet without its virtio-net header, bytes. */
 #define VHOSTPCI_MAX_PKT_LEN	65535
-/* Most descriptors in a chain; less for smaller rings. QEMU's own limit. A packet
+/* Most descriptors in a chain; less for smaller rings. As in DPDK's vhost, so no
+ * peer of its has more; each may stand for a page that is not there. A packet
  * over several chains begins none once it has taken as many. */
-#define VHOSTPCI_MAX_CHAIN	1024
+#define VHOSTPCI_MAX_CHAIN	256
 /* Descriptors walked in chains after which a burst ends with the packet at hand:
  * a hostile peer may not keep a thread that polls other ports as well. What was
  * not received comes with the next burst; what was not sent is lost, so that

@@ -193,11 +193,12 @@ most_buffers_at_once(uint64_t features, unsigned int last)
 	for (i = 1; i < n - 1; i++)
 		assert_int_equal(pr_check_sent(&p, b + first + i - 1,
 					       100 - PR_HDR, i), 1);
-	if (last <= 1024)
+	if (last <= VHOSTPCI_MAX_CHAIN)
 		assert_int_equal(pr_check_sent(&p, b + first + n - 2, len,
 					       n - 1), last);
 	pr_nothing_more(&p);
-	assert_int_equal(fp_xstat(fp, "tx_ring0_oversized"), last > 1024);
+	assert_int_equal(fp_xstat(fp, "tx_ring0_oversized"),
+			 last > VHOSTPCI_MAX_CHAIN);
 	assert_int_equal(fp_xstat(fp, "tx_ring0_violations"), 0);
 	fp_free(fp);
 }
@@ -206,10 +207,10 @@ static void
 packet_over_very_many_buffers_is_sent_or_dropped(void **state)
 {
 	(void)state;
-	most_buffers_at_once(0, 1024);
-	most_buffers_at_once(0, 1025);
-	most_buffers_at_once(FP_IN_ORDER, 1024);
-	most_buffers_at_once(FP_IN_ORDER, 1025);
+	most_buffers_at_once(0, VHOSTPCI_MAX_CHAIN);
+	most_buffers_at_once(0, VHOSTPCI_MAX_CHAIN + 1);
+	most_buffers_at_once(FP_IN_ORDER, VHOSTPCI_MAX_CHAIN);
+	most_buffers_at_once(FP_IN_ORDER, VHOSTPCI_MAX_CHAIN + 1);
 }
 
 /* Two chains that overlap: only the head of the second says that it is
