@@ -25,6 +25,7 @@
 
 #include "peer/frontend.h"
 #include "port/port.h"
+#include "usage.h"
 
 /* A close() of the peer's takes that long: beyond doubt. */
 #define LINGER_S	8
@@ -366,27 +367,114 @@ peer_with_many_open_fds_is_not_read_from(void **state)
 	end(fe, &slow, before.fds, before.threads);
 }
 
+/* @times: a peer that sends @n fds, the last of which does not close. */
 static void
-rounds_leave_nothing_behind(void **state)
+rounds(unsigned int times, unsigned int n)
 {
-	struct counts before = counts();
 	struct frontend *fe = fe_new("", 1, false);
 	unsigned int i;
 
-	(void)state;
-	for (i = 0; i < 100; i++) {
+	for (i = 0; i < times; i++) {
 		struct slow slow;
 
 		fe_connect(fe, FE_FEATURES);
-		give(fe, VU_SET_VRING_CALL, slow_new(&slow), 1);
+		give(fe, VU_SET_VRING_CALL, slow_new(&slow), n);
 		assert_true(fe_is_closed(fe));
 		fe_disconnect(fe);
 		slow_release(&slow);
 	}
 	fe_free(fe);
-	assert_true(fe_wait(count_entries("/proc/self/task") ==
-			    before.threads &&
-			    count_entries("/proc/self/fd") == before.fds, 5));
+}
+
+static void
+rounds_leave_nothing_behind(void **state)
+{
+	static const unsigned int many[] = { 1, VU_MAX_FDS + 1, 17, 253 };
+	struct usage before;
+	unsigned int i;
+
+	(void)state;
+	rounds(1, 1);	/* what the process needs once */
+	usage_get(&before);
+	for (i = 0; i < 4; i++) {
+		rounds(usage_rounds(25), many[i]);
+		assert_true(fe_wait(usage_is_back(&before), 10));
+	}
+}
+
+/* A thread that polls a neighbour's port, and sees for how long it did not. */
+struct neighbour {
+	const struct frontend *fe;
+	pthread_t thread;
+	bool stop;
+	uint64_t gap;
+};
+
+static void *
+neighbour_run(void *opaque)
+{
+	struct neighbour *n = opaque;
+	uint64_t last = rte_get_timer_cycles(), now;
+
+	while (!__atomic_load_n(&n->stop, __ATOMIC_ACQUIRE)) {
+		if (fe_receive(n->fe, 0) == 0)
+			fe_post((struct frontend *)(uintptr_t)n->fe, 1);
+		now = rte_get_timer_cycles();
+		n->gap = RTE_MAX(n->gap, now - last);
+		last = now;
+	}
+	return NULL;
+}
+
+static unsigned int
+longest_gap_ms(struct frontend *other, void (*load)(void))
+{
+	struct neighbour n = { .fe = other };
+
+	assert_int_equal(pthread_create(&n.thread, NULL, neighbour_run, &n),
+			 0);
+	load();
+	__atomic_store_n(&n.stop, true, __ATOMIC_RELEASE);
+	pthread_join(n.thread, NULL);
+	return n.gap * 1000 / rte_get_timer_hz();
+}
+
+static void
+honest_rounds(void)
+{
+	struct frontend *fe = fe_new("", 1, false);
+	unsigned int i;
+
+	for (i = 0; i < 25; i++) {
+		fe_start(fe, FE_FEATURES, 1);
+		fe_post(fe, 1);
+		fe_receive(fe, 0);
+		fe_disconnect(fe);
+	}
+	fe_free(fe);
+}
+
+static void
+slow_rounds(void)
+{
+	rounds(25, 253);
+}
+
+/* The control: what an honest peer that comes and goes does to a neighbour. */
+static void
+neighbour_does_not_wait_for_what_does_not_close(void **state)
+{
+	struct frontend *other = fe_new("", 1, false);
+	unsigned int honest, slow;
+
+	(void)state;
+	fe_start(other, FE_FEATURES, 1);
+	honest = longest_gap_ms(other, honest_rounds);
+	slow = longest_gap_ms(other, slow_rounds);
+	print_message("gaps: %u ms beside an honest peer, %u ms\n", honest,
+		      slow);
+	assert_in_range(slow, 0, LIMIT_MS + honest);
+	fe_free(other);
 }
 
 int
@@ -403,6 +491,8 @@ main(int argc, char *argv[])
 		    port_closes_while_its_thread_closes_what_it_cannot_receive),
 		cmocka_unit_test(peer_with_many_open_fds_is_not_read_from),
 		cmocka_unit_test(rounds_leave_nothing_behind),
+		cmocka_unit_test(
+			neighbour_does_not_wait_for_what_does_not_close),
 	};
 
 	(void)argc;
