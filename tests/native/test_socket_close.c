@@ -5,7 +5,6 @@
  * unsent data. Nobody but the thread that closes them waits.
  */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -36,19 +35,6 @@ static unsigned int
 ms_since(uint64_t begin)
 {
 	return (rte_get_timer_cycles() - begin) * 1000 / rte_get_timer_hz();
-}
-
-static unsigned int
-count_entries(const char *path)
-{
-	DIR *dir = opendir(path);
-	unsigned int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
 }
 
 /* A connection of TCP that nobody reads from: what is sent stays unsent. */
@@ -167,10 +153,10 @@ end(struct frontend *fe, struct slow *slow, unsigned int fds,
 	fe_free_closed(fe);
 	/* It did not close before: the time above was that of a port with
 	 * something left to do. */
-	assert_true(count_entries("/proc/self/task") > threads);
+	assert_true(usage_entries("/proc/self/task") > threads);
 	slow_release(slow);
-	assert_true(fe_wait(count_entries("/proc/self/task") == threads &&
-			    count_entries("/proc/self/fd") == fds, 5));
+	assert_true(fe_wait(usage_entries("/proc/self/task") == threads &&
+			    usage_entries("/proc/self/fd") == fds, 5));
 }
 
 struct counts {
@@ -180,8 +166,8 @@ struct counts {
 static struct counts
 counts(void)
 {
-	return (struct counts) { count_entries("/proc/self/fd"),
-		count_entries("/proc/self/task") };
+	return (struct counts) { usage_entries("/proc/self/fd"),
+		usage_entries("/proc/self/task") };
 }
 
 static void
@@ -319,11 +305,11 @@ port_closes_while_its_thread_closes_what_it_cannot_receive(void **state)
 	assert_in_range(close_port(fe), 0, LIMIT_MS);
 	fe_disconnect(fe);
 	fe_free_closed(fe);
-	assert_true(count_entries("/proc/self/task") > before.threads);
+	assert_true(usage_entries("/proc/self/task") > before.threads);
 	slow_release(&slow);
-	assert_true(fe_wait(count_entries("/proc/self/task") ==
+	assert_true(fe_wait(usage_entries("/proc/self/task") ==
 			    before.threads &&
-			    count_entries("/proc/self/fd") == before.fds, 5));
+			    usage_entries("/proc/self/fd") == before.fds, 5));
 }
 
 /* Whoever sends more and more of them waits for them to close; no other port. */
@@ -341,7 +327,7 @@ peer_with_many_open_fds_is_not_read_from(void **state)
 	fe_connect(fe, FE_FEATURES);
 	give(fe, VU_SET_VRING_CALL, slow_new(&slow), 1);
 	assert_true(fe_is_closed(fe));
-	n = count_entries("/proc/self/fd");
+	n = usage_entries("/proc/self/fd");
 	for (i = 0; i < 10; i++) {
 		struct timeval soon = { .tv_usec = 200000 };
 		char byte;
@@ -360,7 +346,7 @@ peer_with_many_open_fds_is_not_read_from(void **state)
 			break;
 	}
 	assert_in_range(i, 1, 3);
-	assert_true(count_entries("/proc/self/fd") < n + 1024);
+	assert_true(usage_entries("/proc/self/fd") < n + 1024);
 	fe_post(other, 1);
 	assert_int_equal(fe_receive(other, 0), 1);
 	fe_free(other);
