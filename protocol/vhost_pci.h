@@ -186,9 +186,9 @@ static_assert(sizeof(struct vhost_pci_broken) == 72, "ABI");
 
 /*
  * The state page: where a ring stands, for whoever comes next. The driver
- * stores `progress` once a burst, after the used ring, as one 64-bit store;
- * the device reads it when the front-end asks for the ring's base and after
- * a driver is gone.
+ * stores `progress` in each burst, as one 64-bit store; the device reads it
+ * when the front-end asks for the ring's base, when it revokes, and after a
+ * driver is gone.
  */
 struct vhost_pci_ring_progress {
 	/* epoch << 32 | base, base as in vhost_pci_ring. driver: w (r when it
@@ -199,9 +199,14 @@ struct vhost_pci_ring_progress {
 static_assert(sizeof(struct vhost_pci_ring_progress) == 64, "ABI");
 
 struct vhost_pci_state_page {
-	uint64_t reserved[32];
+	/* A ring that a STATE of a generation below this one runs has lost its
+	 * memory, or is about to. device: w, before it takes the memory away;
+	 * driver: r, before it returns buffers and before it blames the peer. */
+	uint64_t revoked;
+	uint64_t reserved[31];
 	struct vhost_pci_ring_progress rings[VHOST_PCI_MAX_RINGS];
 };
+static_assert(offsetof(struct vhost_pci_state_page, rings) == 256, "ABI");
 static_assert(sizeof(struct vhost_pci_state_page) == 4096, "ABI");
 
 #endif

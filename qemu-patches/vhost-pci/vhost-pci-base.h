@@ -91,6 +91,8 @@ typedef struct VhostPciRingState {
     uint32_t epoch;             /* as told to the driver, 0: never ran */
     uint32_t base;              /* where that epoch began, or: */
     bool settled;               /* @base is where it stands, for good */
+    uint64_t page_before;       /* progress, noted as memory was taken away */
+    uint64_t page_after;
     uint64_t generation;        /* of the first STATE with that epoch */
     uint64_t desc;              /* peer's address of the descriptors */
     uint64_t avail;             /* ... of the available ring */
@@ -229,7 +231,12 @@ bool vhost_pci_ring_has_place(const VhostPciBase *s, unsigned int i);
 uint32_t vhost_pci_ring_place(VhostPciBase *s, unsigned int i);
 /* Callback of the core: the same for the front-end; the ring is at rest. */
 uint32_t vhost_pci_ring_base(void *opaque, unsigned int i);
-/* The driver has lost the window: rings stand where they stand now. */
+/* Revocation: what the driver is told first, the two looks at the state page
+ * around the replacement of the memory, and where rings stand by these. */
+void vhost_pci_place_init(void);
+void vhost_pci_rings_warn(VhostPciBase *s);
+void vhost_pci_rings_note_before(VhostPciBase *s);
+void vhost_pci_rings_note_after(VhostPciBase *s);
 void vhost_pci_rings_settle(VhostPciBase *s);
 
 /* vhost-pci-socket.c */

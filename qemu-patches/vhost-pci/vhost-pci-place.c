@@ -14,6 +14,32 @@
  * peer's driver would wait for the first of those used descriptors for ever, and
  * everybody else would go on behind them.
  *
+ * A driver whose memory is replaced ("revoked") is not lost: its bursts go on,
+ * and nothing tells them at which of their stores the memory became another.
+ * The device has to know two things: which used descriptors may have reached the
+ * peer, and which never will. So it looks at the state page twice.
+ *
+ *   device                                driver, in each commit
+ *   1 page.revoked = next generation      a progress = behind it | before it
+ *   2 barrier on all processors           b page.revoked? then it gives up
+ *   3 note progress: "before"             c used descriptors, last to first
+ *   4 replace the memory                  d progress = behind it | behind it
+ *   5 note progress: "after"
+ *
+ * Of a commit that passed b before 2 the store at a is in "before"; any other
+ * finds page.revoked at b and writes nothing. So one commit at most writes on
+ * after 3, the one that "before" shows, and:
+ *   - all behind the used half of "before" has reached the peer: a d comes after
+ *     its c;
+ *   - the available half of "before" ends what may have reached the peer. What
+ *     "after" says of that commit proves nothing: its c may have gone, from any
+ *     descriptor on, to memory that is nobody's. Only the ring tells, which is at
+ *     rest since 4;
+ *   - the available half of "after" ends what a driver that does not look at
+ *     page.revoked may have begun: a second commit. So may one that looked just
+ *     now and gave its packets up. Ending it is right for both.
+ * So the commit of "before" is ended on the ring, and then what "after" adds.
+ *
  * The ring is the peer's, the places are the driver's: neither is trusted. The
  * descriptors of the commit are copied once, with pread(), and written with
  * process_vm_writev(): both return an error for a page that the peer has taken
@@ -22,6 +48,8 @@
  */
 
 #include "qemu/osdep.h"
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include "qemu/iov.h"
 #include "qemu/mmap-alloc.h"
@@ -209,6 +237,27 @@ static bool vhost_pci_is_packed(const VhostPciBase *s)
     return s->core.features & BIT_ULL(VIRTIO_F_RING_PACKED);
 }
 
+static uint64_t vhost_pci_progress(const VhostPciBase *s, unsigned int i)
+{
+    /* acquire: what the driver stored before it is seen, too. */
+    return le64_to_cpu(
+        qatomic_load_acquire(&s->state_page->rings[i].progress));
+}
+
+/* What @progress says of this start of the ring; nothing: @base. */
+static uint32_t vhost_pci_page_place(const VhostPciBase *s,
+                                     const VhostPciRingState *r,
+                                     uint64_t progress, uint32_t base)
+{
+    if (progress >> 32 == r->epoch &&
+        (!vhost_pci_is_packed(s) ||
+         (vring_place_is_valid(progress, r->num) &&
+          vring_place_is_valid(progress >> 16, r->num)))) {
+        return progress;
+    }
+    return base;
+}
+
 /* The used index first: what is available then is no less than with it. */
 static uint16_t vhost_pci_split_place(VhostPciBase *s,
                                       const VhostPciRingState *r, uint16_t base)
@@ -234,20 +283,28 @@ static uint16_t vhost_pci_split_place(VhostPciBase *s,
 uint32_t vhost_pci_ring_place(VhostPciBase *s, unsigned int i)
 {
     const VhostPciRingState *r = &s->rings[i];
-    uint64_t progress = le64_to_cpu(
-        qatomic_read(&s->state_page->rings[i].progress));
-    uint32_t base = r->base;
+    uint32_t base;
 
     if (r->settled || !r->epoch) {
-        return base;
+        return r->base;
     }
-    if (progress >> 32 == r->epoch &&
-        (!vhost_pci_is_packed(s) ||
-         (vring_place_is_valid(progress, r->num) &&
-          vring_place_is_valid(progress >> 16, r->num)))) {
-        base = progress;
-    }
+    base = vhost_pci_page_place(s, r, vhost_pci_progress(s, i), r->base);
     return vhost_pci_is_packed(s) ? base : vhost_pci_split_place(s, r, base);
+}
+
+static void vhost_pci_end_or_warn(VhostPciBase *s, unsigned int i,
+                                  uint16_t avail, uint16_t used)
+{
+    if (avail != used && !vhost_pci_end_commit(s, i, avail, used)) {
+        vhost_pci_warn(s, "ring %u: the driver was lost while it returned "
+                       "buffers, and its memory cannot be written; the "
+                       "peer may wait for them for ever", i);
+    }
+}
+
+static uint32_t vhost_pci_both(uint16_t place)
+{
+    return place | (uint32_t)place << 16;
 }
 
 uint32_t vhost_pci_ring_base(void *opaque, unsigned int i)
@@ -255,15 +312,10 @@ uint32_t vhost_pci_ring_base(void *opaque, unsigned int i)
     VhostPciBase *s = opaque;
     VhostPciRingState *r = &s->rings[i];
     uint32_t base = vhost_pci_ring_place(s, i);
-    uint16_t avail = base, used = base >> 16;
 
     if (vhost_pci_is_packed(s) && !r->settled) {
-        if (avail != used && !vhost_pci_end_commit(s, i, avail, used)) {
-            vhost_pci_warn(s, "ring %u: the driver was lost while it returned "
-                           "buffers, and its memory cannot be written; the "
-                           "peer may wait for them for ever", i);
-        }
-        base = avail | (uint32_t)avail << 16;
+        vhost_pci_end_or_warn(s, i, base, base >> 16);
+        base = vhost_pci_both(base);
     }
     r->base = base;
     r->settled = true;
@@ -279,13 +331,75 @@ bool vhost_pci_ring_has_place(const VhostPciBase *s, unsigned int i)
            (r->run || (v->ran && r->epoch && r->core_epoch == v->epoch));
 }
 
+void vhost_pci_place_init(void)
+{
+    /* Takes a while once there are threads: not when it is needed. */
+    syscall(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+}
+
+/*
+ * A processor that runs the guest leaves it for the membarrier's interrupt. Where
+ * the kernel has none (before 4.14), the driver may find out a burst later.
+ */
+void vhost_pci_rings_warn(VhostPciBase *s)
+{
+    qatomic_set(&s->state_page->revoked, cpu_to_le64(s->generation + 1));
+    /* Pairs with the driver's order of stores and loads in a commit. */
+    smp_mb();
+    syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+void vhost_pci_rings_note_before(VhostPciBase *s)
+{
+    unsigned int i;
+
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        s->rings[i].page_before = vhost_pci_progress(s, i);
+    }
+    /* The memory is replaced after these loads. */
+    smp_mb();
+}
+
+void vhost_pci_rings_note_after(VhostPciBase *s)
+{
+    unsigned int i;
+
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        s->rings[i].page_after = vhost_pci_progress(s, i);
+    }
+}
+
+static uint32_t vhost_pci_settle_packed(VhostPciBase *s, unsigned int i)
+{
+    const VhostPciRingState *r = &s->rings[i];
+    uint32_t before = vhost_pci_page_place(s, r, r->page_before, r->base);
+    uint32_t after = vhost_pci_page_place(s, r, r->page_after, before);
+    uint16_t place = before;
+
+    vhost_pci_end_or_warn(s, i, place, before >> 16);
+    /* Not where a driver that gave up goes back to. */
+    if (vring_commit_length(after, place, r->num)) {
+        vhost_pci_end_or_warn(s, i, after, place);
+        place = after;
+    }
+    return vhost_pci_both(place);
+}
+
 void vhost_pci_rings_settle(VhostPciBase *s)
 {
     unsigned int i;
 
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        if (vhost_pci_ring_has_place(s, i)) {
-            vhost_pci_ring_base(s, i);
+        VhostPciRingState *r = &s->rings[i];
+
+        if (!vhost_pci_ring_has_place(s, i) || r->settled) {
+            continue;
         }
+        if (vhost_pci_is_packed(s) && r->epoch) {
+            r->base = vhost_pci_settle_packed(s, i);
+        } else {
+            r->base = vhost_pci_ring_place(s, i);
+        }
+        r->settled = true;
     }
 }

@@ -291,8 +291,11 @@ static void vhost_pci_ack_timeout(void *opaque)
     vhost_pci_warn(s, "the driver did not acknowledge a change within %" PRIu32
                    " ms; the peer's memory is taken out of the window until "
                    "it does", s->ack_timeout_ms);
+    /* In this order: see vhost-pci-place.c. */
+    vhost_pci_rings_warn(s);
+    vhost_pci_rings_note_before(s);
     vhost_pci_window_revoke(s);
-    /* What it goes on to say of rings it says of memory that is not theirs. */
+    vhost_pci_rings_note_after(s);
     vhost_pci_rings_settle(s);
     s->revoked = true;
     vhost_pci_refresh(s);
@@ -382,6 +385,7 @@ bool vhost_pci_state_init(VhostPciBase *s, Error **errp)
     s->sent = g_new0(struct vhost_pci_state, 1);
     vhost_pci_build(s, s->state);
     s->ack_timer = timer_new_ms(QEMU_CLOCK_REALTIME, vhost_pci_ack_timeout, s);
+    vhost_pci_place_init();
     return true;
 }
 

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A driver that is at work while its window is revoked. It writes as a virtual
+CPU does, at the same time as QEMU's main loop, into QEMU's own memory."""
+import os
+import struct
+import threading
+
+import pytest
+from driver import Driver
+from frontend import HIGH, LOW, MIB, RING_PACKED, RING_SIZE, UVA
+from machine import wait_until
+from test_commit import (AVAIL, FROM_PEER, LENGTH, TO_PEER, USED, VERSION_1,
+                         ahead, both)
+from test_state import in_thread, running
+
+BURST = 32
+START = 1 << 15  # of a packed ring: descriptor 0, wrap counter 1
+
+
+class Cpu:
+    """Loads and stores that nobody serialises with QEMU's main loop.
+
+    The kernel makes each with the lock that mmap() takes: it meets the memory
+    before or after a replacement, as a store of a virtual CPU does.
+    """
+
+    def __init__(self, machine):
+        self.machine = machine
+        self.fd = os.open(f"/proc/{machine.process.pid}/mem", os.O_RDWR)
+
+    def close(self):
+        os.close(self.fd)
+
+    def at(self, address):
+        """Where QEMU has what is at the bus address."""
+        line = self.machine.hmp(f"gpa2hva {address:#x}")
+        return int(line.split(" is ")[1], 16)
+
+    def load64(self, at):
+        return struct.unpack("<Q", os.pread(self.fd, 8, at))[0]
+
+    def store64(self, at, value):
+        os.pwrite(self.fd, struct.pack("<Q", value), at)
+
+
+@pytest.fixture
+def cpus():
+    made = []
+    yield made.append
+    for cpu in made:
+        cpu.close()
+
+
+def connect(bench, features):
+    """A peer whose ring lies in the region that is mapped first: to replace the
+    others takes a while."""
+    driver, front = Driver(bench.machine), bench.front(size=208 * MIB)
+    front.regions = [(LOW, 8 * MIB, UVA + LOW, 0),
+                     (HIGH, 8 * MIB, UVA + HIGH, 8 * MIB)]
+    more = [((2 + i) << 32, 64 * MIB, UVA + ((2 + i) << 32),
+             (16 + 64 * i) * MIB) for i in range(3)]
+    front.negotiate(features)
+    assert front.set_memory([front.regions[1], front.regions[0]] + more) == 0
+    return driver, front
+
+
+def run_rings(driver, front, base):
+    driver.start()
+    done = in_thread(lambda: [front.start_ring(ring, base) or True
+                              for ring in (TO_PEER, FROM_PEER)])
+    state = driver.wait_state(running(0, 1), "both rings run")
+    assert wait_until(done, "the front-end's part")
+    return state
+
+
+def touch(cpu, driver, state):
+    """Every page of the window is there."""
+    for region in state.regions:
+        at = cpu.at(driver.areas[1].address + region.offset)
+        for offset in range(0, region.size, 4096):
+            os.pread(cpu.fd, 1, at + offset)
+
+
+class PackedDriver(threading.Thread):
+    """Returns BURST buffers at a time, and posts them, as the peer, before."""
+
+    def __init__(self, cpu, driver, front, state, place, obeys):
+        super().__init__(daemon=True)
+        self.cpu, self.front, self.obeys = cpu, front, obeys
+        self.place = self.end = place
+        self.file = front.regions[1][3] + 0x10000 * FROM_PEER
+        self.epoch = state.rings[FROM_PEER].epoch
+        self.generation = state.generation
+        page = cpu.at(driver.areas[0].address)
+        self.revoked = page
+        self.progress = page + 256 + 64 * FROM_PEER
+        self.ring = cpu.at(driver.window(state, state.rings[FROM_PEER].desc))
+        self.commits = 0
+
+    def post(self):
+        for i in range(BURST):
+            place = ahead(self.place, i)
+            struct.pack_into("<QIHH", self.front.memory,
+                             self.file + 16 * (place & 0x7fff), 4711, 2048,
+                             i + 1, AVAIL if place >> 15 else USED)
+        self.end = ahead(self.place, BURST)
+
+    def publish(self, avail, used):
+        self.cpu.store64(self.progress, self.epoch << 32 | used << 16 | avail)
+
+    def is_revoked(self):
+        return self.cpu.load64(self.revoked) > self.generation
+
+    def commit(self):
+        """False: it was given up."""
+        self.publish(self.end, self.place)
+        if self.obeys and self.is_revoked():
+            self.publish(self.place, self.place)
+            return False
+        for i in reversed(range(BURST)):
+            place = ahead(self.place, i)
+            flags = AVAIL | USED if place >> 15 else 0
+            self.cpu.store64(self.ring + 16 * (place & 0x7fff) + 8,
+                             LENGTH | (i + 1) << 32 | flags << 48)
+        self.publish(self.end, self.end)
+        return True
+
+    def run(self):
+        while True:
+            self.post()
+            if not self.commit() or self.is_revoked():
+                return
+            self.place = self.end
+            self.commits += 1
+
+    def check(self, told):
+        """All is back before the place where the ring stands, none behind."""
+        assert told in (both(self.place), both(self.end))
+        for i in range(BURST):
+            place = ahead(self.place, i)
+            _, length, ident, flags = struct.unpack_from(
+                "<QIHH", self.front.memory, self.file + 16 * (place & 0x7fff))
+            used = flags == (AVAIL | USED if place >> 15 else 0)
+            assert used == (told == both(self.end)), (i, hex(flags))
+            assert ident == i + 1 and (not used or length in (0, LENGTH))
+
+
+@pytest.mark.parametrize("obeys", [True, False], ids=["gives-up", "goes-on"])
+def test_packed_commit_under_way(make_bench, cpus, obeys):
+    bench = make_bench(",ack-timeout=50,window-size=512M")
+    driver, front = connect(bench, VERSION_1 | RING_PACKED)
+    cpu = Cpu(bench.machine)
+    cpus(cpu)
+    place = START
+    for turn in range(10):
+        state = run_rings(driver, front, both(place))
+        touch(cpu, driver, state)
+        thread = PackedDriver(cpu, driver, front, state, place, obeys)
+        thread.start()
+        wait_until(lambda t=thread: t.commits, "a commit")
+        front.stop_ring(TO_PEER)
+        thread.join(10)
+        assert not thread.is_alive()
+        told = front.stop_ring(FROM_PEER)
+        thread.check(told)
+        place = told & 0xffff
+        driver.reset()
+    assert f"{turn + 1} timeouts" in bench.get("driver")
