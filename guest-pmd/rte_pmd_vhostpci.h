@@ -39,6 +39,8 @@ struct rte_pmd_vhostpci_info {
 	uint64_t violations;	/* rules broken by the peer, since creation */
 	uint16_t broken_rings;	/* stopped now because of one */
 	char broken_rule[48];	/* the last one; empty: none */
+	bool revoked;		/* the peer's memory is taken away now */
+	uint64_t revocations;	/* ... times it was, since creation */
 };
 
 /*

@@ -27,7 +27,9 @@
 static const char *
 link_reason(const struct rte_pmd_vhostpci_info *info)
 {
-    return (info->link_up && info->unshared
+    return (info->revoked
+            ? "the peer's memory was taken away: this VM answered too late"
+            : info->link_up && info->unshared
             ? "the peer's guest does not use the memory that was sent: is it "
               "shared (share=on)?"
             : info->link_up ? "the peer's driver runs"
@@ -90,6 +92,7 @@ vhostpci_show_status(const struct rte_pmd_vhostpci_info *info,
     }
     smap_add_format(status, "violations", "%"PRIu64, info->violations);
     smap_add_format(status, "broken-rings", "%"PRIu16, info->broken_rings);
+    smap_add_format(status, "revocations", "%"PRIu64, info->revocations);
     if (info->broken_rule[0]) {
         smap_add(status, "broken-rule", info->broken_rule);
     }
@@ -135,6 +138,9 @@ show_peer(const struct rte_pmd_vhostpci_info *info, struct ds *ds)
         ds_put_format(ds, ", the last: %s; %"PRIu16" ring%s stopped",
                       info->broken_rule, info->broken_rings,
                       info->broken_rings == 1 ? " is" : "s are");
+    }
+    if (info->revocations) {
+        ds_put_format(ds, "\n    revocations: %"PRIu64, info->revocations);
     }
     ds_put_char(ds, '\n');
 }

@@ -55,6 +55,8 @@ struct vhostpci_vring_desc {
 
 /* Everything about the peer, level triggered. transport: w. */
 struct vhostpci_peer {
+	/* Grows; what *transport.revoked is compared with. 0 without that. */
+	uint64_t generation;
 	uint64_t features;	/* virtio bits acknowledged by the peer */
 	bool connected;
 	uint16_t mtu;		/* 0: not told */
@@ -127,12 +129,18 @@ struct vhostpci_transport {
 	 * that name. */
 	bool legacy_ol_flags;
 	/*
-	 * Where the datapath publishes each ring's progress after a burst:
+	 * Where the datapath publishes each ring's progress in a burst:
 	 * one 64-bit store of epoch << 32 | base to progress[i * stride].
 	 * Survives this process on the pci transport.
 	 */
 	volatile uint64_t *progress;
 	unsigned int progress_stride;	/* in uint64_t */
+	/*
+	 * Rings that a peer of a generation below *revoked runs have lost their
+	 * memory, or are about to (doc/device-spec.md, section 7). Somebody else
+	 * writes it at any time. NULL: that does not happen.
+	 */
+	const volatile uint64_t *revoked;
 };
 
 #endif

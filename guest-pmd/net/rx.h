@@ -163,6 +163,18 @@ get_mbufs(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	return n;
 }
 
+/* The ring is revoked: what is in @pkts comes again, or never was. */
+static __rte_noinline void
+not_delivered(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t i;
+
+	for (i = 0; i < n; i++)
+		ring->count.bytes -= pkts[i]->pkt_len;
+	ring->count.packets -= n;
+	rte_pktmbuf_free_bulk(pkts, n);
+}
+
 /* One function: *b lives in registers only while nobody has its address, and the
  * stamps of the stages need each other. */
 static __rte_always_inline uint16_t
@@ -211,7 +223,10 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 		if (!(flags & F_PACKED))
 			break;
 	}
-	vhostpci_commit(ring, &b, flags);
+	if (unlikely(!vhostpci_commit(ring, &b, flags))) {
+		not_delivered(ring, pkts, done);
+		return 0;
+	}
 	VHOSTPCI_STAMP(ring, ring);
 	ring->end = b.end;
 	/* The barrier that this takes would wait for all our stores: leave it

@@ -289,7 +289,8 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	struct vhostpci_slot slots[VHOSTPCI_BATCH];
 	struct vhostpci_steer_batch batch;
 	struct steer_mbufs mbufs;
-	uint16_t done = 0, good, given;
+	uint16_t done = 0, good, given, was, had;
+	bool revoked = false;
 	int rule = 0;
 
 	ring->walked = 0;
@@ -305,6 +306,8 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	/* Once, unless a packed ring has chains. */
 	do {
 		given = b.given;
+		had = done;
+		was = vhostpci_place(b.at, b.wrap, flags);
 		good = vhostpci_peek(ring, &b, slots, n - given, &rule,
 				     flags & F_PACKED, VHOSTPCI_LOOK_RX);
 		if (good == 0)
@@ -323,13 +326,25 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 			done += steer_batch(ring, steer, &b, slots, good,
 					    &batch, &mbufs, pkts + done, &rule,
 					    flags);
-		vhostpci_steer_send(ring, &batch);
+		/* What is sent and then not handed over would be sent again. */
+		revoked = b.given > given && !vhostpci_announce(ring, &b, flags);
+		if (likely(!revoked))
+			vhostpci_steer_send(ring, &batch);
 		steer_mbufs_put(steer->mp, &mbufs);
-	} while (flags & F_PACKED && rule == 0 && b.given < n &&
+	} while (likely(!revoked) && flags & F_PACKED && rule == 0 && b.given < n &&
 		 b.given > given && ring->walked < VHOSTPCI_RX_WALK);
+	if (unlikely(revoked)) {
+		/* Of the rounds before this one the device has seen what was
+		 * announced, and hands it over. */
+		vhostpci_withdraw(ring, was, vhostpci_place(b.first, b.first_wrap,
+							    flags));
+		not_delivered(ring, pkts + had, done - had);
+		return had;
+	}
 	/* Last: whoever is killed before this has sent a burst that is sent
 	 * again, and has lost none. */
-	vhostpci_commit(ring, &b, flags);
+	if (b.given > 0)
+		vhostpci_hand_over(ring, &b, flags);
 	ring->end = b.end;
 	if (unlikely(ring->untold > ring->tell_after))
 		vhostpci_tell(ring, flags);

@@ -61,6 +61,7 @@ vhostpci_pci_convert_state(struct vhostpci_pci *p, struct vhostpci_peer *peer)
 	unsigned int i;
 	int ret;
 
+	peer->generation = rte_le_to_cpu_64(s->hdr.generation);
 	peer->features = rte_le_to_cpu_64(s->features);
 	peer->connected = (status & VHOST_PCI_S_CONNECTED) != 0;
 	peer->mtu = rte_le_to_cpu_16(s->mtu);

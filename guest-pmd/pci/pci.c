@@ -218,6 +218,7 @@ create_ethdev(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
 		.progress = &p->state_page->rings[0].progress,
 		.progress_stride = sizeof(struct vhost_pci_ring_progress) /
 				   sizeof(uint64_t),
+		.revoked = &p->state_page->revoked,
 	};
 
 	static_assert(VHOSTPCI_NAME_LEN == VHOST_PCI_PEER_NAME_LEN, "name");

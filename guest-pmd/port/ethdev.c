@@ -392,6 +392,7 @@ make_rings(struct vhostpci_dev *dev)
 		ring->port = dev->eth_dev->data->port_id;
 		ring->mem = &dev->mem;
 		ring->progress = &t->progress[i * t->progress_stride];
+		ring->revoked = t->revoked;
 		ring->lock = &dev->inlet->lanes[i / 2].lock;
 	}
 	return 0;
@@ -419,6 +420,19 @@ vhostpci_is_primary(const char *name)
 	return false;
 }
 
+static void
+set_transport(struct vhostpci_dev *dev,
+	      const struct vhostpci_transport *transport)
+{
+	static const volatile uint64_t never;
+
+	dev->transport = *transport;
+	if (transport->revoked == NULL)
+		dev->transport.revoked = &never;
+	/* What happened to those before us is not counted here. */
+	dev->revoked = *dev->transport.revoked;
+}
+
 struct vhostpci_dev *
 vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 		       const struct vhostpci_transport *transport)
@@ -432,7 +446,7 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 	}
 	memset(dev, 0, sizeof(*dev));
 	dev->eth_dev = eth_dev;
-	dev->transport = *transport;
+	set_transport(dev, transport);
 	dev->fence = vhostpci_needs_fence();
 	pthread_mutex_init(&dev->lock, NULL);
 	vhostpci_limit_init(&dev->log_limit, LOG_PER_SECOND, LOG_AT_ONCE);

@@ -36,7 +36,8 @@ fill_rings(const struct vhostpci_dev *dev, struct rte_pmd_vhostpci_info *info)
 		const struct vhostpci_ring *ring = &dev->rings[i];
 
 		info->violations += ring->count.violations;
-		if (ring->broken != VHOSTPCI_RULE_NONE)
+		if (ring->broken != VHOSTPCI_RULE_NONE &&
+		    ring->broken != VHOSTPCI_RULE_REVOKED)
 			info->broken_rings++;
 		if (!ring->running || ring->broken)
 			continue;
@@ -72,6 +73,8 @@ fill(const struct vhostpci_dev *dev, struct rte_pmd_vhostpci_info *info)
 		info->mem_size += peer->regions[i].size;
 	info->max_queue_pairs = t->max_queue_pairs;
 	info->peer_mtu = peer->mtu;
+	info->revoked = peer->connected && *t->revoked > peer->generation;
+	info->revocations = dev->total.revocations;
 	strlcpy(info->broken_rule, vhostpci_rule_text(dev->last_rule),
 		sizeof(info->broken_rule));
 	fill_rings(dev, info);

@@ -70,6 +70,23 @@ concerned(const struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	return set;
 }
 
+/* Count and log that the peer's memory was taken away, if that is new. */
+static void
+note_revoked(struct vhostpci_dev *dev)
+{
+	/* relaxed: nothing else is concluded from it. */
+	uint64_t revoked = __atomic_load_n(dev->transport.revoked,
+					   __ATOMIC_RELAXED);
+
+	if (revoked <= dev->revoked)
+		return;
+	dev->revoked = revoked;
+	dev->total.revocations++;
+	VHOSTPCI_PEER_LOG(dev, WARNING, "peer %s: its memory was taken out of the "
+			  "window, as this VM did not acknowledge a change in "
+			  "time; it comes back", vhostpci_dev_label(dev));
+}
+
 /* Count and log ring @i's violation, if it has a new one. */
 static enum vhostpci_rule
 note_broken(struct vhostpci_dev *dev, unsigned int i)
@@ -82,6 +99,8 @@ note_broken(struct vhostpci_dev *dev, unsigned int i)
 	if (!ring->running || ring->reported || rule == VHOSTPCI_RULE_NONE)
 		return VHOSTPCI_RULE_NONE;
 	ring->reported = true;
+	if (rule == VHOSTPCI_RULE_REVOKED)
+		return VHOSTPCI_RULE_NONE;
 	ring->count.violations++;
 	dev->total.rules[rule]++;
 	dev->last_rule = rule;
@@ -112,6 +131,9 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 		note_broken(dev, i);
 		vhostpci_ring_make_call(ring);
 		ring->running = now->run;
+		ring->generation = peer->generation;
+		if (ring->broken == VHOSTPCI_RULE_REVOKED)
+			ring->broken = VHOSTPCI_RULE_NONE;
 		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
 						       peer->features,
 						       dev->taken);
@@ -211,6 +233,7 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	    peer->n_rings > dev->n_rings)
 		return -EINVAL;
 	pthread_mutex_lock(&dev->lock);
+	note_revoked(dev);
 	set = concerned(dev, peer);
 	rc = vhostpci_pause_queues(dev, set);
 	if (rc != 0) {
@@ -304,6 +327,7 @@ vhostpci_handle_broken(struct vhostpci_dev *dev)
 	unsigned int i;
 
 	pthread_mutex_lock(&dev->lock);
+	note_revoked(dev);
 	for (i = 0; i < dev->n_rings; i++) {
 		rule[i] = note_broken(dev, i);
 		epoch[i] = dev->rings[i].epoch;

@@ -23,7 +23,7 @@ struct vhostpci_steering;
 /* Since creation; reset by baseline. */
 struct vhostpci_totals {
 	uint64_t rules[VHOSTPCI_N_RULES];
-	uint64_t adoptions, timeouts, announced;
+	uint64_t adoptions, timeouts, announced, revocations;
 	uint64_t misses[VHOSTPCI_FLOW_N_MISSES];	/* base only */
 };
 
@@ -56,6 +56,7 @@ struct vhostpci_dev {
 	struct vhostpci_queue *txq[VHOSTPCI_MAX_QUEUES];
 
 	struct vhostpci_peer peer;	/* as last adopted */
+	uint64_t revoked;	/* *transport.revoked when last looked at */
 	/* rings: rw by datapath as vring/ring.h says. */
 	struct vhostpci_mem mem;
 	struct vhostpci_ring *rings;

@@ -215,6 +215,7 @@ collect(struct vhostpci_dev *dev, struct collector *c)
 		    "not_steered_%s", vhostpci_flow_miss_names[i]);
 	add(c, dev->total.adoptions - dev->base.adoptions, "peer_changes");
 	add(c, dev->total.timeouts - dev->base.timeouts, "pause_timeouts");
+	add(c, dev->total.revocations - dev->base.revocations, "revocations");
 	add(c, announced(dev) - dev->base.announced, "rx_announcements");
 	/* enum vhostpci_window_type: a state, not a count */
 	add(c, dev->transport.window_type, "window_type");

@@ -68,14 +68,42 @@ vhostpci_give(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t id,
 	b->given++;
 }
 
-/* Hand over what was given since the last commit. The driver is told of it by
- * vhostpci_tell(). */
-static __rte_always_inline void
-vhostpci_commit(struct vhostpci_ring *ring, struct vhostpci_burst *b,
-		const unsigned int flags)
+/*
+ * Say what is going to be handed over, before anything of it may be seen. False:
+ * the ring is revoked. Then nothing is handed over, nor is anything received, or
+ * it would be received again; see vhostpci_withdraw().
+ *
+ * The device stores revoked, makes our processor execute a full barrier, and
+ * reads what we published. So either it finds that, and ends the commit if the
+ * memory is not the peer's any more, or we find revoked. We need no barrier, and
+ * the order of the code. acquire: data of the packets was read before; of memory
+ * that is not the peer's there is none in a packet that is received.
+ */
+static __rte_always_inline bool
+vhostpci_announce(const struct vhostpci_ring *ring,
+		  const struct vhostpci_burst *b, const unsigned int flags)
 {
-	if (b->given == 0)
-		return;
+	if (flags & F_PACKED)
+		packed_announce(ring, b);
+	else
+		vhostpci_ring_publish(ring, b->at, b->at);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	rte_compiler_barrier();
+	return likely(!vhostpci_ring_is_revoked(ring));
+}
+
+/* A place for vhostpci_withdraw(). */
+static __rte_always_inline uint16_t
+vhostpci_place(uint16_t at, bool wrap, const unsigned int flags)
+{
+	return flags & F_PACKED ? vring_place(at, wrap) : at;
+}
+
+/* Hand over what was announced. The driver is told of it by vhostpci_tell(). */
+static __rte_always_inline void
+vhostpci_hand_over(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+		   const unsigned int flags)
+{
 	if (flags & F_PACKED)
 		packed_commit(ring, b, flags);
 	else
@@ -86,6 +114,25 @@ vhostpci_commit(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	b->first = b->at;
 	b->first_wrap = b->wrap;
 	b->given = 0;
+}
+
+/* Announce and hand over what was given since the last commit. False: the ring
+ * is revoked, and what was taken from it is not to be used. */
+static __rte_always_inline bool
+vhostpci_commit(struct vhostpci_ring *ring, struct vhostpci_burst *b,
+		const unsigned int flags)
+{
+	uint16_t was;
+
+	if (b->given == 0)
+		return true;
+	if (unlikely(!vhostpci_announce(ring, b, flags))) {
+		was = vhostpci_place(b->first, b->first_wrap, flags);
+		vhostpci_withdraw(ring, was, was);
+		return false;
+	}
+	vhostpci_hand_over(ring, b, flags);
+	return true;
 }
 
 /* Call the driver if it wants to hear of what was handed over since the last

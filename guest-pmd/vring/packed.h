@@ -127,6 +127,13 @@ packed_put(struct vhostpci_ring *ring, uint16_t at, uint64_t value)
 			 __ATOMIC_RELEASE);
 }
 
+static __rte_always_inline void
+packed_announce(const struct vhostpci_ring *ring, const struct vhostpci_burst *b)
+{
+	vhostpci_ring_publish(ring, vring_place(b->at, b->wrap),
+			      vring_place(b->first, b->first_wrap));
+}
+
 /*
  * Used descriptors are written from the last to the first: the driver looks at
  * one after the other, so it sees all or none. The place is published before
@@ -137,11 +144,9 @@ static __rte_always_inline void
 packed_commit(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	      const unsigned int flags)
 {
-	uint16_t was = vring_place(b->first, b->first_wrap);
 	uint16_t now = vring_place(b->at, b->wrap);
 	uint16_t i;
 
-	vhostpci_ring_publish(ring, now, was);
 	if (flags & F_IN_ORDER) {
 		packed_put(ring, b->first, b->held);
 	} else {

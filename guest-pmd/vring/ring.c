@@ -7,9 +7,21 @@
 void
 vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule)
 {
+	/* acquire: what looks like a violation was read before this. Pairs with
+	 * the device's order: revoked first, then the memory is another. */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (vhostpci_ring_is_revoked(ring))
+		rule = VHOSTPCI_RULE_REVOKED;
 	__atomic_store_n(&ring->broken, rule, __ATOMIC_RELEASE);
 	/* Once per start of a ring. */
 	ring->report(ring->dev);
+}
+
+void
+vhostpci_withdraw(struct vhostpci_ring *ring, uint16_t avail, uint16_t used)
+{
+	vhostpci_ring_publish(ring, avail, used);
+	vhostpci_ring_break(ring, VHOSTPCI_RULE_REVOKED);
 }
 
 void

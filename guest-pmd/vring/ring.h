@@ -101,6 +101,9 @@ struct vhostpci_ring {
 		vhostpci_forward_t forward;	/* even index */
 	};
 	volatile uint64_t *progress;	/* datapath: w */
+	/* constant pointer: as in struct vhostpci_transport, never NULL. */
+	const volatile uint64_t *revoked;
+	uint64_t generation;		/* of the peer that started the ring */
 	/* constant: whose ring it is, which only these two know more of. Any
 	 * thread: signal the peer that ring @i has used buffers, see
 	 * base/transport.h; say that a ring has broken. */
@@ -188,8 +191,26 @@ vhostpci_ring_is_rx(const struct vhostpci_ring *ring)
 	return ring->index & 1;	/* the peer's transmit queue */
 }
 
-/* datapath: stop using @ring because of @rule. */
+/*
+ * Did the ring lose its memory? What the caller read from it before, and a load
+ * barrier behind that, is the peer's for certain if not: whoever takes the memory
+ * away says so first.
+ */
+static __rte_always_inline bool
+vhostpci_ring_is_revoked(const struct vhostpci_ring *ring)
+{
+	return __atomic_load_n(ring->revoked, __ATOMIC_RELAXED) >
+		ring->generation;
+}
+
+/* datapath: stop using @ring because of @rule; or, if the ring is revoked,
+ * because of that. */
 void vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule);
+
+/* datapath: the ring is revoked. Of what was announced nothing behind @avail is
+ * handed over, and all before @used was: to be published. */
+void vhostpci_withdraw(struct vhostpci_ring *ring, uint16_t avail,
+		       uint16_t used);
 
 /* datapath or control: signal the peer, whatever it asked for. */
 void vhostpci_ring_call(struct vhostpci_ring *ring);
@@ -197,9 +218,10 @@ void vhostpci_ring_call(struct vhostpci_ring *ring);
 /*
  * datapath: where the ring stands, for whoever comes next: @avail and @used as
  * in VHOST_USER_GET_VRING_BASE, in one 64-bit store. A split ring and one at
- * rest stand at one place. The device and a later driver only read it when this
- * process's bursts are over; release: for one that was killed, the store has to
- * come between those to the ring as the code has it (see resume_packed()).
+ * rest stand at one place. A later driver only reads it when this process's
+ * bursts are over; release: for one that was killed, the store has to come
+ * between those to the ring as the code has it (see resume_packed()). The device
+ * reads it at any time, when it revokes: see vhostpci_announce().
  */
 static __rte_always_inline void
 vhostpci_ring_publish(const struct vhostpci_ring *ring, uint16_t avail,

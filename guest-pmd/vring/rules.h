@@ -34,7 +34,10 @@ enum vhostpci_rule {
 	VHOSTPCI_RULE_RING_MEMORY,
 	VHOSTPCI_RULE_FEATURES,
 	VHOSTPCI_RULE_REGIONS,
-	VHOSTPCI_N_RULES
+	VHOSTPCI_N_RULES,
+	/* Nobody's fault: the device took the ring's memory away. No violation,
+	 * and no text. */
+	VHOSTPCI_RULE_REVOKED = VHOSTPCI_N_RULES
 };
 /*
  * What becomes of a packet: 0, it is through; one of these; or the rule that

@@ -118,7 +118,6 @@ split_commit(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	/* release: pairs with the driver's acquire of used->idx; entries and
 	 * packet data come first. */
 	__atomic_store_n(&ring->used->idx, b->at, __ATOMIC_RELEASE);
-	vhostpci_ring_publish(ring, b->at, b->at);
 }
 
 #endif

@@ -298,7 +298,10 @@ static void vhost_pci_ack_timeout(void *opaque)
     vhost_pci_rings_note_after(s);
     vhost_pci_rings_settle(s);
     s->revoked = true;
-    vhost_pci_refresh(s);
+    /* Of the generation that the state page names, whatever it says. */
+    if (!vhost_pci_refresh(s)) {
+        s->state->hdr.generation = cpu_to_le64(++s->generation);
+    }
     s->revoke_generation = s->generation;
     vhost_pci_state_send(s);
     vhost_pci_wait_ends(s);

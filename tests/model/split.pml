@@ -125,10 +125,10 @@ inline commit()
 	put_entries();
 #else
 	put_entries();
-	put(USED_IDX, at);
-#endif
 #ifndef PAGE_FIRST
-	put(PAGE, at);	/* vhostpci_ring_publish() */
+	put(PAGE, at);	/* vhostpci_announce() */
+#endif
+	put(USED_IDX, at);
 #endif
 	last = at
 }

@@ -30,6 +30,7 @@ native_tests = \
 	tests/native/test_packed_resume \
 	tests/native/test_port \
 	tests/native/test_race \
+	tests/native/test_revoked \
 	tests/native/test_rings \
 	tests/native/test_scatter \
 	tests/native/test_steer \

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from driver import Driver
-from frontend import HIGH, LOW, MIB, RING_PACKED, RING_SIZE, UVA
+from frontend import HIGH, LOW, MIB, RING_PACKED, UVA
 from machine import wait_until
 from test_commit import (AVAIL, FROM_PEER, LENGTH, TO_PEER, USED, VERSION_1,
                          ahead, both)

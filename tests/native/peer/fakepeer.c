@@ -119,6 +119,7 @@ probe(struct rte_vdev_device *vdev)
 		.offered_features = vhostpci_supported_features(),
 		.progress = creating->progress,
 		.progress_stride = 1,
+		.revoked = &creating->revoked,
 	};
 
 	return fp_probe(vdev, &t, &creating->port, &creating->dev);
