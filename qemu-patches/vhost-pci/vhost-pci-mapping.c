@@ -101,6 +101,8 @@ VhostPciMapping *vhost_pci_mapping_new(const struct vu_region *r, int fd,
     m->delta = r->fd_offset - b->offset;
     memory_region_init_ram_ptr(&m->mr, OBJECT(m), "vhost-pci-peer", r->size,
                                vhost_pci_mapping_addr(m));
+    /* What dump-guest-memory leaves out: this is not the VM's own memory. */
+    memory_region_set_nonvolatile(&m->mr, true);
     return m;
 }
 
@@ -124,6 +126,9 @@ bool vhost_pci_mapping_revoke(VhostPciMapping *m)
     }
     qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
     qemu_madvise(b->base, b->len, QEMU_MADV_DONTFORK);
+    /* It counts as this VM's: a page for each that a late burst writes to, not
+     * 2 MiB. */
+    qemu_madvise(b->base, b->len, QEMU_MADV_NOHUGEPAGE);
     memory_region_set_enabled(&m->mr, true);
     return true;
 }

@@ -11,7 +11,7 @@ from frontend import HIGH, LOW, MIB, RING_PACKED, UVA
 from machine import wait_until
 from test_commit import (AVAIL, FROM_PEER, LENGTH, TO_PEER, USED, VERSION_1,
                          ahead, both)
-from test_state import in_thread, running
+from test_state import in_thread, running, start
 
 BURST = 32
 START = 1 << 15  # of a packed ring: descriptor 0, wrap counter 1
@@ -166,3 +166,49 @@ def test_packed_commit_under_way(make_bench, cpus, obeys):
         place = told & 0xffff
         driver.reset()
     assert f"{turn + 1} timeouts" in bench.get("driver")
+
+
+def flags_at(bench, at):
+    """Of the mapping of QEMU's that the address lies in."""
+    inside = False
+    with open(f"/proc/{bench.machine.process.pid}/smaps",
+              encoding="utf-8") as maps:
+        for line in maps:
+            first = line.split()[0]
+            if "-" in first:
+                low, high = (int(n, 16) for n in first.split("-"))
+                inside = low <= at < high
+            elif inside and first == "VmFlags:":
+                return line.split()[1:]
+    raise AssertionError(f"nothing is mapped at {at:#x}")
+
+
+def test_revoked_window_takes_no_huge_pages(make_bench, cpus):
+    """Of memory that counts as the VM's: a page for each written to."""
+    if not os.path.exists("/sys/kernel/mm/transparent_hugepage"):
+        pytest.skip("a kernel without transparent huge pages")
+    bench = make_bench(",ack-timeout=50,window-size=512M")
+    driver, front = connect(bench, VERSION_1)
+    state = run_rings(driver, front, 0)
+    cpu = Cpu(bench.machine)
+    cpus(cpu)
+    front.stop_ring(TO_PEER)
+    assert "taken out" in bench.get("memory")
+    at = cpu.at(driver.areas[1].address + state.regions[2].offset)
+    assert {"nh", "dd"} <= set(flags_at(bench, at))
+
+
+def test_dump_of_the_vm_lacks_its_peers_memory(make_bench):
+    bench = make_bench(",ack-timeout=5000")
+    driver, front, state = start(bench)
+    secret = b"the peer's own " * 16
+    front.memory[MIB:MIB + len(secret)] = secret
+    ours = b"the switch VM's own " * 16
+    driver.machine.write(driver.machine.alloc(len(ours)), ours)
+    assert driver.machine.read(driver.window(state, MIB), 16) == secret[:16]
+    path = bench.machine.rundir / "dump"
+    bench.machine.monitor("dump-guest-memory", paging=False,
+                          protocol=f"file:{path}")
+    dump = path.read_bytes()
+    assert ours in dump
+    assert secret not in dump
