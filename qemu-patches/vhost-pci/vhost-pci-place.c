@@ -48,6 +48,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -331,6 +332,94 @@ bool vhost_pci_ring_has_place(const VhostPciBase *s, unsigned int i)
            (r->run || (v->ran && r->epoch && r->core_epoch == v->epoch));
 }
 
+/*
+ * Add @n to the used index at @idx, in the upper half of its word. The peer's
+ * driver polls it: no other value may show. The kernel's futex operation is one
+ * atomic instruction, and returns an error where ours would be a SIGBUS. It adds
+ * powers of two; what shows in between are buffers of the same burst.
+ */
+static bool vhost_pci_add_used(uint32_t *word, uint16_t n)
+{
+    uint32_t unused = 0;
+    int bit;
+
+    for (bit = 0; bit < 16; bit++) {
+        if (n & 1 << bit &&
+            syscall(__NR_futex, &unused, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0,
+                    NULL, word,
+                    FUTEX_OP(FUTEX_OP_OPARG_SHIFT | FUTEX_OP_ADD, 16 + bit,
+                             FUTEX_OP_CMP_EQ, 0)) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Return @n buffers of a split ring from @used on, in the order in which they
+ * became available, with length 0. */
+static bool vhost_pci_split_return(VhostPciBase *s, const VhostPciRingState *r,
+                                   uint16_t used, uint16_t n)
+{
+    const size_t len = offsetof(struct vring_used, ring) +
+                       r->num * sizeof(struct vring_used_elem);
+    g_autofree struct vring_used_elem *elems = g_new(struct vring_used_elem, n);
+    g_autofree struct iovec *from = g_new(struct iovec, n);
+    g_autofree struct iovec *to = g_new(struct iovec, n);
+    struct vring_used *ring;
+    struct iovec map;
+    uint64_t offset;
+    uint16_t i, head;
+    bool ok;
+    int fd = vhost_pci_window_file(s, r->used, len, &offset);
+
+    ring = fd < 0 ? NULL : (void *)vhost_pci_map_ring(fd, offset, len, &map);
+    if (!ring) {
+        return false;
+    }
+    ok = true;
+    for (i = 0; i < n && ok; i++) {
+        uint16_t at = (uint16_t)(used + i) % r->num;
+
+        ok = vhost_pci_read(s, r->avail + offsetof(struct vring_avail, ring) +
+                            at * sizeof(head), &head, sizeof(head));
+        elems[i] = (struct vring_used_elem) {
+            .id = cpu_to_le32(le16_to_cpu(head)),
+        };
+        from[i] = (struct iovec) { &elems[i], sizeof(elems[i]) };
+        to[i] = (struct iovec) { &ring->ring[at], sizeof(elems[i]) };
+    }
+    ok = ok && vhost_pci_put((Pieces) { from, to, n });
+    /* Pairs with the peer's driver's barrier behind its look at the index. */
+    smp_wmb();
+    ok = ok && vhost_pci_add_used((uint32_t *)ring, n);
+    munmap(map.iov_base, map.iov_len);
+    return ok;
+}
+
+/*
+ * A split ring stands at its used index. A burst that looked at page.revoked in
+ * time has received what lies from there to the place in "after", and may have
+ * returned it into memory that is nobody's: it is returned here, or the next
+ * driver would receive it again. Buffers of a ring to the peer just stay there.
+ */
+static uint32_t vhost_pci_settle_split(VhostPciBase *s, unsigned int i)
+{
+    const VhostPciRingState *r = &s->rings[i];
+    uint16_t used = vhost_pci_split_place(s, r, r->base);
+    uint16_t after = vhost_pci_page_place(s, r, r->page_after, used);
+    uint16_t n = after - used;
+    uint16_t avail;
+
+    if (!(i & 1) || n == 0 || n > MIN(r->num, VHOST_PCI_MAX_COMMIT) ||
+        !vhost_pci_read(s, r->avail + offsetof(struct vring_avail, idx), &avail,
+                        sizeof(avail)) ||
+        n > (uint16_t)(le16_to_cpu(avail) - used) ||
+        !vhost_pci_split_return(s, r, used, n)) {
+        return used;
+    }
+    return after;
+}
+
 void vhost_pci_place_init(void)
 {
     /* Takes a while once there are threads: not when it is needed. */
@@ -395,10 +484,9 @@ void vhost_pci_rings_settle(VhostPciBase *s)
         if (!vhost_pci_ring_has_place(s, i) || r->settled) {
             continue;
         }
-        if (vhost_pci_is_packed(s) && r->epoch) {
-            r->base = vhost_pci_settle_packed(s, i);
-        } else {
-            r->base = vhost_pci_ring_place(s, i);
+        if (r->epoch) {
+            r->base = vhost_pci_is_packed(s) ? vhost_pci_settle_packed(s, i) :
+                      vhost_pci_settle_split(s, i);
         }
         r->settled = true;
     }

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 from driver import Driver
-from frontend import HIGH, LOW, MIB, RING_PACKED, UVA
+from frontend import (HIGH, LOW, MIB, RING_PACKED, SET_VRING_ENABLE,
+                      UVA)
 from machine import wait_until
 from test_commit import (AVAIL, FROM_PEER, LENGTH, TO_PEER, USED, VERSION_1,
                          ahead, both)
@@ -212,3 +213,28 @@ def test_dump_of_the_vm_lacks_its_peers_memory(make_bench):
     dump = path.read_bytes()
     assert ours in dump
     assert secret not in dump
+
+
+def test_received_packets_are_returned_by_the_device(make_bench, cpus):
+    """The burst ended, but its used index went to memory that is nobody's."""
+    bench = make_bench(",ack-timeout=50")
+    driver, front, state = start(bench)
+    at = front.ring_offset(FROM_PEER)
+    for i in range(8):
+        struct.pack_into("<H", front.memory, at - 0x4000 + 4 + 2 * i, 100 + i)
+    front.set_indices(FROM_PEER, 8, 2)
+    front.set_indices(TO_PEER, 8, 2)
+    for ring in (TO_PEER, FROM_PEER):
+        driver.progress(ring, state.rings[ring].epoch << 32 | 5)
+    assert front.acked(SET_VRING_ENABLE,
+                       struct.pack("<II", TO_PEER, 0)) == 0
+    assert "taken out" in bench.get("memory")
+    assert struct.unpack_from("<HH", front.memory, at) == (0, 5)
+    assert [struct.unpack_from("<II", front.memory, at + 4 + 8 * i)
+            for i in range(6)] == [(0, 0), (0, 0), (102, 0), (103, 0),
+                                   (104, 0), (0, 0)]
+    assert front.stop_ring(FROM_PEER) == 5
+    # What was not sent is not returned.
+    at = front.ring_offset(TO_PEER)
+    assert struct.unpack_from("<HH", front.memory, at) == (0, 2)
+    assert front.stop_ring(TO_PEER) == 2
