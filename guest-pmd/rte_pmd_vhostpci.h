@@ -53,6 +53,21 @@ struct rte_pmd_vhostpci_info {
 int rte_pmd_vhostpci_info_get(uint16_t port_id,
 			      struct rte_pmd_vhostpci_info *info);
 
+/* What a switch goes by when it sets its own side of a port up. */
+struct rte_pmd_vhostpci_queues {
+	uint64_t rx_enabled;	/* bit q: a ring that rx queue q serves runs */
+	uint16_t pairs;		/* that the peer has, running or not; 0: no peer */
+	bool running;		/* a ring runs: there is something to serve */
+	int8_t numa_node;	/* of the peer's memory; -1: unknown */
+};
+
+/*
+ * Fill @queues for @port_id. Any thread. Returns 0 or -errno. When rx_enabled
+ * or pairs may have changed, the port raises RTE_ETH_EVENT_QUEUE_STATE.
+ */
+int rte_pmd_vhostpci_queues_get(uint16_t port_id,
+				struct rte_pmd_vhostpci_queues *queues);
+
 /* A rule that moves packets inside the driver. */
 struct rte_pmd_vhostpci_flow {
 	char match[192];	/* as text */

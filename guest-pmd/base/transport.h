@@ -64,6 +64,7 @@ struct vhostpci_peer {
 	struct rte_ether_addr rarp_mac;
 	uint16_t n_regions;
 	uint16_t n_rings;
+	int8_t numa_node;	/* of its memory; -1: unknown */
 	struct vhostpci_region regions[VHOSTPCI_MAX_REGIONS];
 	struct vhostpci_vring_desc *rings;	/* whoever filled this owns them */
 };

@@ -67,6 +67,8 @@ vhostpci_pci_convert_state(struct vhostpci_pci *p, struct vhostpci_peer *peer)
 	peer->mtu = rte_le_to_cpu_16(s->mtu);
 	peer->rarp_count = rte_le_to_cpu_16(s->rarp_count);
 	memcpy(&peer->rarp_mac, s->rarp_mac, sizeof(peer->rarp_mac));
+	/* The window is where the host put the device, for this VM. */
+	peer->numa_node = RTE_MIN(p->pci->device.numa_node, INT8_MAX);
 	peer->n_regions = rte_le_to_cpu_16(s->n_regions);
 	peer->n_rings = rte_le_to_cpu_16(s->n_rings);
 	if (peer->n_regions > VHOSTPCI_MAX_REGIONS ||

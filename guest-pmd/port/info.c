@@ -91,6 +91,51 @@ vhostpci_port_of(uint16_t port_id, struct vhostpci_dev **dev)
 	return 0;
 }
 
+/* Which rx queues have a ring to poll; see assign_rx(). */
+static uint64_t
+rx_enabled(const struct vhostpci_dev *dev)
+{
+	uint64_t set = 0;
+	unsigned int pair;
+
+	for (pair = 0; dev->n_rxq > 0 && pair < dev->n_rings / 2u; pair++) {
+		if (vhostpci_ring_usable(&dev->rings[2 * pair + 1]))
+			set |= 1ULL << pair % dev->n_rxq;
+	}
+	return set;
+}
+
+static bool
+is_running(const struct vhostpci_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->n_rings; i++) {
+		if (vhostpci_ring_usable(&dev->rings[i]))
+			return true;
+	}
+	return false;
+}
+
+int
+rte_pmd_vhostpci_queues_get(uint16_t port_id,
+			    struct rte_pmd_vhostpci_queues *queues)
+{
+	struct vhostpci_dev *dev;
+	int rc = vhostpci_port_of(port_id, &dev);
+
+	if (rc != 0)
+		return rc;
+	memset(queues, 0, sizeof(*queues));
+	pthread_mutex_lock(&dev->lock);
+	queues->rx_enabled = rx_enabled(dev);
+	queues->pairs = dev->peer.connected ? (dev->peer.n_rings + 1) / 2 : 0;
+	queues->running = is_running(dev);
+	queues->numa_node = dev->peer.connected ? dev->peer.numa_node : -1;
+	pthread_mutex_unlock(&dev->lock);
+	return 0;
+}
+
 int
 rte_pmd_vhostpci_info_get(uint16_t port_id, struct rte_pmd_vhostpci_info *info)
 {

@@ -5,7 +5,8 @@
  * application (Open vSwitch's main thread, which tells controllers and writes
  * to its database), and a peer causes as many as it likes. So the link comes up
  * a few times a second at most; it goes down at once, which it can only as often
- * as it comes up. Packets do not wait for it.
+ * as it comes up. Packets do not wait for it. Changes of single queues are
+ * told as often at most.
  */
 
 #include <rte_alarm.h>
@@ -21,6 +22,7 @@ void
 vhostpci_link_init(struct vhostpci_dev *dev)
 {
 	vhostpci_limit_init(&dev->link_ups, UPS_PER_SECOND, UPS_AT_ONCE);
+	vhostpci_limit_init(&dev->queue_changes, UPS_PER_SECOND, UPS_AT_ONCE);
 }
 
 static bool
@@ -43,29 +45,43 @@ static void
 update_late(void *arg)
 {
 	struct vhostpci_dev *dev = arg;
-	bool changed;
+	bool changed, queues;
 
 	pthread_mutex_lock(&dev->lock);
-	dev->link_late = false;
+	dev->alarm = false;
+	queues = dev->queues_late && !dev->closed;
+	dev->queues_late = false;
 	changed = !dev->closed && vhostpci_update_link(dev);
 	pthread_mutex_unlock(&dev->lock);
 
-	/* The last use of @dev: the application may close the port there. */
+	/* Whichever is the last use of @dev: the application may close the
+	 * port there. Who hears of the link looks at the queues as well. */
 	if (changed)
 		vhostpci_raise(dev, RTE_ETH_EVENT_INTR_LSC);
+	else if (queues)
+		vhostpci_raise(dev, RTE_ETH_EVENT_QUEUE_STATE);
 }
 
-/* The link would come up: now, or when the alarm looks again? */
+/* The application would be woken: now, or when the alarm looks again? */
 static bool
-may_come_up(struct vhostpci_dev *dev)
+may_wake(struct vhostpci_dev *dev, struct vhostpci_limit *limit)
 {
-	if (vhostpci_limit_take(&dev->link_ups, NULL))
+	if (vhostpci_limit_take(limit, NULL))
 		return true;
 	/* Without an alarm, better too often than never. */
-	if (!dev->link_late &&
+	if (!dev->alarm &&
 	    rte_eal_alarm_set(US_PER_S / UPS_PER_SECOND, update_late, dev) != 0)
 		return true;
-	dev->link_late = true;
+	dev->alarm = true;
+	return false;
+}
+
+bool
+vhostpci_queues_changed(struct vhostpci_dev *dev)
+{
+	if (may_wake(dev, &dev->queue_changes))
+		return true;
+	dev->queues_late = true;
 	return false;
 }
 
@@ -79,7 +95,8 @@ vhostpci_update_link(struct vhostpci_dev *dev)
 		.link_autoneg = RTE_ETH_LINK_FIXED,
 	};
 
-	link.link_status = is_up(dev) && (was_up || may_come_up(dev));
+	link.link_status = is_up(dev) &&
+		(was_up || may_wake(dev, &dev->link_ups));
 	return rte_eth_linkstatus_set(dev->eth_dev, &link) == 0;
 }
 

@@ -222,11 +222,25 @@ announce(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	vhostpci_intr_fire(dev, 0);
 }
 
+/* Do other rings run than before, or are there more of them? */
+static bool
+other_rings(const struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->n_rings; i++) {
+		if (vhostpci_peer_ring(&dev->peer, i)->run !=
+		    vhostpci_peer_ring(peer, i)->run)
+			return true;
+	}
+	return dev->peer.n_rings != peer->n_rings;
+}
+
 int
 vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 {
+	bool link_changed, queues_changed;
 	struct vhostpci_queue_set set;
-	bool link_changed;
 	int rc;
 
 	if (peer->n_regions > VHOSTPCI_MAX_REGIONS ||
@@ -241,6 +255,7 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 		return rc;
 	}
 	apply(dev, peer);
+	queues_changed = other_rings(dev, peer);
 	announce(dev, peer);
 	remember(dev, peer);
 	dev->unsettled = false;
@@ -249,8 +264,12 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	vhostpci_resume_queues(dev, set);
 	/* A port being closed has nobody left to tell. */
 	link_changed = vhostpci_update_link(dev) && !dev->closed;
+	queues_changed = queues_changed && !dev->closed &&
+		vhostpci_queues_changed(dev);
 	pthread_mutex_unlock(&dev->lock);
 
+	if (queues_changed)
+		vhostpci_raise(dev, RTE_ETH_EVENT_QUEUE_STATE);
 	if (link_changed)
 		vhostpci_raise(dev, RTE_ETH_EVENT_INTR_LSC);
 	return 0;

@@ -71,8 +71,9 @@ struct vhostpci_dev {
 	uint64_t rx_intr_on;
 
 	struct vhostpci_limit log_limit; /* own lock */
-	struct vhostpci_limit link_ups;
-	bool link_late;		/* an alarm will update the link */
+	struct vhostpci_limit link_ups, queue_changes;
+	bool alarm;		/* one will update the link, */
+	bool queues_late;	/* and tell that queues have changed */
 	/* Constant while the port is open, with locks of their own: its rules,
 	 * what each rx queue does by them, and the port as their destination. */
 	struct vhostpci_flow_table *flows;
