@@ -7,4 +7,8 @@ EXTRA_DIST += \
 	ovs-patches/3.1/0003-doc-describe-vhostpci-ports.patch \
 	ovs-patches/3.1/0004-dpif-netdev-count-packets-that-rxq_recv-consumes-as-.patch \
 	ovs-patches/3.1/0005-dpif-netdev-credit-what-was-offloaded-to-one-copy-of.patch \
-	ovs-patches/3.1/0006-dpif-netdev-wake-the-offload-thread-when-something-i.patch
+	ovs-patches/3.1/0006-dpif-netdev-wake-the-offload-thread-when-something-i.patch \
+	ovs-patches/3.1/0007-netdev-dpdk-let-a-device-wait-for-its-configuration.patch \
+	ovs-patches/3.1/0008-netdev-dpdk-do-not-warn-of-lacking-rx-checksum-offlo.patch \
+	ovs-patches/3.1/0009-dpif-netdev-measure-the-queues-of-vhostpci-ports-too.patch \
+	ovs-patches/3.1/0010-bridge-add-ports-that-worked-before-a-restart-first.patch

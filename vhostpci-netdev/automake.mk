@@ -7,6 +7,10 @@ EXTRA_DIST += \
 	vhostpci-netdev/netdev-vhostpci-find.h \
 	vhostpci-netdev/netdev-vhostpci-pmd.c \
 	vhostpci-netdev/netdev-vhostpci-pmd.h \
+	vhostpci-netdev/netdev-vhostpci-queues.c \
+	vhostpci-netdev/netdev-vhostpci-queues.h \
+	vhostpci-netdev/netdev-vhostpci-retry.c \
+	vhostpci-netdev/netdev-vhostpci-retry.h \
 	vhostpci-netdev/netdev-vhostpci-show.c \
 	vhostpci-netdev/netdev-vhostpci-show.h \
 	vhostpci-netdev/netdev-vhostpci-sysfs.c \

@@ -38,6 +38,7 @@ VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_pmd);
  * is older than they are. */
 struct driver {
     int (*info_get)(uint16_t port_id, struct rte_pmd_vhostpci_info *);
+    int (*queues_get)(uint16_t port_id, struct rte_pmd_vhostpci_queues *);
     uint32_t (*rx_consumed)(uint16_t port_id, uint16_t queue_id);
     int (*steering_set)(uint16_t port_id, bool on);
     int (*flows_get)(uint16_t port_id, struct rte_pmd_vhostpci_flow *,
@@ -84,6 +85,8 @@ driver_find(void)
         }
         find_function(handle, "rte_pmd_vhostpci_info_get", &driver.info_get);
         if (driver.info_get) {
+            find_function(handle, "rte_pmd_vhostpci_queues_get",
+                          &driver.queues_get);
             find_function(handle, "rte_pmd_vhostpci_rx_consumed",
                           &driver.rx_consumed);
             find_function(handle, "rte_pmd_vhostpci_steering_set",
@@ -135,6 +138,24 @@ vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info)
     info->window[sizeof info->window - 1] = '\0';
     info->broken_rule[sizeof info->broken_rule - 1] = '\0';
     return 0;
+}
+
+int
+vhostpci_pmd_queues(int port_id, struct rte_pmd_vhostpci_queues *queues)
+{
+    const struct driver *d = driver_get();
+
+    memset(queues, 0, sizeof *queues);
+    if (port_id < 0 || port_id >= RTE_MAX_ETHPORTS) {
+        return ENODEV;
+    } else if (!d->queues_get) {
+        queues->rx_enabled = UINT64_MAX;
+        queues->pairs = 1;
+        queues->running = true;
+        queues->numa_node = -1;
+        return 0;
+    }
+    return -d->queues_get(port_id, queues);
 }
 
 /* There is no queue without a port, and no port before driver_get() was called

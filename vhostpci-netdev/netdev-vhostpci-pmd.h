@@ -26,6 +26,10 @@ bool vhostpci_pmd_loaded(void);
  * one of another driver. */
 int vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info);
 
+/* Fills '*queues' for 'port_id'.  Of a driver that is too old to tell, all
+ * queues are enabled and of one pair.  Returns 0 or a positive errno value. */
+int vhostpci_pmd_queues(int port_id, struct rte_pmd_vhostpci_queues *queues);
+
 /* How many packets of queue 'queue_id' of 'port_id', one of the driver's, the
  * driver itself has moved to other ports since it was asked last, according to
  * flows that were offloaded to it.  For the thread that polls the queue. */

@@ -6,13 +6,14 @@
  * that use the table of ports in the main thread, but construct() and
  * dealloc(), which may run in any that drops the last reference.  rxq_recv()
  * runs in the thread that polls.  event() runs in EAL's interrupt thread,
- * possibly under locks of the driver. */
+ * possibly under locks of the driver.
+ *
+ * Over 500 lines: all that goes by the table of ports, which is private. */
 
 #include <config.h>
 #include "netdev-vhostpci.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,8 @@
 #include "netdev-provider.h"
 #include "netdev-vhostpci-find.h"
 #include "netdev-vhostpci-pmd.h"
+#include "netdev-vhostpci-queues.h"
+#include "netdev-vhostpci-retry.h"
 #include "netdev-vhostpci-show.h"
 #include "netdev-vhostpci-sysfs.h"
 #include "openvswitch/hmap.h"
@@ -53,6 +56,8 @@ struct vhostpci_port {
     /* All else belongs to the main thread. */
     struct vhostpci_target target; /* What 'devargs' was found for. */
     char *devargs;              /* The base class's; NULL: not attached. */
+    struct smap args;           /* What it was configured with last. */
+    struct vhostpci_queues queues;
     bool removed;               /* The device went away under it. */
     bool is_policed;            /* Ingress policing is on. */
     bool has_qos;               /* Egress QoS is on. */
@@ -71,23 +76,7 @@ static struct netdev_class vhostpci_class;
 static struct seq *event_seq;
 static uint64_t last_event_seq;
 static atomic_bool removed[RTE_MAX_ETHPORTS];
-
-/* A port lacks its device.  When the devices of this machine change, vswitchd
- * is asked to try again. */
-static bool retry_wanted;
-static uint32_t retry_fingerprint; /* of the last that failed */
-static bool retry_changed;         /* ... and another one's is not the same */
 static long long int next_look;
-
-/* A port cannot have its socket: the directory is not there yet, or somebody
- * else listens still.  Nothing reports the end of that, so vswitchd is asked
- * to try again, less and less often: a try reads the whole configuration and
- * logs some lines. */
-#define SOCKET_RETRY_MIN_MS 1000
-#define SOCKET_RETRY_MAX_MS 32000
-static long long int socket_retry_at = LLONG_MAX; /* LLONG_MAX: not wanted */
-static long long int socket_retried; /* when asked last */
-static int socket_retry_delay;
 
 /* The entry lives as long as the netdev, to which the caller has a
  * reference. */
@@ -129,6 +118,8 @@ netdev_vhostpci_construct(struct netdev *netdev)
     }
     port = xzalloc(sizeof *port);
     port->netdev = netdev;
+    smap_init(&port->args);
+    vhostpci_queues_init(&port->queues);
     ovs_mutex_lock(&ports_mutex);
     hmap_insert(&ports, &port->node, hash_pointer(netdev, 0));
     ovs_mutex_unlock(&ports_mutex);
@@ -148,26 +139,12 @@ netdev_vhostpci_dealloc(struct netdev *netdev)
         ovs_mutex_unlock(&ports_mutex);
         vhostpci_target_destroy(&port->target);
         free(port->devargs);
+        smap_destroy(&port->args);
         free(port);
     }
     base->dealloc(netdev);
     /* Give the port's memory back with it. */
     netdev_dpdk_free_unused_mempools();
-}
-
-/* A port that fails because of this very retry waits longer for the next. */
-static void
-want_socket_retry(void)
-{
-    long long int now = time_msec();
-
-    if (socket_retry_at != LLONG_MAX) {
-        return;
-    }
-    socket_retry_delay = (now < socket_retried + SOCKET_RETRY_MIN_MS
-                          ? MIN(2 * socket_retry_delay, SOCKET_RETRY_MAX_MS)
-                          : SOCKET_RETRY_MIN_MS);
-    socket_retry_at = now + socket_retry_delay;
 }
 
 /* The policer and QoS are the base class's: packets that the driver moves from
@@ -197,6 +174,21 @@ port_update_steering(struct vhostpci_port *port, struct netdev *netdev)
     }
 }
 
+/* Gives the base class the options that the port was configured with, and what
+ * follows from the peer. */
+static int
+port_set_config(struct vhostpci_port *port, struct netdev *netdev, char **errp)
+{
+    struct smap args;
+    int error;
+
+    smap_clone(&args, &port->args);
+    vhostpci_queues_set_config(&port->queues, &args);
+    error = vhostpci_base_set_config(base, netdev, &args, port->devargs, errp);
+    smap_destroy(&args);
+    return error;
+}
+
 /* Attaches 'port' and keeps 'target', or arranges for another try. */
 static int
 port_attach(struct vhostpci_port *port, struct netdev *netdev,
@@ -204,18 +196,17 @@ port_attach(struct vhostpci_port *port, struct netdev *netdev,
             char **errp)
 {
     /* Before looking, so that no change falls between. */
-    uint32_t fingerprint = vhostpci_sysfs_fingerprint();
-    int error = vhostpci_target_attach(base, netdev, args, target,
-                                       &port->devargs, errp);
+    uint32_t devices = vhostpci_sysfs_fingerprint();
+    struct smap all;
+    int error;
 
+    smap_clone(&all, args);
+    vhostpci_queues_set_config(&port->queues, &all);
+    error = vhostpci_target_attach(base, netdev, &all, target, &port->devargs,
+                                   errp);
+    smap_destroy(&all);
     if (error) {
-        /* What came since another port failed, that one has not seen. */
-        retry_changed |= retry_wanted && fingerprint != retry_fingerprint;
-        retry_wanted = true;
-        retry_fingerprint = fingerprint;
-        if (error == EADDRNOTAVAIL) {
-            want_socket_retry();
-        }
+        vhostpci_retry_failed(devices, error);
         return error;
     }
     vhostpci_target_destroy(&port->target);
@@ -242,6 +233,8 @@ netdev_vhostpci_set_config(struct netdev *netdev, const struct smap *args,
     if (error) {
         return error;
     }
+    smap_destroy(&port->args);
+    smap_clone(&port->args, args);
     if (!port->devargs) {
         error = port_attach(port, netdev, args, &target, errp);
     } else if (!vhostpci_target_equals(&port->target, &target)) {
@@ -253,8 +246,7 @@ netdev_vhostpci_set_config(struct netdev *netdev, const struct smap *args,
                       netdev_get_name(netdev), port->devargs);
         error = ENODEV;
     } else {
-        error = vhostpci_base_set_config(base, netdev, args, port->devargs,
-                                         errp);
+        error = port_set_config(port, netdev, errp);
     }
     vhostpci_target_destroy(&target);
     return error;
@@ -294,6 +286,97 @@ netdev_vhostpci_set_qos(struct netdev *netdev, const char *type,
     port->has_qos = on && !error;
     port_update_steering(port, netdev);
     return error;
+}
+
+/* Queues. */
+
+static int
+netdev_vhostpci_reconfigure(struct netdev *netdev)
+{
+    return vhostpci_queues_reconfigure(&port_find(netdev)->queues, base,
+                                       netdev);
+}
+
+static int
+netdev_vhostpci_set_tx_multiq(struct netdev *netdev, unsigned int n_txq)
+{
+    struct vhostpci_queues *queues = &port_find(netdev)->queues;
+
+    queues->wanted_txq = n_txq;
+    return base->set_tx_multiq(netdev, vhostpci_queues_n_txq(queues));
+}
+
+static bool
+netdev_vhostpci_rxq_enabled(struct netdev_rxq *rxq)
+{
+    return vhostpci_queues_rxq_enabled(rxq);
+}
+
+/* An idle port's, of which the base class knows nothing yet. */
+
+static int
+netdev_vhostpci_get_etheraddr(const struct netdev *netdev_,
+                              struct eth_addr *mac)
+{
+    struct netdev *netdev = CONST_CAST(struct netdev *, netdev_);
+    struct rte_ether_addr addr;
+
+    if (!port_find(netdev)->queues.idle
+        || rte_eth_macaddr_get(netdev_dpdk_get_port_id(netdev), &addr)) {
+        return base->get_etheraddr(netdev_, mac);
+    }
+    memcpy(mac->ea, addr.addr_bytes, sizeof mac->ea);
+    return 0;
+}
+
+/* The base class takes the address that it finds when it configures. */
+static int
+netdev_vhostpci_set_etheraddr(struct netdev *netdev, const struct eth_addr mac)
+{
+    struct rte_ether_addr addr;
+    int error;
+
+    if (!port_find(netdev)->queues.idle) {
+        return base->set_etheraddr(netdev, mac);
+    }
+    memcpy(addr.addr_bytes, mac.ea, sizeof mac.ea);
+    error = -rte_eth_dev_default_mac_addr_set(netdev_dpdk_get_port_id(netdev),
+                                              &addr);
+    if (!error) {
+        netdev_change_seq_changed(netdev);
+    }
+    return error;
+}
+
+static int
+netdev_vhostpci_get_mtu(const struct netdev *netdev, int *mtu)
+{
+    const struct vhostpci_queues *queues = &port_find(netdev)->queues;
+
+    if (!queues->idle) {
+        return base->get_mtu(netdev, mtu);
+    }
+    *mtu = queues->mtu;
+    return 0;
+}
+
+static int
+netdev_vhostpci_set_mtu(struct netdev *netdev, int mtu)
+{
+    int error = base->set_mtu(netdev, mtu);
+
+    if (!error) {
+        port_find(netdev)->queues.mtu = mtu;
+    }
+    return error;
+}
+
+static int
+netdev_vhostpci_get_carrier(const struct netdev *netdev, bool *carrier)
+{
+    *carrier = false;
+    return (port_find(netdev)->queues.idle ? 0
+            : base->get_carrier(netdev, carrier));
 }
 
 /* Only what the datapath offloads makes the driver consume packets. */
@@ -357,6 +440,14 @@ port_look(struct netdev *netdev)
         if_notifier_manual_report();
     }
 
+    if (vhostpci_queues_look(&port->queues, netdev)) {
+        char *err = NULL;
+
+        /* The options were right once; if not so now, it is in the log. */
+        port_set_config(port, netdev, &err);
+        free(err);
+        base->set_tx_multiq(netdev, vhostpci_queues_n_txq(&port->queues));
+    }
     vhostpci_pmd_info(port_id, &info);
     if (memcmp(&info, &port->info, sizeof info)) {
         port->info = info;
@@ -380,29 +471,6 @@ look_at_ports(const struct netdev_class *class)
     shash_destroy(&devices);
 }
 
-/* A device came, went, or was bound to another driver: whoever lacks one may
- * find it now. */
-static void
-look_for_devices(void)
-{
-    if (retry_wanted && (retry_changed || vhostpci_sysfs_fingerprint()
-                         != retry_fingerprint)) {
-        VLOG_INFO("vhost-pci devices changed: trying again");
-        retry_wanted = retry_changed = false;
-        if_notifier_manual_report();
-    }
-}
-
-static void
-retry_sockets(void)
-{
-    if (time_msec() >= socket_retry_at) {
-        socket_retry_at = LLONG_MAX;
-        socket_retried = time_msec();
-        if_notifier_manual_report();
-    }
-}
-
 static void
 netdev_vhostpci_run(const struct netdev_class *class)
 {
@@ -415,20 +483,16 @@ netdev_vhostpci_run(const struct netdev_class *class)
     }
     if (look) {
         next_look = time_msec() + LOOK_INTERVAL_MS;
-        look_for_devices();
     }
-    retry_sockets();
+    vhostpci_retry_run(look);
 }
 
 static void
 netdev_vhostpci_wait(const struct netdev_class *class OVS_UNUSED)
 {
     seq_wait(event_seq, last_event_seq);
-    if (retry_wanted || have_ports()) {
+    if (vhostpci_retry_wait() || have_ports()) {
         poll_timer_wait_until(next_look);
-    }
-    if (socket_retry_at != LLONG_MAX) {
-        poll_timer_wait_until(socket_retry_at);
     }
 }
 
@@ -477,13 +541,22 @@ netdev_vhostpci_register(void)
     vhostpci_class.get_status = netdev_vhostpci_get_status;
     vhostpci_class.set_policing = netdev_vhostpci_set_policing;
     vhostpci_class.set_qos = netdev_vhostpci_set_qos;
+    vhostpci_class.set_tx_multiq = netdev_vhostpci_set_tx_multiq;
+    vhostpci_class.get_etheraddr = netdev_vhostpci_get_etheraddr;
+    vhostpci_class.set_etheraddr = netdev_vhostpci_set_etheraddr;
+    vhostpci_class.get_mtu = netdev_vhostpci_get_mtu;
+    vhostpci_class.set_mtu = netdev_vhostpci_set_mtu;
+    vhostpci_class.get_carrier = netdev_vhostpci_get_carrier;
+    vhostpci_class.reconfigure = netdev_vhostpci_reconfigure;
     vhostpci_class.rxq_recv = netdev_vhostpci_rxq_recv;
+    vhostpci_class.rxq_enabled = netdev_vhostpci_rxq_enabled;
 
     event_seq = seq_create();
     last_event_seq = seq_read(event_seq);
     vhostpci_log_capture_init();
     register_event(RTE_ETH_EVENT_INTR_LSC);
     register_event(RTE_ETH_EVENT_INTR_RMV);
+    register_event(RTE_ETH_EVENT_QUEUE_STATE);
     if (!netdev_register_provider(&vhostpci_class)) {
         vhostpci_show_register(&vhostpci_class);
     }

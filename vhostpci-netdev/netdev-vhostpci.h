@@ -11,6 +11,8 @@
  *     netdev-vhostpci-find.c   which device serves a port; what is wrong
  *     netdev-vhostpci-sysfs.c  PCI devices as the kernel shows them
  *     netdev-vhostpci-pmd.c    the driver, a plugin that EAL has loaded
+ *     netdev-vhostpci-queues.c what follows from the peer: queues, memory
+ *     netdev-vhostpci-retry.c  when a port that failed is tried again
  *     netdev-vhostpci-show.c   ovs-appctl vhostpci/show and vhostpci/flows
  */
 

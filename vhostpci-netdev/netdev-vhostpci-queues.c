@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* See netdev-vhostpci-queues.h. */
+
+#include <config.h>
+#include "netdev-vhostpci-queues.h"
+
+#include <rte_ethdev.h>
+
+#include "netdev-dpdk.h"
+#include "netdev-provider.h"
+#include "netdev-vhostpci-pmd.h"
+#include "openvswitch/vlog.h"
+#include "ovs-atomic.h"
+#include "ovs-numa.h"
+#include "smap.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_queues);
+
+/* As many as the driver has (max_tx_queues). */
+#define MAX_TXQ 64
+
+/* Bit q: rx queue q of that DPDK port is polled. */
+static atomic_uint64_t rx_enabled[RTE_MAX_ETHPORTS];
+
+void
+vhostpci_queues_init(struct vhostpci_queues *queues)
+{
+    queues->idle = true;
+    queues->n_rxq = 0;
+    queues->n_pairs = 1;
+    queues->wanted_txq = 1;
+    queues->mtu = RTE_ETHER_MTU;
+}
+
+void
+vhostpci_queues_set_config(struct vhostpci_queues *queues, struct smap *args)
+{
+    queues->n_rxq = MAX(smap_get_int(args, "n_rxq", 0), 0);
+    if (!queues->n_rxq) {
+        smap_remove(args, "n_rxq");
+        smap_add_format(args, "n_rxq", "%d", queues->n_pairs);
+    }
+    /* The driver copies packets, and keeps none: unlike a NIC's, its queues
+     * need no memory of their own. */
+    if (!smap_get(args, "n_txq_desc")) {
+        smap_add(args, "n_txq_desc", "64");
+    }
+}
+
+/* The driver sends the packets of tx queue q to the peer's receive queue q
+ * modulo their number.  Each PMD thread has a queue of its own, as the
+ * datapath wants; with tx-steering=hash packets are spread over all queues,
+ * evenly over the peer's if ours are a multiple of those. */
+int
+vhostpci_queues_n_txq(const struct vhostpci_queues *queues)
+{
+    int n = ROUND_UP(queues->wanted_txq, queues->n_pairs);
+
+    return n <= MAX_TXQ ? n : MAX(queues->wanted_txq, queues->n_pairs);
+}
+
+/* Returns true if that has changed. */
+static bool
+set_rx_enabled(int port_id, uint64_t enabled)
+{
+    uint64_t was;
+
+    atomic_read_relaxed(&rx_enabled[port_id], &was);
+    atomic_store_relaxed(&rx_enabled[port_id], enabled);
+    return was != enabled;
+}
+
+bool
+vhostpci_queues_rxq_enabled(const struct netdev_rxq *rxq)
+{
+    int port_id = netdev_dpdk_rxq_get_port_id(rxq);
+    uint64_t enabled = 0;
+
+    if (port_id >= 0 && port_id < RTE_MAX_ETHPORTS) {
+        atomic_read_relaxed(&rx_enabled[port_id], &enabled);
+    }
+    return rxq->queue_id < 64 && enabled >> rxq->queue_id & 1;
+}
+
+int
+vhostpci_queues_reconfigure(struct vhostpci_queues *queues,
+                            const struct netdev_class *base,
+                            struct netdev *netdev)
+{
+    int port_id = netdev_dpdk_get_port_id(netdev);
+    struct rte_pmd_vhostpci_queues now;
+    int error;
+
+    if (queues->idle) {
+        /* What there will be, as far as it is known. */
+        netdev->n_rxq = queues->n_rxq ? queues->n_rxq : queues->n_pairs;
+        netdev->n_txq = vhostpci_queues_n_txq(queues);
+        netdev_change_seq_changed(netdev);
+        return 0;
+    }
+    error = base->reconfigure(netdev);
+    /* Other queues serve the peer's rings now. */
+    if (!error && !vhostpci_pmd_queues(port_id, &now)) {
+        set_rx_enabled(port_id, now.rx_enabled);
+    }
+    return error;
+}
+
+bool
+vhostpci_queues_look(struct vhostpci_queues *queues, struct netdev *netdev)
+{
+    int port_id = netdev_dpdk_get_port_id(netdev);
+    struct rte_pmd_vhostpci_queues now;
+    bool changed = false;
+
+    if (vhostpci_pmd_queues(port_id, &now)) {
+        return false;
+    }
+    if (set_rx_enabled(port_id, queues->idle ? 0 : now.rx_enabled)) {
+        netdev_change_seq_changed(netdev);
+    }
+    if (!now.running) {
+        return false;
+    }
+    if (now.pairs > queues->n_pairs) {
+        queues->n_pairs = now.pairs;
+        changed = true;
+    }
+    if (now.numa_node >= 0 && ovs_numa_numa_id_is_valid(now.numa_node)) {
+        netdev_dpdk_request_numa_id(netdev, now.numa_node);
+    }
+    if (queues->idle) {
+        VLOG_INFO("%s: the peer is there", netdev_get_name(netdev));
+        queues->idle = false;
+        netdev_request_reconfigure(netdev);
+    }
+    return changed;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What of a port follows from its peer, as for vhost-user ports: how many
+ * queues it has, which of them are polled, where its memory is, and whether
+ * it has any.
+ *
+ * A port is idle until its peer's driver runs for the first time: its device
+ * is attached and listens, but is not configured, and takes no packet memory.
+ * From then on it stays configured, and its number of queues only grows: each
+ * change interrupts it. */
+
+#ifndef NETDEV_VHOSTPCI_QUEUES_H
+#define NETDEV_VHOSTPCI_QUEUES_H 1
+
+#include <stdbool.h>
+
+struct netdev;
+struct netdev_class;
+struct netdev_rxq;
+struct smap;
+
+/* The main thread's, but 'idle', which other threads read. */
+struct vhostpci_queues {
+    bool idle;                  /* Not configured yet. */
+    int n_rxq;                  /* options:n_rxq; 0: as many as 'pairs'. */
+    int n_pairs;                /* The most that its peers had; 1 at least. */
+    int wanted_txq;             /* What the datapath has asked for. */
+    int mtu;                    /* As requested. */
+};
+
+void vhostpci_queues_init(struct vhostpci_queues *);
+
+/* Stores what 'args' say of the queues, and adds to 'args' what the base class
+ * is to be told instead. */
+void vhostpci_queues_set_config(struct vhostpci_queues *, struct smap *args);
+
+/* How many tx queues a port has of which the datapath wants 'wanted_txq'. */
+int vhostpci_queues_n_txq(const struct vhostpci_queues *);
+
+/* For the class's reconfigure().  Returns 0 or a positive errno value. */
+int vhostpci_queues_reconfigure(struct vhostpci_queues *,
+                                const struct netdev_class *base,
+                                struct netdev *);
+
+/* Looks at what the driver says of the peer.  Returns true if the base class
+ * has to be given the port's options, as changed by
+ * vhostpci_queues_set_config(), and its number of tx queues again. */
+bool vhostpci_queues_look(struct vhostpci_queues *, struct netdev *);
+
+/* Whether 'rxq' is to be polled.  Any thread, without locks. */
+bool vhostpci_queues_rxq_enabled(const struct netdev_rxq *rxq);
+
+#endif /* netdev-vhostpci-queues.h */

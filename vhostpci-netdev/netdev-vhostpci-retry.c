@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* See netdev-vhostpci-retry.h. */
+
+#include <config.h>
+#include "netdev-vhostpci-retry.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "if-notifier.h"
+#include "netdev-vhostpci-sysfs.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_retry);
+
+/* A port lacks its device.  When the devices of this machine change, vswitchd
+ * is asked to try again. */
+static bool retry_wanted;
+static uint32_t retry_fingerprint; /* of the last that failed */
+static bool retry_changed;         /* ... and another one's is not the same */
+
+/* A port cannot have its socket: the directory is not there yet, or somebody
+ * else listens still.  Nothing reports the end of that, so vswitchd is asked
+ * to try again, less and less often: a try reads the whole configuration and
+ * logs some lines. */
+#define SOCKET_RETRY_MIN_MS 1000
+#define SOCKET_RETRY_MAX_MS 32000
+static long long int socket_retry_at = LLONG_MAX; /* LLONG_MAX: not wanted */
+static long long int socket_retried; /* when asked last */
+static int socket_retry_delay;
+
+/* A port that fails because of this very retry waits longer for the next. */
+static void
+want_socket_retry(void)
+{
+    long long int now = time_msec();
+
+    if (socket_retry_at != LLONG_MAX) {
+        return;
+    }
+    socket_retry_delay = (now < socket_retried + SOCKET_RETRY_MIN_MS
+                          ? MIN(2 * socket_retry_delay, SOCKET_RETRY_MAX_MS)
+                          : SOCKET_RETRY_MIN_MS);
+    socket_retry_at = now + socket_retry_delay;
+}
+
+void
+vhostpci_retry_failed(uint32_t devices, int error)
+{
+    /* What came since another port failed, that one has not seen. */
+    retry_changed |= retry_wanted && devices != retry_fingerprint;
+    retry_wanted = true;
+    retry_fingerprint = devices;
+    if (error == EADDRNOTAVAIL) {
+        want_socket_retry();
+    }
+}
+
+/* A device came, went, or was bound to another driver: whoever lacks one may
+ * find it now. */
+static void
+look_for_devices(void)
+{
+    if (retry_wanted && (retry_changed || vhostpci_sysfs_fingerprint()
+                         != retry_fingerprint)) {
+        VLOG_INFO("vhost-pci devices changed: trying again");
+        retry_wanted = retry_changed = false;
+        if_notifier_manual_report();
+    }
+}
+
+void
+vhostpci_retry_run(bool look)
+{
+    if (look) {
+        look_for_devices();
+    }
+    if (time_msec() >= socket_retry_at) {
+        socket_retry_at = LLONG_MAX;
+        socket_retried = time_msec();
+        if_notifier_manual_report();
+    }
+}
+
+bool
+vhostpci_retry_wait(void)
+{
+    if (socket_retry_at != LLONG_MAX) {
+        poll_timer_wait_until(socket_retry_at);
+    }
+    return retry_wanted;
+}

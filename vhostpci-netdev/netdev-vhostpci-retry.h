@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* When a port that could not be configured is tried again.  The main thread
+ * only. */
+
+#ifndef NETDEV_VHOSTPCI_RETRY_H
+#define NETDEV_VHOSTPCI_RETRY_H 1
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A port could not be attached, because of 'error' as
+ * vhostpci_target_attach() returns it.  'devices' is what
+ * vhostpci_sysfs_fingerprint() said before the try. */
+void vhostpci_retry_failed(uint32_t devices, int error);
+
+/* Asks vswitchd to try again when it is time.  'look': look for devices, too,
+ * which takes some system calls. */
+void vhostpci_retry_run(bool look);
+
+/* Has the poll loop wake up in time.  Returns true if devices are to be looked
+ * for every now and then. */
+bool vhostpci_retry_wait(void);
+
+#endif /* netdev-vhostpci-retry.h */
