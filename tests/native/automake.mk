@@ -73,7 +73,7 @@ native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_flow_offload.py tests/native/test_steering_ovs.py \
 	tests/native/test_flow_testpmd.py tests/native/test_controllers.py \
 	tests/native/test_steering_diff.py tests/native/test_secondary.py \
-	tests/native/test_slow_peer.py
+	tests/native/test_slow_peer.py tests/native/test_ovs_queues.py
 TESTS += $(native_pytests)
 EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/native_ovs.py tests/native/raw_peer.py \

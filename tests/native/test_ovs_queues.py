@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a vhostpci port follows from its peer, as for dpdkvhostuserclient
+ports: queues, polling, memory. Peers are stock virtio-user front-ends.
+"""
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from native_ovs import NativeOvs, Peer, native_ovs, wait_until
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "qtest"))
+from frontend import SET_VRING_ENABLE, Frontend  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def ovs():
+    switch = native_ovs("ours", name="queues")
+    try:
+        yield switch.start()
+    finally:
+        switch.close()
+
+
+@pytest.fixture
+def peers():
+    made = []
+    yield made
+    for peer in made:
+        peer.close()
+
+
+@pytest.fixture(autouse=True)
+def clean(request):
+    yield
+    if "ovs" in request.fixturenames:
+        switch = request.getfixturevalue("ovs")
+        assert switch.switch_runs(), switch.switch_log()[-2000:]
+        for port in switch.vsctl("list-ports", switch.bridge).split():
+            switch.del_port(port)
+
+
+def add(switch, name, more="", **options):
+    path = switch.dir / f"{name}.sock"
+    switch.add_port(name, "vhostpci", options={
+        "vhostpci-devargs": f"net_vpci_{name},path={path}{more}",
+        **options})
+    assert switch.error(name) == ""
+    wait_until(path.exists, 10, f"{path} is there")
+    return path
+
+
+def polled(switch, port):
+    """{queue: enabled} of the port's receive queues."""
+    return {int(queue): state == "enabled" for queue, state in re.findall(
+        rf"port: +{port} +queue-id: +(\d+) +\((enabled|disabled)\)",
+        switch.appctl("dpif-netdev/pmd-rxq-show"))}
+
+
+def becomes_polled(switch, port, *states):
+    want = dict(enumerate(states))
+    wait_until(lambda: polled(switch, port) == want, 20,
+               f"queues of {port}: {want}, not {polled(switch, port)}")
+
+
+def rings(switch, port, way):
+    """Packets of each of the peer's rings, by pair."""
+    shown = switch.appctl("vhostpci/show", port)
+    return [int(n) for _, n in sorted(re.findall(
+        rf"{way}_ring(\d+)_packets[:=] *(\d+)", shown))]
+
+
+def many_flows(path, switch, name="a", args=""):
+    sender = Peer(switch, path, name, forward="txonly",
+                  args=f"--txonly-multi-flow {args}")
+    sender.command("set burst tx delay 100 retry 0")
+    return sender
+
+
+def test_hash_steering_reaches_all_of_the_peers_pairs_evenly(ovs, peers):
+    """One PMD thread: fewer threads than pairs."""
+    source = add(ovs, "a")
+    path = add(ovs, "b")
+    ovs.vsctl("set", "Port", "b", "other_config:tx-steering=hash")
+    receiver = Peer(ovs, path, "b", options=",queues=4",
+                    args="--rxq=4 --txq=4 --total-num-mbufs=8192")
+    sender = many_flows(source, ovs)
+    peers += [receiver, sender]
+    ovs.wait_link_up("a", "b")
+    ovs.wait_interface("b", "status", lambda s: s["tx-rings"] == "4")
+    ovs.add_flow("in_port=a,actions=b")
+    receiver.command("start")
+    sender.command("start")
+    wait_until(lambda: sum(rings(ovs, "b", "tx")[:4]) > 20000, 30,
+               "packets reach the peer")
+    sent = rings(ovs, "b", "tx")[:4]
+    assert min(sent) > sum(sent) / 8, sent
+
+
+def test_receive_queues_follow_the_peer_and_n_rxq_overrides(ovs, peers):
+    path = add(ovs, "b")
+    other = add(ovs, "c", n_rxq=3)
+    becomes_polled(ovs, "b", False)
+    for name, socket in ("b", path), ("c", other):
+        peers.append(Peer(ovs, socket, name, options=",queues=4",
+                          args="--rxq=4 --txq=4 --total-num-mbufs=8192"))
+        ovs.wait_link_up(name)
+    becomes_polled(ovs, "b", True, True, True, True)
+    becomes_polled(ovs, "c", True, True, True)
+    assert re.search(r"b \(vhostpci:.*configured_rx_queues=4",
+                     ovs.appctl("dpctl/show"))
+
+
+def test_queues_that_the_peer_disables_are_polled_by_nobody(ovs):
+    path = add(ovs, "b")
+    frontend = Frontend(path)
+    try:
+        frontend.start(rings=8)
+        ovs.wait_link_up("b")
+        becomes_polled(ovs, "b", True, True, True, True)
+        for state in 0, 1:
+            for ring in 4, 5, 6, 7:
+                frontend.send(SET_VRING_ENABLE,
+                              ring.to_bytes(4, "little")
+                              + state.to_bytes(4, "little"))
+            becomes_polled(ovs, "b", True, True, bool(state), bool(state))
+        assert ovs.error("b") == ""
+    finally:
+        frontend.close()
+    becomes_polled(ovs, "b", False, False, False, False)
+
+
+def test_pmd_perf_show_has_the_length_of_the_peers_queue(ovs, peers):
+    """A peer that sends faster than it is polled leaves its queue filled."""
+    path = add(ovs, "a")
+    ovs.vsctl("set", "Open_vSwitch", ".",
+              "other_config:pmd-perf-metrics=true")
+    ovs.add_flow("in_port=a,actions=drop")
+    sender = Peer(ovs, path, "a", forward="txonly")
+    peers.append(sender)
+    ovs.wait_link_up("a")
+    sender.command("start")
+
+    def long_queues():
+        """From the histogram's fifth column: iterations that met more than
+        a burst of 32 packets."""
+        rows = re.findall(r"^ +(?:(?:\d+|>) +\d+ *){7}$",
+                          ovs.appctl("dpif-netdev/pmd-perf-show"), re.M)
+        cells = [row.split()[8:10] for row in rows]
+        return sum(int(n) for wall, n in cells if wall == ">" or
+                   int(wall) > 32)
+    wait_until(long_queues, 30, "the queue's length is seen")
+
+
+class SmallOvs(NativeOvs):
+    memory = "--no-huge --legacy-mem -m 256"
+
+
+def test_idle_ports_take_next_to_no_memory():
+    """As many as 40 idle vhost ports fit anywhere; 12 of ours did not fit into
+    1 GiB."""
+    switch = SmallOvs("ours", name="small")
+    try:
+        switch.start()
+        for number in range(30):
+            add(switch, f"p{number}")
+        assert "mempool" not in switch.appctl("netdev-dpdk/get-mempool-info") \
+            or "ovs" not in switch.appctl("netdev-dpdk/get-mempool-info")
+        peer = Peer(switch, switch.dir / "p7.sock", "p7")
+        switch.wait_link_up("p7")
+        peer.close()
+    finally:
+        switch.close()
