@@ -8,6 +8,7 @@
 #include <rte_memcpy.h>
 
 #include "flow/forward.h"
+#include "vring/kinds.h"
 #include "vring/send.h"
 #include "vring/writer.h"
 
@@ -108,6 +109,8 @@ forward_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		if (likely(rc == 0)) {
 			sent++;
 			bytes += len;
+			vhostpci_count_kind(ring, len, item->head,
+					    item->head_len);
 		} else if (rc < 0 || rc == VHOSTPCI_NO_ROOM) {
 			*rule = RTE_MIN(rc, 0);
 			break;
@@ -179,6 +182,7 @@ forward_burst(struct vhostpci_ring *ring, const struct vhostpci_item *items,
 	} while (done < n);
 	ring->end = b.end;
 	ring->stalled = done == 0;
+	ring->count.retries += tries;
 	ring->count.steer_full += n - done;
 }
 

@@ -12,6 +12,7 @@
 #include "net/copy.h"
 #include "net/look.h"
 #include "net/offload.h"
+#include "vring/kinds.h"
 
 /* data_off, refcnt, nb_segs and port of an mbuf, in one. */
 #define VHOSTPCI_MBUF_REARM	offsetof(struct rte_mbuf, data_off)
@@ -126,6 +127,9 @@ pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		if (likely(rc == 0 && len >= RTE_ETHER_HDR_LEN)) {
 			bytes += len;
 			done++;
+			vhostpci_count_kind(ring, len,
+					    rte_pktmbuf_mtod(m, uint8_t *),
+					    RTE_ETHER_HDR_LEN);
 			continue;
 		}
 		not_received(ring, m, rc);

@@ -151,6 +151,8 @@ steer_all_go(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	for (i = 0; i < n; i++) {
 		vhostpci_steer_add(ring, batch, i, slots[i].addr +
 				   ring->hdr_len + VHOSTPCI_FLOW_HEAD, dest);
+		vhostpci_count_kind(ring, batch->lens[i],
+				    batch->heads[i].bytes, RTE_ETHER_HDR_LEN);
 		vhostpci_give(ring, b, slots[i].id, 1, 0, flags);
 	}
 	vhostpci_steer_count_all(steer, batch, n);
@@ -187,6 +189,8 @@ steer_all_up(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 
 		/* Without offloads, and with room: it is received. */
 		receive_known(ring, b, &slots[i], batch, i, m, mbufs, flags);
+		vhostpci_count_kind(ring, batch->lens[i],
+				    batch->heads[i].bytes, RTE_ETHER_HDR_LEN);
 		set_mark(m, batch->rules[i]);
 		pkts[i] = m;
 	}
@@ -238,10 +242,18 @@ steer_batch(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		if (likely(batch->verdicts[i] != VHOSTPCI_UP)) {
 			steered++;
 			bytes += batch->lens[i];
+			vhostpci_count_kind(ring, batch->lens[i],
+					    batch->heads[i].bytes,
+					    RTE_ETHER_HDR_LEN);
 		} else if (rc == 0 && batch->lens[i] >= RTE_ETHER_HDR_LEN) {
 			set_mark(mbufs->raw[mbufs->taken], batch->rules[i]);
-			pkts[done++] = mbufs->raw[mbufs->taken++];
+			pkts[done] = mbufs->raw[mbufs->taken++];
 			bytes += batch->lens[i];
+			vhostpci_count_kind(ring, batch->lens[i],
+					    rte_pktmbuf_mtod(pkts[done],
+							     uint8_t *),
+					    RTE_ETHER_HDR_LEN);
+			done++;
 		} else {
 			not_received(ring, mbufs->raw[mbufs->taken], rc);
 			*rule = RTE_MIN(rc, 0);

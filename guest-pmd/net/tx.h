@@ -12,6 +12,7 @@
 #include "net/copy.h"
 #include "net/look.h"
 #include "net/offload.h"
+#include "vring/kinds.h"
 #include "vring/send.h"
 
 /* Send one packet on the shortest path. */
@@ -98,6 +99,9 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		if (likely(rc == 0)) {
 			sent++;
 			bytes += m->pkt_len;
+			vhostpci_count_kind(ring, m->pkt_len,
+					    rte_pktmbuf_mtod(m, uint8_t *),
+					    m->data_len);
 		} else if (rc < 0 || rc == VHOSTPCI_NO_ROOM) {
 			*rule = RTE_MIN(rc, 0);
 			break;
@@ -202,6 +206,7 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 	} while (done < n);
 	ring->end = b.end;
 	ring->stalled = done == 0;
+	ring->count.retries += tries;
 	if (unlikely(done < n))
 		ring->count.full++;
 	return done;

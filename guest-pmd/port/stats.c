@@ -7,12 +7,15 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "net/steer.h"
 #include "port/port.h"
 #include "port/stats.h"
 
 #define FIELD(f, rx, tx) { #f, offsetof(struct vhostpci_counters, f), rx, tx }
+#define SIZE(i, text) \
+	{ "size_" text, offsetof(struct vhostpci_counters, sizes[i]), true, true }
 
 /* Per ring. Names are stable: scripts know them. */
 static const struct {
@@ -30,10 +33,16 @@ static const struct {
 	FIELD(runt, true, false),
 	FIELD(unsupported, true, true),
 	FIELD(full, false, true),
+	FIELD(retries, false, true),
 	FIELD(steered, true, false),
 	FIELD(steer_lost, true, false),
 	FIELD(steer_full, false, true),
 	FIELD(violations, true, true),
+	FIELD(multicast, true, true),
+	FIELD(broadcast, true, true),
+	SIZE(0, "64"), SIZE(1, "65_to_127"), SIZE(2, "128_to_255"),
+	SIZE(3, "256_to_511"), SIZE(4, "512_to_1023"), SIZE(5, "1024_to_1522"),
+	SIZE(6, "1523_to_max"),
 #ifdef VHOSTPCI_STAMPS
 #define CYCLES(stage) FIELD(cycles_##stage, true, true),
 	VHOSTPCI_STAGES(CYCLES)
@@ -114,6 +123,22 @@ vhostpci_stats_get(struct rte_eth_dev *eth_dev, struct rte_eth_stats *s)
 	pthread_mutex_unlock(&dev->lock);
 	return 0;
 }
+
+/* Of all rings, by the names that NICs' drivers have for these. */
+static const struct {
+	const char *name, *ring_name;
+} sums[] = {
+	{ "multicast_packets", "multicast" },
+	{ "broadcast_packets", "broadcast" },
+	{ "size_64_packets", "size_64" },
+	{ "size_65_to_127_packets", "size_65_to_127" },
+	{ "size_128_to_255_packets", "size_128_to_255" },
+	{ "size_256_to_511_packets", "size_256_to_511" },
+	{ "size_512_to_1023_packets", "size_512_to_1023" },
+	{ "size_1024_to_1522_packets", "size_1024_to_1522" },
+	{ "size_1523_to_max_packets", "size_1523_to_max" },
+	{ "retries", "retries" },
+};
 
 static uint64_t
 announced(const struct vhostpci_dev *dev)
@@ -199,6 +224,22 @@ collect_ring(const struct vhostpci_dev *dev, struct collector *c,
 	}
 }
 
+static void
+collect_sum(const struct vhostpci_dev *dev, struct collector *c,
+	    unsigned int i, bool rx)
+{
+	uint64_t sum = 0;
+	unsigned int ring, f;
+
+	for (f = 0; strcmp(ring_stats[f].name, sums[i].ring_name) != 0; f++)
+		;
+	if (!(rx ? ring_stats[f].rx : ring_stats[f].tx))
+		return;
+	for (ring = rx; ring < dev->n_rings; ring += 2)
+		sum += ring_stat(dev, ring, ring_stats[f].offset);
+	add(c, sum, "%s_%s", rx ? "rx" : "tx", sums[i].name);
+}
+
 static int
 collect(struct vhostpci_dev *dev, struct collector *c)
 {
@@ -207,6 +248,10 @@ collect(struct vhostpci_dev *dev, struct collector *c)
 	pthread_mutex_lock(&dev->lock);
 	for (i = 0; i < dev->n_rings; i++)
 		collect_ring(dev, c, i);
+	for (i = 0; i < RTE_DIM(sums); i++) {
+		collect_sum(dev, c, i, true);
+		collect_sum(dev, c, i, false);
+	}
 	for (i = VHOSTPCI_RULE_NONE + 1; i < VHOSTPCI_N_RULES; i++)
 		add(c, dev->total.rules[i] - dev->base.rules[i], "violation_%s",
 		    vhostpci_rule_name(i));

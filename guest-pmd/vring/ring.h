@@ -34,6 +34,10 @@
 #define VHOSTPCI_RX_WALK	256
 #define VHOSTPCI_TX_WALK	1984
 
+/* Sizes of frames are counted as RMON and applications do: up to 64 bytes, to
+ * 127, 255, 511, 1023, 1522, and more. */
+#define VHOSTPCI_N_SIZES	7
+
 /* datapath: w (one thread at a time), others: r, without tearing. Only ever
  * grow; a reset is a baseline kept by control. */
 struct vhostpci_counters {
@@ -48,6 +52,9 @@ struct vhostpci_counters {
 	uint64_t unsupported;	/* dropped: an offload that the application or
 				 * the peer cannot take */
 	uint64_t full;		/* tx bursts cut short: no buffers offered */
+	uint64_t retries;	/* tx: looks again for buffers */
+	/* Of packets; see vring/kinds.h. */
+	uint64_t multicast, broadcast, sizes[VHOSTPCI_N_SIZES];
 	uint64_t steered;	/* rx: of packets, those that rules moved */
 	uint64_t steer_full;	/* tx: dropped: steered here, and no room */
 	uint64_t steer_lost;	/* rx: steered to a port that closed then */

@@ -296,6 +296,81 @@ stats_are_reset_by_baseline(void **state)
 	fp_free(fp);
 }
 
+/* From the peer, and back to it, to the address @to in all bytes but the
+ * first. */
+static void
+one_packet_each_way(struct fakepeer *fp, uint32_t len, uint8_t first, uint8_t to)
+{
+	uint64_t from = fp_buffer(fp, HDR + len);
+	uint8_t *bytes = fp_addr(from);
+	struct rte_mbuf *m;
+
+	memset(bytes, 0, HDR);
+	memset(bytes + HDR, to, len);
+	bytes[HDR] = first;
+	fp_post(&fp->rings[FP_FROM_PEER], from, HDR + len, 0);
+	assert_int_equal(fp_rx(fp, &m, 1), 1);
+	fp_post(&fp->rings[FP_TO_PEER], fp_buffer(fp, HDR + len), HDR + len,
+		VRING_DESC_F_WRITE);
+	assert_int_equal(fp_tx(fp, &m, 1), 1);
+}
+
+static void
+groups_of_packets_are_counted(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+
+	(void)state;
+	one_packet_each_way(fp, 64, 0, 0xff);
+	one_packet_each_way(fp, 64, 1, 0);
+	one_packet_each_way(fp, 64, 0xff, 0xff);
+	one_packet_each_way(fp, 64, 0xff, 0xff);
+	one_packet_each_way(fp, 64, 0xff, 0xfe);
+	assert_int_equal(fp_xstat(fp, "rx_multicast_packets"), 2);
+	assert_int_equal(fp_xstat(fp, "tx_multicast_packets"), 2);
+	assert_int_equal(fp_xstat(fp, "rx_broadcast_packets"), 2);
+	assert_int_equal(fp_xstat(fp, "tx_broadcast_packets"), 2);
+	assert_int_equal(rte_eth_stats_reset(fp->port), 0);
+	assert_int_equal(fp_xstat(fp, "rx_broadcast_packets"), 0);
+	fp_free(fp);
+}
+
+static void
+sizes_of_packets_are_counted(void **state)
+{
+	/* Both ends of each class. */
+	static const struct {
+		uint32_t len;
+		const char *name;
+		unsigned int n;
+	} sizes[] = {
+		{ 64, "size_64_packets", 2 },
+		{ 65, "size_65_to_127_packets", 1 },
+		{ 127, "size_65_to_127_packets", 2 },
+		{ 128, "size_128_to_255_packets", 1 },
+		{ 1023, "size_512_to_1023_packets", 1 },
+		{ 1024, "size_1024_to_1522_packets", 1 },
+		{ 1522, "size_1024_to_1522_packets", 2 },
+		{ 1523, "size_1523_to_max_packets", 1 },
+		{ 1800, "size_1523_to_max_packets", 2 },
+	};
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	char name[64];
+	unsigned int i;
+
+	(void)state;
+	calls_of_one_packet(fp);	/* 60 bytes */
+	for (i = 0; i < RTE_DIM(sizes); i++) {
+		one_packet_each_way(fp, sizes[i].len, 0, 0);
+		snprintf(name, sizeof(name), "rx_%s", sizes[i].name);
+		assert_int_equal(fp_xstat(fp, name), sizes[i].n);
+		snprintf(name, sizeof(name), "tx_%s", sizes[i].name);
+		assert_int_equal(fp_xstat(fp, name), sizes[i].n -
+				 (sizes[i].len == 64));
+	}
+	fp_free(fp);
+}
+
 struct poller {
 	struct fakepeer *fp;
 	bool stop;
@@ -487,6 +562,8 @@ main(int argc, char *argv[])
 		cmocka_unit_test(link_follows_the_peer),
 		cmocka_unit_test(peer_is_announced_once),
 		cmocka_unit_test(stats_are_reset_by_baseline),
+		cmocka_unit_test(groups_of_packets_are_counted),
+		cmocka_unit_test(sizes_of_packets_are_counted),
 		cmocka_unit_test(memory_may_go_once_it_is_adopted),
 		cmocka_unit_test(
 			change_that_a_burst_prevents_leaves_the_port_running),
