@@ -323,6 +323,96 @@ vhostpci_flows(struct unixctl_conn *conn, int argc, const char *argv[],
     vhostpci_command(conn, argc, argv, show_flows);
 }
 
+/* Statistics. */
+
+static void
+add_counter(struct netdev_custom_stats *stats, const char *name,
+            uint64_t value)
+{
+    struct netdev_custom_counter *counter;
+
+    for (int i = 0; i < stats->size; i++) {
+        if (!strcmp(stats->counters[i].name, name)) {
+            return;
+        }
+    }
+    stats->counters = xrealloc(stats->counters, (stats->size + 1)
+                               * sizeof *stats->counters);
+    counter = &stats->counters[stats->size++];
+    ovs_strlcpy(counter->name, name, sizeof counter->name);
+    counter->value = value;
+}
+
+/* The ends of the names of a ring's counters, and of a queue's. */
+static const struct {
+    const char *ring, *queue;
+} queue_counters[] = {
+    { "packets", "packets" },
+    { "bytes", "bytes" },
+    { "calls", "guest_notifications" },
+    { "multicast", "multicast_packets" },
+    { "broadcast", "broadcast_packets" },
+    { "size_64", "size_64_packets" },
+    { "size_65_to_127", "size_65_to_127_packets" },
+    { "size_128_to_255", "size_128_to_255_packets" },
+    { "size_256_to_511", "size_256_to_511_packets" },
+    { "size_512_to_1023", "size_512_to_1023_packets" },
+    { "size_1024_to_1522", "size_1024_to_1522_packets" },
+    { "size_1523_to_max", "size_1523_to_max_packets" },
+};
+
+/* 'name' is the driver's. */
+static void
+add_driver_counter(struct netdev_custom_stats *stats, const char *name,
+                   uint64_t value, int n_pairs)
+{
+    int pair, n = 0;
+    char way;
+
+    if (!strcmp(name, "tx_retries")) {
+        add_counter(stats, "ovs_tx_retries", value);
+        return;
+    }
+    if (!ovs_scan(name, "%cx_ring%d_%n", &way, &pair, &n) || !n
+        || pair >= n_pairs) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(queue_counters); i++) {
+        if (!strcmp(name + n, queue_counters[i].ring)) {
+            char *full = xasprintf("%cx_q%d_%s", way, pair,
+                                   queue_counters[i].queue);
+
+            add_counter(stats, full, value);
+            free(full);
+            return;
+        }
+    }
+}
+
+void
+vhostpci_show_custom_stats(int port_id, int n_pairs,
+                           struct netdev_custom_stats *stats)
+{
+    struct rte_eth_xstat_name *names;
+    struct rte_eth_xstat *values;
+    int n = rte_eth_xstats_get_names(port_id, NULL, 0);
+
+    if (n <= 0) {
+        return;
+    }
+    names = xcalloc(n, sizeof *names);
+    values = xcalloc(n, sizeof *values);
+    if (rte_eth_xstats_get_names(port_id, names, n) == n
+        && rte_eth_xstats_get(port_id, values, n) == n) {
+        for (int i = 0; i < n; i++) {
+            add_driver_counter(stats, names[i].name, values[i].value,
+                               n_pairs);
+        }
+    }
+    free(values);
+    free(names);
+}
+
 void
 vhostpci_show_register(const struct netdev_class *class)
 {

@@ -407,6 +407,21 @@ netdev_vhostpci_get_status(const struct netdev *netdev_, struct smap *status)
     return error;
 }
 
+static int
+netdev_vhostpci_get_custom_stats(const struct netdev *netdev_,
+                                 struct netdev_custom_stats *stats)
+{
+    struct netdev *netdev = CONST_CAST(struct netdev *, netdev_);
+    const struct vhostpci_queues *queues = &port_find(netdev)->queues;
+    int error = base->get_custom_stats(netdev, stats);
+
+    if (!error && !queues->idle) {
+        vhostpci_show_custom_stats(netdev_dpdk_get_port_id(netdev),
+                                   queues->n_pairs, stats);
+    }
+    return error;
+}
+
 /* Events. */
 
 static int
@@ -539,6 +554,7 @@ netdev_vhostpci_register(void)
     vhostpci_class.dealloc = netdev_vhostpci_dealloc;
     vhostpci_class.set_config = netdev_vhostpci_set_config;
     vhostpci_class.get_status = netdev_vhostpci_get_status;
+    vhostpci_class.get_custom_stats = netdev_vhostpci_get_custom_stats;
     vhostpci_class.set_policing = netdev_vhostpci_set_policing;
     vhostpci_class.set_qos = netdev_vhostpci_set_qos;
     vhostpci_class.set_tx_multiq = netdev_vhostpci_set_tx_multiq;

@@ -171,3 +171,38 @@ def test_idle_ports_take_next_to_no_memory():
         peer.close()
     finally:
         switch.close()
+
+
+def statistics(switch, port):
+    return {key: int(value) for key, value in
+            switch.get(port, "statistics").items()}
+
+
+def test_statistics_have_the_names_that_open_vswitch_knows(ovs, peers):
+    """Sizes, groups, queues and retries, as vhost ports have them."""
+    ovs.vsctl("set", "Open_vSwitch", ".",
+              "other_config:stats-update-interval=1000")
+    source = add(ovs, "a")
+    path = add(ovs, "b")
+    ovs.add_flow("in_port=a,actions=mod_dl_dst:ff:ff:ff:ff:ff:ff,b")
+    receiver = Peer(ovs, path, "b")
+    sender = Peer(ovs, source, "a", forward="txonly")
+    peers += [receiver, sender]
+    ovs.wait_link_up("a", "b")
+    receiver.command("start")
+    sender.command("set txpkts 200")
+    sender.command("start")
+    found = wait_until(
+        lambda: statistics(ovs, "b").get("tx_broadcast_packets", 0) > 1000
+        and statistics(ovs, "b"), 20, "broadcasts are counted")
+    assert found["tx_128_to_255_packets"] >= found["tx_packets"] > 0
+    assert found["tx_65_to_127_packets"] == 0
+    assert found["tx_multicast_packets"] == 0
+    assert found["tx_q0_packets"] > 0 and found["tx_q0_bytes"] > 0
+    assert found["tx_q0_broadcast_packets"] > 0
+    assert "ovs_tx_retries" in found
+    found = statistics(ovs, "a")
+    assert found["rx_128_to_255_packets"] > 0
+    assert found["rx_broadcast_packets"] == 0
+    assert found["rx_q0_packets"] > 0
+    assert found["rx_q0_size_128_to_255_packets"] > 0
