@@ -122,6 +122,9 @@ struct vhostpci_transport {
 	void *priv;
 	char peer_name[VHOSTPCI_NAME_LEN];
 	uint8_t peer_uuid[16];
+	/* Where the peer is found: a path, a PCI address. Constant, valid as
+	 * long as the device. */
+	const char *place;
 	uint16_t max_queue_pairs;
 	uint64_t offered_features;	/* virtio bits offered to the peer */
 	enum vhostpci_window_type window_type;

@@ -223,6 +223,7 @@ create_ethdev(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
 
 	static_assert(VHOSTPCI_NAME_LEN == VHOST_PCI_PEER_NAME_LEN, "name");
 	memcpy(t.peer_name, p->config.peer_name, sizeof(t.peer_name));
+	t.place = p->pci->name;
 	memcpy(t.peer_uuid, p->config.peer_uuid, sizeof(t.peer_uuid));
 	p->dev = vhostpci_ethdev_create(eth_dev, &t);
 	return p->dev != NULL ? 0 : -rte_errno;

@@ -339,12 +339,14 @@ const struct eth_dev_ops vhostpci_ops = {
 	.flow_ops_get = vhostpci_flow_ops_get,
 };
 
-/* Stable for a named peer: the same port has the same address after a restart.
- */
+/* Stable: whoever has learned the address finds it after a restart. The peer's
+ * name goes before where it is found, which hot-plug may change. */
 static void
 set_mac(struct vhostpci_dev *dev)
 {
-	const char *name = dev->transport.peer_name;
+	const char *name = dev->transport.peer_name[0] != '\0' ||
+		dev->transport.place == NULL ? dev->transport.peer_name :
+		dev->transport.place;
 	struct rte_ether_addr *addr = &dev->mac;
 	uint32_t hash[2];
 

@@ -240,6 +240,7 @@ dev_new(struct rte_eth_dev *eth_dev, struct vhostpci_socket *s)
 	struct vhostpci_transport transport = {
 		.ops = &vhostpci_socket_ops,
 		.priv = s,
+		.place = s->addr.sun_path,
 		.max_queue_pairs = s->queues,
 		.offered_features = s->core.config.features,
 		.window_type = VHOSTPCI_WINDOW_SHM,

@@ -206,3 +206,15 @@ def test_statistics_have_the_names_that_open_vswitch_knows(ovs, peers):
     assert found["rx_broadcast_packets"] == 0
     assert found["rx_q0_packets"] > 0
     assert found["rx_q0_size_128_to_255_packets"] > 0
+
+
+@pytest.mark.parametrize("more", ["", ",peer=alice"], ids=["path", "peer"])
+def test_ethernet_address_outlives_the_port(ovs, more):
+    add(ovs, "a", more)
+    add(ovs, "b")
+    first = ovs.wait_interface("a", "mac_in_use", lambda mac: mac)
+    assert first not in ("00:00:00:00:00:00", ovs.get("b", "mac_in_use"))
+    ovs.del_port("a")
+    add(ovs, "a", more)
+    ovs.wait_interface("a", "mac_in_use", first)
+    assert int(first[:2], 16) & 3 == 2, "a local address of one station"
