@@ -97,6 +97,10 @@ vhostpci_queues_reconfigure(struct vhostpci_queues *queues,
         /* What there will be, as far as it is known. */
         netdev->n_rxq = queues->n_rxq ? queues->n_rxq : queues->n_pairs;
         netdev->n_txq = vhostpci_queues_n_txq(queues);
+        /* DPDK reuses port numbers: the last owner's queues were others. */
+        if (port_id >= 0 && port_id < RTE_MAX_ETHPORTS) {
+            set_rx_enabled(port_id, 0);
+        }
         netdev_change_seq_changed(netdev);
         return 0;
     }

@@ -218,3 +218,59 @@ def test_ethernet_address_outlives_the_port(ovs, more):
     add(ovs, "a", more)
     ovs.wait_interface("a", "mac_in_use", first)
     assert int(first[:2], 16) & 3 == 2, "a local address of one station"
+
+
+MOST = 32  # RTE_MAX_ETHPORTS of the distribution's DPDK
+
+
+def working(switch):
+    """Ports that have a device; the bridge has answered for all of them."""
+    names = switch.vsctl("list-ports", switch.bridge).split()
+    numbers = {name: switch.get(name, "ofport") for name in names}
+    return {name for name, number in numbers.items()
+            if isinstance(number, int) and number > 0}
+
+
+def test_same_ports_work_after_a_restart_with_more_than_there_may_be():
+    """The limit is DPDK's, for its Ethernet devices of all kinds."""
+    switch = SmallOvs("ours", name="many")
+    try:
+        switch.start()
+        for number in range(MOST):
+            add(switch, f"p{number:02}")
+        switch.add_port("a-late", "vhostpci", options={
+            "vhostpci-devargs":
+            f"net_vhostpci_late,path={switch.dir}/late.sock"})
+        assert "cannot use device net_vhostpci_late" in switch.error("a-late")
+        names = {f"p{number:02}" for number in range(MOST)}
+        assert working(switch) == names
+        switch.kill_switch()
+        switch.start_switch()
+        switch.vsctl("set", "Open_vSwitch", ".", "external_ids:again=1")
+        assert working(switch) == names
+        assert "cannot use device net_vhostpci_late" in switch.error("a-late")
+    finally:
+        switch.close()
+
+
+def test_what_is_normal_leaves_no_warning(ovs, peers):
+    """A port that comes, is configured again, and another device's."""
+    mark = len(ovs.switch_log())
+    path = add(ovs, "a")
+    peers.append(Peer(ovs, path, "a"))
+    ovs.wait_link_up("a")
+    ovs.vsctl("set", "Interface", "a", "options:n_rxq=2")
+    becomes_polled(ovs, "a", True, False)
+    other = ovs.dir / "other.sock"
+    ovs.vsctl("set", "Interface", "a", "options:vhostpci-devargs="
+              f'"net_vhostpci_other,path={other}"')
+    wait_until(other.exists, 10, "the other device is there")
+    ovs.del_port("a")
+    said = [line for line in ovs.switch_log()[mark:].splitlines()
+            if re.search(r"\|(WARN|ERR|EMER)\|", line)]
+    assert not said, "\n".join(said)
+    # A port without a device: what is wrong is said, and no more.
+    ovs.add_port("b", "vhostpci", options={
+        "vhostpci-devargs": "net_vhostpci_b,nonsense=1"})
+    ovs.del_port("b")
+    assert "Invalid port_id" not in ovs.switch_log()[mark:]
