@@ -240,15 +240,15 @@ def test_same_ports_work_after_a_restart_with_more_than_there_may_be():
             add(switch, f"p{number:02}")
         switch.add_port("a-late", "vhostpci", options={
             "vhostpci-devargs":
-            f"net_vhostpci_late,path={switch.dir}/late.sock"})
-        assert "cannot use device net_vhostpci_late" in switch.error("a-late")
+            f"net_vpci_late,path={switch.dir}/late.sock"})
+        assert "cannot use device net_vpci_late" in switch.error("a-late")
         names = {f"p{number:02}" for number in range(MOST)}
         assert working(switch) == names
         switch.kill_switch()
         switch.start_switch()
         switch.vsctl("set", "Open_vSwitch", ".", "external_ids:again=1")
         assert working(switch) == names
-        assert "cannot use device net_vhostpci_late" in switch.error("a-late")
+        assert "cannot use device net_vpci_late" in switch.error("a-late")
     finally:
         switch.close()
 
@@ -263,7 +263,7 @@ def test_what_is_normal_leaves_no_warning(ovs, peers):
     becomes_polled(ovs, "a", True, False)
     other = ovs.dir / "other.sock"
     ovs.vsctl("set", "Interface", "a", "options:vhostpci-devargs="
-              f'"net_vhostpci_other,path={other}"')
+              f'"net_vpci_other,path={other}"')
     wait_until(other.exists, 10, "the other device is there")
     ovs.del_port("a")
     said = [line for line in ovs.switch_log()[mark:].splitlines()
@@ -271,6 +271,6 @@ def test_what_is_normal_leaves_no_warning(ovs, peers):
     assert not said, "\n".join(said)
     # A port without a device: what is wrong is said, and no more.
     ovs.add_port("b", "vhostpci", options={
-        "vhostpci-devargs": "net_vhostpci_b,nonsense=1"})
+        "vhostpci-devargs": "net_vpci_b,nonsense=1"})
     ovs.del_port("b")
     assert "Invalid port_id" not in ovs.switch_log()[mark:]
