@@ -5,6 +5,8 @@
 #include <config.h>
 #include "netdev-vhostpci-queues.h"
 
+#include <string.h>
+
 #include <rte_ethdev.h>
 
 #include "netdev-dpdk.h"
@@ -72,8 +74,9 @@ set_rx_enabled(int port_id, uint64_t enabled)
     return was != enabled;
 }
 
-bool
-vhostpci_queues_rxq_enabled(const struct netdev_rxq *rxq)
+/* Any thread, without locks. */
+static bool
+netdev_vhostpci_rxq_enabled(struct netdev_rxq *rxq)
 {
     int port_id = netdev_dpdk_rxq_get_port_id(rxq);
     uint64_t enabled = 0;
@@ -84,10 +87,8 @@ vhostpci_queues_rxq_enabled(const struct netdev_rxq *rxq)
     return rxq->queue_id < 64 && enabled >> rxq->queue_id & 1;
 }
 
-int
-vhostpci_queues_reconfigure(struct vhostpci_queues *queues,
-                            const struct netdev_class *base,
-                            struct netdev *netdev)
+static int
+queues_reconfigure(struct vhostpci_queues *queues, struct netdev *netdev)
 {
     int port_id = netdev_dpdk_get_port_id(netdev);
     struct rte_pmd_vhostpci_queues now;
@@ -104,7 +105,7 @@ vhostpci_queues_reconfigure(struct vhostpci_queues *queues,
         netdev_change_seq_changed(netdev);
         return 0;
     }
-    error = base->reconfigure(netdev);
+    error = netdev_dpdk_get_class()->reconfigure(netdev);
     /* Other queues serve the peer's rings now. */
     if (!error && !vhostpci_pmd_queues(port_id, &now)) {
         set_rx_enabled(port_id, now.rx_enabled);
@@ -141,4 +142,102 @@ vhostpci_queues_look(struct vhostpci_queues *queues, struct netdev *netdev)
         netdev_request_reconfigure(netdev);
     }
     return changed;
+}
+
+/* The class's callbacks. */
+
+static int
+netdev_vhostpci_reconfigure(struct netdev *netdev)
+{
+    return queues_reconfigure(vhostpci_queues_of(netdev), netdev);
+}
+
+static int
+netdev_vhostpci_set_tx_multiq(struct netdev *netdev, unsigned int n_txq)
+{
+    struct vhostpci_queues *queues = vhostpci_queues_of(netdev);
+
+    queues->wanted_txq = n_txq;
+    return netdev_dpdk_get_class()->set_tx_multiq(
+        netdev, vhostpci_queues_n_txq(queues));
+}
+
+/* An idle port's, of which the base class knows nothing yet. */
+
+static int
+netdev_vhostpci_get_etheraddr(const struct netdev *netdev_,
+                              struct eth_addr *mac)
+{
+    struct netdev *netdev = CONST_CAST(struct netdev *, netdev_);
+    struct rte_ether_addr addr;
+
+    if (!vhostpci_queues_of(netdev)->idle
+        || rte_eth_macaddr_get(netdev_dpdk_get_port_id(netdev), &addr)) {
+        return netdev_dpdk_get_class()->get_etheraddr(netdev_, mac);
+    }
+    memcpy(mac->ea, addr.addr_bytes, sizeof mac->ea);
+    return 0;
+}
+
+/* The base class takes the address that it finds when it configures. */
+static int
+netdev_vhostpci_set_etheraddr(struct netdev *netdev, const struct eth_addr mac)
+{
+    struct rte_ether_addr addr;
+    int error;
+
+    if (!vhostpci_queues_of(netdev)->idle) {
+        return netdev_dpdk_get_class()->set_etheraddr(netdev, mac);
+    }
+    memcpy(addr.addr_bytes, mac.ea, sizeof mac.ea);
+    error = -rte_eth_dev_default_mac_addr_set(netdev_dpdk_get_port_id(netdev),
+                                              &addr);
+    if (!error) {
+        netdev_change_seq_changed(netdev);
+    }
+    return error;
+}
+
+static int
+netdev_vhostpci_get_mtu(const struct netdev *netdev, int *mtu)
+{
+    const struct vhostpci_queues *queues = vhostpci_queues_of(netdev);
+
+    if (!queues->idle) {
+        return netdev_dpdk_get_class()->get_mtu(netdev, mtu);
+    }
+    *mtu = queues->mtu;
+    return 0;
+}
+
+static int
+netdev_vhostpci_set_mtu(struct netdev *netdev, int mtu)
+{
+    int error = netdev_dpdk_get_class()->set_mtu(netdev, mtu);
+
+    if (!error) {
+        vhostpci_queues_of(netdev)->mtu = mtu;
+    }
+    return error;
+}
+
+static int
+netdev_vhostpci_get_carrier(const struct netdev *netdev, bool *carrier)
+{
+    *carrier = false;
+    return (vhostpci_queues_of(netdev)->idle ? 0
+            : netdev_dpdk_get_class()->get_carrier(netdev, carrier));
+}
+
+void
+vhostpci_queues_override(struct netdev_class *class)
+{
+    class->set_tx_multiq = netdev_vhostpci_set_tx_multiq;
+    class->get_etheraddr = netdev_vhostpci_get_etheraddr;
+    class->set_etheraddr = netdev_vhostpci_set_etheraddr;
+    class->get_mtu = netdev_vhostpci_get_mtu;
+    class->set_mtu = netdev_vhostpci_set_mtu;
+    class->get_carrier = netdev_vhostpci_get_carrier;
+    class->reconfigure = netdev_vhostpci_reconfigure;
+    class->rxq_enabled = netdev_vhostpci_rxq_enabled;
 }

@@ -16,7 +16,6 @@
 
 struct netdev;
 struct netdev_class;
-struct netdev_rxq;
 struct smap;
 
 /* The main thread's, but 'idle', which other threads read. */
@@ -37,17 +36,16 @@ void vhostpci_queues_set_config(struct vhostpci_queues *, struct smap *args);
 /* How many tx queues a port has of which the datapath wants 'wanted_txq'. */
 int vhostpci_queues_n_txq(const struct vhostpci_queues *);
 
-/* For the class's reconfigure().  Returns 0 or a positive errno value. */
-int vhostpci_queues_reconfigure(struct vhostpci_queues *,
-                                const struct netdev_class *base,
-                                struct netdev *);
-
 /* Looks at what the driver says of the peer.  Returns true if the base class
  * has to be given the port's options, as changed by
  * vhostpci_queues_set_config(), and its number of tx queues again. */
 bool vhostpci_queues_look(struct vhostpci_queues *, struct netdev *);
 
-/* Whether 'rxq' is to be polled.  Any thread, without locks. */
-bool vhostpci_queues_rxq_enabled(const struct netdev_rxq *rxq);
+/* Those of a port, by its netdev (netdev-vhostpci.c). */
+struct vhostpci_queues *vhostpci_queues_of(const struct netdev *);
+
+/* Sets the callbacks of 'class', which was copied from the base class, that go
+ * by a port's queues, and those that an idle port has to answer itself. */
+void vhostpci_queues_override(struct netdev_class *class);
 
 #endif /* netdev-vhostpci-queues.h */

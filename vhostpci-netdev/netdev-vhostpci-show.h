@@ -13,9 +13,9 @@ struct smap;
 
 void vhostpci_show_status(const struct rte_pmd_vhostpci_info *, struct smap *);
 
-/* Adds what vhost-user ports have besides the counters of other DPDK ports: those
- * of the queues of 'n_pairs' pairs, and how often the driver looked again for
- * room.  Names that are there already stay. */
+/* Adds what vhost-user ports have besides the counters of other DPDK ports:
+ * those of the queues of 'n_pairs' pairs, and how often the driver looked
+ * again for room.  Names that are there already stay. */
 void vhostpci_show_custom_stats(int port_id, int n_pairs,
                                 struct netdev_custom_stats *);
 

@@ -6,9 +6,7 @@
  * that use the table of ports in the main thread, but construct() and
  * dealloc(), which may run in any that drops the last reference.  rxq_recv()
  * runs in the thread that polls.  event() runs in EAL's interrupt thread,
- * possibly under locks of the driver.
- *
- * Over 500 lines: all that goes by the table of ports, which is private. */
+ * possibly under locks of the driver. */
 
 #include <config.h>
 #include "netdev-vhostpci.h"
@@ -94,6 +92,12 @@ port_find(const struct netdev *netdev)
     }
     ovs_mutex_unlock(&ports_mutex);
     return port;
+}
+
+struct vhostpci_queues *
+vhostpci_queues_of(const struct netdev *netdev)
+{
+    return &port_find(netdev)->queues;
 }
 
 static bool
@@ -288,97 +292,6 @@ netdev_vhostpci_set_qos(struct netdev *netdev, const char *type,
     return error;
 }
 
-/* Queues. */
-
-static int
-netdev_vhostpci_reconfigure(struct netdev *netdev)
-{
-    return vhostpci_queues_reconfigure(&port_find(netdev)->queues, base,
-                                       netdev);
-}
-
-static int
-netdev_vhostpci_set_tx_multiq(struct netdev *netdev, unsigned int n_txq)
-{
-    struct vhostpci_queues *queues = &port_find(netdev)->queues;
-
-    queues->wanted_txq = n_txq;
-    return base->set_tx_multiq(netdev, vhostpci_queues_n_txq(queues));
-}
-
-static bool
-netdev_vhostpci_rxq_enabled(struct netdev_rxq *rxq)
-{
-    return vhostpci_queues_rxq_enabled(rxq);
-}
-
-/* An idle port's, of which the base class knows nothing yet. */
-
-static int
-netdev_vhostpci_get_etheraddr(const struct netdev *netdev_,
-                              struct eth_addr *mac)
-{
-    struct netdev *netdev = CONST_CAST(struct netdev *, netdev_);
-    struct rte_ether_addr addr;
-
-    if (!port_find(netdev)->queues.idle
-        || rte_eth_macaddr_get(netdev_dpdk_get_port_id(netdev), &addr)) {
-        return base->get_etheraddr(netdev_, mac);
-    }
-    memcpy(mac->ea, addr.addr_bytes, sizeof mac->ea);
-    return 0;
-}
-
-/* The base class takes the address that it finds when it configures. */
-static int
-netdev_vhostpci_set_etheraddr(struct netdev *netdev, const struct eth_addr mac)
-{
-    struct rte_ether_addr addr;
-    int error;
-
-    if (!port_find(netdev)->queues.idle) {
-        return base->set_etheraddr(netdev, mac);
-    }
-    memcpy(addr.addr_bytes, mac.ea, sizeof mac.ea);
-    error = -rte_eth_dev_default_mac_addr_set(netdev_dpdk_get_port_id(netdev),
-                                              &addr);
-    if (!error) {
-        netdev_change_seq_changed(netdev);
-    }
-    return error;
-}
-
-static int
-netdev_vhostpci_get_mtu(const struct netdev *netdev, int *mtu)
-{
-    const struct vhostpci_queues *queues = &port_find(netdev)->queues;
-
-    if (!queues->idle) {
-        return base->get_mtu(netdev, mtu);
-    }
-    *mtu = queues->mtu;
-    return 0;
-}
-
-static int
-netdev_vhostpci_set_mtu(struct netdev *netdev, int mtu)
-{
-    int error = base->set_mtu(netdev, mtu);
-
-    if (!error) {
-        port_find(netdev)->queues.mtu = mtu;
-    }
-    return error;
-}
-
-static int
-netdev_vhostpci_get_carrier(const struct netdev *netdev, bool *carrier)
-{
-    *carrier = false;
-    return (port_find(netdev)->queues.idle ? 0
-            : base->get_carrier(netdev, carrier));
-}
-
 /* Only what the datapath offloads makes the driver consume packets. */
 static int
 netdev_vhostpci_rxq_recv(struct netdev_rxq *rxq, struct dp_packet_batch *batch,
@@ -557,15 +470,8 @@ netdev_vhostpci_register(void)
     vhostpci_class.get_custom_stats = netdev_vhostpci_get_custom_stats;
     vhostpci_class.set_policing = netdev_vhostpci_set_policing;
     vhostpci_class.set_qos = netdev_vhostpci_set_qos;
-    vhostpci_class.set_tx_multiq = netdev_vhostpci_set_tx_multiq;
-    vhostpci_class.get_etheraddr = netdev_vhostpci_get_etheraddr;
-    vhostpci_class.set_etheraddr = netdev_vhostpci_set_etheraddr;
-    vhostpci_class.get_mtu = netdev_vhostpci_get_mtu;
-    vhostpci_class.set_mtu = netdev_vhostpci_set_mtu;
-    vhostpci_class.get_carrier = netdev_vhostpci_get_carrier;
-    vhostpci_class.reconfigure = netdev_vhostpci_reconfigure;
     vhostpci_class.rxq_recv = netdev_vhostpci_rxq_recv;
-    vhostpci_class.rxq_enabled = netdev_vhostpci_rxq_enabled;
+    vhostpci_queues_override(&vhostpci_class);
 
     event_seq = seq_create();
     last_event_seq = seq_read(event_seq);

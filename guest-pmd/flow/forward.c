@@ -74,7 +74,8 @@ put_item_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 }
 
 /* Send some of @n items; returns how many are done with. Ends where what was
- * looked at ahead is not next any more (*@aligned), and with *@rule. */
+ * looked at ahead is not next any more (*@aligned), and with *@rule. One function:
+ * as push_batch(), net/tx.h. */
 static __rte_always_inline uint16_t
 forward_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	      const struct vhostpci_item *items, uint16_t n, bool *aligned,
