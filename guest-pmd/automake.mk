@@ -88,6 +88,7 @@ guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/port/link.c \
 	guest-pmd/port/link.h \
 	guest-pmd/port/pause.c \
+	guest-pmd/port/process.c \
 	guest-pmd/port/pause.h \
 	guest-pmd/port/peer.c \
 	guest-pmd/port/peer.h \

@@ -37,6 +37,9 @@ int vhostpci_peer_adopt(struct vhostpci_dev *dev,
  * thread that serves the peer are the primary's: a secondary process is told so
  * in its log, and not served. */
 bool vhostpci_is_primary(const char *name);
+/* Was the driver built for the DPDK that loaded it? An ethdev driver is bound to
+ * the layout of one release's structures. If not, that is logged. */
+bool vhostpci_is_right_release(void);
 
 /*
  * Make an ethdev of a transport. @eth_dev was allocated by the bus glue (PCI:

@@ -8,7 +8,6 @@
 #include <rte_interrupts.h>
 #include <rte_jhash.h>
 #include <rte_malloc.h>
-#include <rte_version.h>
 
 #include "flow/inlet.h"
 #include "net/large.h"
@@ -400,28 +399,6 @@ make_rings(struct vhostpci_dev *dev)
 	return 0;
 }
 
-/* An ethdev driver is bound to the layout of one DPDK release's structures. */
-static bool
-right_release(void)
-{
-	if (rte_version_year() == RTE_VER_YEAR &&
-	    rte_version_month() == RTE_VER_MONTH)
-		return true;
-	VHOSTPCI_LOG(ERR, "built for DPDK %d.%d, loaded by %s", RTE_VER_YEAR,
-		     RTE_VER_MONTH, rte_version());
-	return false;
-}
-
-bool
-vhostpci_is_primary(const char *name)
-{
-	if (rte_eal_process_type() == RTE_PROC_PRIMARY)
-		return true;
-	VHOSTPCI_LOG(ERR, "%s: a secondary process cannot use this port; it goes on in the primary",
-		     name);
-	return false;
-}
-
 static void
 set_transport(struct vhostpci_dev *dev,
 	      const struct vhostpci_transport *transport)
@@ -442,7 +419,7 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 	struct vhostpci_dev *dev = eth_dev->data->dev_private;
 	int rc;
 
-	if (!right_release() || rte_eal_process_type() != RTE_PROC_PRIMARY) {
+	if (!vhostpci_is_right_release() || rte_eal_process_type() != RTE_PROC_PRIMARY) {
 		rte_errno = ENOTSUP;
 		return NULL;
 	}
