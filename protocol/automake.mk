@@ -12,5 +12,9 @@ protocol_sources = \
 	protocol/vhost_user_msg.c \
 	protocol/vhost_user_ring.c \
 	protocol/vhost_user_session.c
-vring_commit_sources = protocol/vring_commit.c protocol/vring_commit.h
+vring_commit_sources = \
+	protocol/vring_commit.c \
+	protocol/vring_commit.h \
+	protocol/vring_find.c \
+	protocol/vring_find.h
 EXTRA_DIST += $(protocol_sources) $(vring_commit_sources) protocol/vhost_pci.h

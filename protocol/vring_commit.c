@@ -57,6 +57,8 @@ vring_commit_flags(unsigned int index, uint64_t features)
 
 	if (!receives && features & UINT64_C(1) << VIRTIO_F_IN_ORDER)
 		flags |= VRING_COMMIT_IN_ORDER;
+	else
+		flags |= VRING_COMMIT_TRACE;
 	if (receives && features & UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF)
 		flags |= VRING_COMMIT_FORGET;
 	return flags;
@@ -112,21 +114,28 @@ chain_length(const struct walk *w)
 	return n;
 }
 
-/* List the chains that did not come back, first to last; @w ends behind them:
- * before one that did, or one that breaks a rule. */
+/* List the chains that did not come back, first to last, and with @trace all of
+ * their descriptors; @w ends behind them: before one that did, or one that breaks
+ * a rule. The last chain may end with descriptors that are marked already: each
+ * of these has the chain's id, and none says that there is a next one. */
 static uint32_t
-list_chains(struct walk *w, struct vring_commit_store *stores)
+list_chains(struct walk *w, bool trace, struct vring_commit_store *stores)
 {
-	uint32_t n, count = 0;
+	uint32_t n, end, count = 0;
+	uint16_t id;
 
 	while (w->i < w->length) {
 		n = chain_length(w);
 		if (n == 0)
 			break;
+		end = w->i + n;
 		/* The last descriptor has the id (virtio 1.x, 2.8.6). */
-		stores[count++] = store_at(
-			w, le16toh(w->desc[w->i + n - 1].id), true);
-		step(w, n);
+		id = le16toh(w->desc[end - 1].id);
+		stores[count++] = store_at(w, id, true);
+		for (step(w, 1); w->i < end; step(w, 1)) {
+			if (trace)
+				stores[count++] = store_at(w, id, true);
+		}
 	}
 	return count;
 }
@@ -172,7 +181,7 @@ vring_commit_end(const struct vring_packed_desc *desc, uint32_t num,
 
 	if (w.length > max)
 		return -ENOBUFS;
-	count = list_chains(&w, stores);
+	count = list_chains(&w, flags & VRING_COMMIT_TRACE, stores);
 	if (count == 0)
 		return 0;
 	if (flags & VRING_COMMIT_IN_ORDER) {

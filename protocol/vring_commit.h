@@ -86,6 +86,9 @@ uint32_t vring_commit_length(uint16_t avail, uint16_t used, uint32_t num);
 /* What is left to be done of a commit, as the rules of the ring have it. */
 #define VRING_COMMIT_IN_ORDER	(1u << 0) /* one used descriptor for it all */
 #define VRING_COMMIT_FORGET	(1u << 1) /* a packet takes several buffers */
+/* Each descriptor of a chain is marked used, as the rules of vring_find.h have
+ * it, and not the first one alone. Not with _IN_ORDER. */
+#define VRING_COMMIT_TRACE	(1u << 2)
 
 /* ... of ring @index of a peer that acknowledged @features. */
 unsigned int vring_commit_flags(unsigned int index, uint64_t features);

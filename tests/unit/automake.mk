@@ -13,7 +13,8 @@ unit_tests = \
 	tests/unit/test_vhost_user_rings \
 	tests/unit/test_vhost_user_session \
 	tests/unit/test_vhost_user_waiting \
-	tests/unit/test_vring_commit
+	tests/unit/test_vring_commit \
+	tests/unit/test_vring_find
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 sample_programs += tests/unit/test_vhost_user_recorded

@@ -240,6 +240,25 @@ check_rest(const struct scene *s, const struct scene *before)
 	}
 }
 
+/* Traced: not one descriptor is left available of the chains that came back when
+ * the commit was ended. */
+static void
+check_marks(const struct scene *s, uint32_t written)
+{
+	uint32_t i, n = 0;
+	uint16_t place = s->used;
+
+	if (!(s->flags & VRING_COMMIT_TRACE))
+		return;
+	for (i = 0; i < s->n_chains - written; i++)
+		n += s->chains[i];
+	for (i = 0; i < n; i++) {
+		assert_int_equal(s->desc[vring_place_at(place)].flags,
+				 used_flags(place));
+		place = vring_place_after(place, 1, s->num);
+	}
+}
+
 /* One way to the end: @written, then @cut stores of the first who ends it, then
  * @again of the second, then all. */
 static void
@@ -262,6 +281,7 @@ go(const struct scene *posted, uint32_t written, uint32_t cut, uint32_t again)
 	assert_int_equal(take(&s, lengths), done ? s.n_chains : 0);
 	end(&s, UINT32_MAX);
 	check_all_back(&s, written);
+	check_marks(&s, written);
 	check_rest(&s, posted);
 	assert_int_equal(end(&s, UINT32_MAX), 0);
 }
@@ -341,6 +361,14 @@ rest_of_a_packet_has_no_length(void **state)
 }
 
 static void
+each_descriptor_is_marked_used(void **state)
+{
+	(void)state;
+	all_rings(VRING_COMMIT_TRACE, false);
+	all_rings(VRING_COMMIT_TRACE | VRING_COMMIT_FORGET, false);
+}
+
+static void
 what_is_to_be_done_follows_from_features(void **state)
 {
 	const uint64_t in_order = UINT64_C(1) << 35, mergeable = 1 << 15;
@@ -349,9 +377,9 @@ what_is_to_be_done_follows_from_features(void **state)
 	assert_int_equal(vring_commit_flags(1, in_order | mergeable),
 			 VRING_COMMIT_IN_ORDER);
 	assert_int_equal(vring_commit_flags(58, in_order | mergeable),
-			 VRING_COMMIT_FORGET);
-	assert_int_equal(vring_commit_flags(59, ~in_order), 0);
-	assert_int_equal(vring_commit_flags(0, ~mergeable), 0);
+			 VRING_COMMIT_FORGET | VRING_COMMIT_TRACE);
+	assert_int_equal(vring_commit_flags(59, ~in_order), VRING_COMMIT_TRACE);
+	assert_int_equal(vring_commit_flags(0, ~mergeable), VRING_COMMIT_TRACE);
 }
 
 static void
@@ -514,6 +542,7 @@ main(void)
 		cmocka_unit_test(each_buffer_comes_back_once),
 		cmocka_unit_test(each_buffer_comes_back_once_in_order),
 		cmocka_unit_test(rest_of_a_packet_has_no_length),
+		cmocka_unit_test(each_descriptor_is_marked_used),
 		cmocka_unit_test(what_is_to_be_done_follows_from_features),
 		cmocka_unit_test(length_of_a_commit),
 		cmocka_unit_test(too_little_room_for_stores_is_refused),
