@@ -122,6 +122,8 @@ guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/vring/send.h \
 	guest-pmd/vring/setup.c \
 	guest-pmd/vring/split.h \
+	guest-pmd/vring/trace.c \
+	guest-pmd/vring/trace.h \
 	guest-pmd/vring/wait.c \
 	guest-pmd/vring/writer.c \
 	guest-pmd/vring/writer.h

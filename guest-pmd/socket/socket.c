@@ -7,7 +7,10 @@
 
 #include <sys/socket.h>
 
+#include <linux/virtio_config.h>
+
 #include "socket/socket.h"
+#include "vring_find.h"
 
 /*
  * Have ring @i called by the eventfd @fd. Returns whether it may be called: it may
@@ -108,6 +111,22 @@ update(void *opaque, uint32_t changed)
 	return vhostpci_socket_adopt(opaque);
 }
 
+/* The front-end is told where ring @i stands, and may give it to somebody who
+ * keeps it traced no longer. */
+static void
+untrace(const struct vhostpci_socket *s, unsigned int i)
+{
+	struct vring_packed_desc_event *event;
+
+	if (!vring_may_trace(i, s->core.rings[i].num, s->core.features) ||
+	    !(s->core.features & 1ULL << VIRTIO_F_RING_PACKED))
+		return;
+	event = vu_core_translate(&s->core, s->core.rings[i].used,
+				  sizeof(*event));
+	if (event != NULL)
+		__atomic_store_n(&event->off_wrap, 0, __ATOMIC_RELAXED);
+}
+
 static uint32_t
 ring_base(void *opaque, unsigned int i)
 {
@@ -115,6 +134,7 @@ ring_base(void *opaque, unsigned int i)
 	const struct vu_ring *r = &s->core.rings[i];
 	uint64_t progress = __atomic_load_n(&s->progress[i], __ATOMIC_RELAXED);
 
+	untrace(s, i);
 	return progress >> 32 == r->epoch ? (uint32_t)progress : r->base;
 }
 

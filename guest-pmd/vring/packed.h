@@ -134,6 +134,19 @@ packed_announce(const struct vhostpci_ring *ring, const struct vhostpci_burst *b
 			      vring_place(b->first, b->first_wrap));
 }
 
+/* How many descriptors that was given since the last commit takes. */
+static __rte_always_inline uint16_t
+packed_distance(const struct vhostpci_ring *ring, const struct vhostpci_burst *b)
+{
+	uint16_t n = b->at - b->first;
+
+	return b->wrap == b->first_wrap ? n : n + ring->size;
+}
+
+/* Write all descriptors of the chains in @b as used ones, the last one first. */
+void vhostpci_packed_put_all(struct vhostpci_ring *ring,
+			     const struct vhostpci_burst *b);
+
 /*
  * Used descriptors are written from the last to the first: the driver looks at
  * one after the other, so it sees all or none. The place is published before
@@ -149,20 +162,14 @@ packed_commit(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 
 	if (flags & F_IN_ORDER) {
 		packed_put(ring, b->first, b->held);
+	} else if (unlikely(packed_distance(ring, b) != b->given) &&
+		   ring->trace) {
+		vhostpci_packed_put_all(ring, b);
 	} else {
 		for (i = b->given; i-- > 0;)
 			packed_put(ring, b->shadow[i].at, b->shadow[i].value);
 	}
 	vhostpci_ring_publish(ring, now, now);
-}
-
-/* How many descriptors that was given since the last commit takes. */
-static __rte_always_inline uint16_t
-packed_distance(const struct vhostpci_ring *ring, const struct vhostpci_burst *b)
-{
-	uint16_t n = b->at - b->first;
-
-	return b->wrap == b->first_wrap ? n : n + ring->size;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include "vring/chain.h"
 #include "vring/layout.h"
 #include "vring/resume.h"
+#include "vring/trace.h"
 
 /*
  * Where to go on: at the used index. On a split ring at rest that is where we
@@ -31,6 +32,23 @@ resume_split(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
 				       progress >> 32 == vr->epoch ? progress :
 				       vr->base);
 	ring->wrap = false;
+}
+
+/* relaxed: nobody writes it but who serves the ring. */
+static bool
+is_traced(const struct vhostpci_ring *ring)
+{
+	return vring_may_trace(ring->index, ring->size, ring->features) &&
+		__atomic_load_n(&ring->device_event->off_wrap,
+				__ATOMIC_RELAXED) == VRING_TRACED;
+}
+
+static void
+set_traced(struct vhostpci_ring *ring, bool on)
+{
+	/* release: for who comes when we were killed, our commits come later. */
+	__atomic_store_n(&ring->device_event->off_wrap, on ? VRING_TRACED : 0,
+			 __ATOMIC_RELEASE);
 }
 
 /* Read the @n descriptors from @place on, each once. */
@@ -86,9 +104,11 @@ finish_commit(struct vhostpci_ring *ring, uint16_t avail, uint16_t used)
 }
 
 /*
- * Of a packed ring nothing in the peer's memory tells where we stand: the state
- * page does, if it is about this start of the ring (same epoch), and else the
- * base that we are given, which the device has from the page of the start before.
+ * Where a packed ring stands: the state page says it, if it is about this start
+ * of the ring (same epoch). If not, a traced ring does; and else the base that we
+ * are given, which the device has from the page of the start before. A front-end
+ * of a back-end that was killed gives the place where the ring once began.
+ *
  * Where the two halves of it differ, its writer was killed in a commit.
  */
 static enum vhostpci_rule
@@ -98,6 +118,9 @@ resume_packed(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
 	uint32_t base = progress >> 32 == vr->epoch ? progress : vr->base;
 	uint16_t avail = base, used = base >> 16;
 
+	if (progress >> 32 != vr->epoch && is_traced(ring))
+		vhostpci_packed_find(ring, &avail, &used);
+
 	if (!vring_place_is_valid(avail, ring->size) ||
 	    !vring_place_is_valid(used, ring->size))
 		return VHOSTPCI_RULE_RING_SIZE;
@@ -105,6 +128,29 @@ resume_packed(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
 	ring->last = vring_place_at(avail);
 	ring->wrap = vring_place_wrap(avail);
 	return VHOSTPCI_RULE_NONE;
+}
+
+/*
+ * Say that the ring is traced if it is, or that it is not. A ring that its driver
+ * made anew is, and one that we have served since then; one that somebody else has
+ * served may have descriptors that were used and not marked. It counts as traced
+ * if its flags, as they are, lead to the very place where it stands.
+ */
+void
+vhostpci_ring_trace(struct vhostpci_ring *ring)
+{
+	const uint16_t place = vring_place(ring->last, ring->wrap);
+	uint16_t avail, used;
+
+	ring->trace = ring->packed &&
+		vring_may_trace(ring->index, ring->size, ring->features);
+	if (!ring->packed)
+		return;
+	if (ring->trace && vhostpci_packed_find(ring, &avail, &used) &&
+	    avail == place && used == place)
+		set_traced(ring, true);
+	else if (is_traced(ring))
+		set_traced(ring, false);
 }
 
 enum vhostpci_rule

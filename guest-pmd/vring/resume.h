@@ -15,4 +15,8 @@
 enum vhostpci_rule vhostpci_ring_resume(struct vhostpci_ring *ring,
 					const struct vhostpci_vring_desc *vr);
 
+/* control, behind vhostpci_ring_resume(): see to it that whoever comes next
+ * finds the place of a packed ring in the ring, if it may be traced. */
+void vhostpci_ring_trace(struct vhostpci_ring *ring);
+
 #endif

@@ -17,7 +17,7 @@
 #include "vring/mem.h"
 #include "vring/rules.h"
 #include "base/stamp.h"
-#include "vring_commit.h"
+#include "vring_find.h"
 
 /* Bounds on what a peer may ask of us. */
 #define VHOSTPCI_MAX_RING_SIZE	VHOST_PCI_MAX_RING_SIZE
@@ -127,6 +127,7 @@ struct vhostpci_ring {
 	/* Layout; driver may use indirect tables; negotiated event indices;
 	 * several tx queues, or other ports' bursts, share the ring. */
 	bool packed, indirect, event_idx, shared;
+	bool trace;		/* packed: keep it traced (vring_find.h) */
 	uint16_t tell_after;	/* rx: most of untold that may wait for a call */
 	uint64_t features;
 	uint16_t offload;		/* VHOSTPCI_OL_* */

@@ -112,6 +112,7 @@ vhostpci_ring_start(struct vhostpci_ring *ring,
 	rule = vhostpci_ring_resume(ring, vr);
 	if (rule != VHOSTPCI_RULE_NONE)
 		return rule;
+	vhostpci_ring_trace(ring);
 	publish_place(ring);
 	ring->end = ring->last;
 	ring->guess = 0;

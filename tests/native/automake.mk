@@ -27,6 +27,7 @@ native_tests = \
 	tests/native/test_offload_rx \
 	tests/native/test_offload_tx \
 	tests/native/test_packed \
+	tests/native/test_packed_kill \
 	tests/native/test_packed_resume \
 	tests/native/test_port \
 	tests/native/test_race \
@@ -45,7 +46,8 @@ native_socket_tests = \
 	tests/native/test_intr \
 	tests/native/test_socket \
 	tests/native/test_socket_close \
-	tests/native/test_socket_host
+	tests/native/test_socket_host \
+	tests/native/test_socket_packed
 native_asan_tests = $(native_tests:=_asan)
 # Not a test: what steering costs without rings. `make tests/native/flow_cost`
 native_more = tests/native/flow_cost

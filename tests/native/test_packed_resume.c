@@ -142,23 +142,29 @@ lost_burst(struct fakepeer *fp, struct fp_packed *p, struct pr_buf *b,
 	assert_int_equal(fp_tx(fp, pkts, n), n);
 }
 
-/* Undo the store of the used descriptor of @b, given when the ring stood at
+/* Undo the stores of the used descriptors of @b, given when the ring stood at
  * @was. */
 static void
 make_available_again(struct fp_packed *p, const struct pr_buf *b, uint16_t was)
 {
-	bool wrap = was >> 15;
+	unsigned int i;
 
-	if (b->at < (was & 0x7fff))
-		wrap = !wrap;
-	p->desc[b->at] = (struct vring_packed_desc){
-		.addr = b->bufs[0].gpa,
-		.len = b->bufs[0].len,
-		.id = b->id,
-		.flags = b->bufs[0].flags | (b->n > 1 ? VRING_DESC_F_NEXT : 0) |
-			 1 << (wrap ? VRING_PACKED_DESC_F_AVAIL
-				    : VRING_PACKED_DESC_F_USED),
-	};
+	for (i = 0; i < b->n; i++) {
+		uint16_t at = (b->at + i) % p->num;
+		bool wrap = was >> 15;
+
+		if (at < (was & 0x7fff))
+			wrap = !wrap;
+		p->desc[at] = (struct vring_packed_desc){
+			.addr = b->bufs[i].gpa,
+			.len = b->bufs[i].len,
+			.id = b->id,
+			.flags = b->bufs[i].flags |
+				 (i + 1 < b->n ? VRING_DESC_F_NEXT : 0) |
+				 1 << (wrap ? VRING_PACKED_DESC_F_AVAIL
+					    : VRING_PACKED_DESC_F_USED),
+		};
+	}
 }
 
 /*

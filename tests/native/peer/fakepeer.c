@@ -162,8 +162,10 @@ fp_init(const char *program)
 	pool = rte_pktmbuf_pool_create("fp", N_MBUFS, 0, 0, 9216 + 128,
 				       SOCKET_ID_ANY);
 	need(pool != NULL, "cannot make a mempool");
+	/* Shared: a child of a test sees what the test does, and it what the
+	 * child does. */
 	memory = mmap(NULL, FP_REGIONS * STRIDE + GUARD, PROT_NONE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	need(memory != MAP_FAILED, "cannot reserve memory");
 	for (i = 0; i < FP_REGIONS; i++)
 		need(mprotect(memory + GUARD + i * STRIDE, FP_SIZE,
