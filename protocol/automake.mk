@@ -17,4 +17,11 @@ vring_commit_sources = \
 	protocol/vring_commit.h \
 	protocol/vring_find.c \
 	protocol/vring_find.h
-EXTRA_DIST += $(protocol_sources) $(vring_commit_sources) protocol/vhost_pci.h
+# The server's table of peers; no device uses it yet.
+peers_sources = \
+	protocol/peers.c \
+	protocol/peers.h \
+	protocol/peers_int.h \
+	protocol/peers_name.c
+EXTRA_DIST += $(protocol_sources) $(vring_commit_sources) $(peers_sources) \
+	protocol/vhost_pci.h

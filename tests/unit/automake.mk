@@ -3,6 +3,7 @@
 # ABI, the end of commits. All run in `make check`.
 if HAVE_CMOCKA
 unit_tests = \
+	tests/unit/test_peers \
 	tests/unit/test_vhost_pci_abi \
 	tests/unit/test_vhost_user_headers \
 	tests/unit/test_vhost_user_memory \
@@ -25,6 +26,7 @@ check_LIBRARIES += tests/unit/libunit.a
 endif
 
 tests_unit_libunit_a_SOURCES = $(protocol_sources) $(vring_commit_sources) \
+	$(peers_sources) \
 	tests/unit/vu_peer.c tests/unit/vu_peer.h
 # What a program is linked with that has no _LDADD of its own: the unit tests.
 LDADD = tests/unit/libunit.a $(CMOCKA_LIBS)
