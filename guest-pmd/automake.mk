@@ -133,6 +133,7 @@ guest_pmd_socket_sources = \
 	guest-pmd/socket/caller.h \
 	guest-pmd/socket/closer.c \
 	guest-pmd/socket/closer.h \
+	guest-pmd/socket/inflight.c \
 	guest-pmd/socket/io.c \
 	guest-pmd/socket/listen.c \
 	guest-pmd/socket/map.c \

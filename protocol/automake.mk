@@ -7,6 +7,7 @@ protocol_sources = \
 	protocol/vhost_user.h \
 	protocol/vhost_user_error.c \
 	protocol/vhost_user_fd.c \
+	protocol/vhost_user_inflight.c \
 	protocol/vhost_user_int.h \
 	protocol/vhost_user_mem.c \
 	protocol/vhost_user_msg.c \

@@ -20,7 +20,7 @@
 static int
 vu_send(struct vu_core *core, const void *payload, uint32_t size)
 {
-	uint8_t buf[VU_HDR_SIZE + 8];
+	uint8_t buf[VU_HDR_SIZE + sizeof(struct vu_wire_inflight)];
 	uint32_t hdr[3] = { core->hdr.request, VU_VERSION | VU_FLAG_REPLY,
 			    size };
 	int rc;
@@ -28,7 +28,10 @@ vu_send(struct vu_core *core, const void *payload, uint32_t size)
 	memcpy(buf, hdr, sizeof(hdr));
 	memcpy(buf + VU_HDR_SIZE, payload, size);
 	core->error[0] = '\0';
-	rc = core->ops->send(core->opaque, buf, VU_HDR_SIZE + size);
+	if (core->inflight_fd >= 0)
+		rc = vu_reply_inflight(core, buf, VU_HDR_SIZE + size);
+	else
+		rc = core->ops->send(core->opaque, buf, VU_HDR_SIZE + size);
 	if (rc < 0 && core->error[0] == '\0')
 		vu_fail(core, rc, "the reply cannot be sent: %s",
 			strerror(-rc));
@@ -60,6 +63,8 @@ vu_reply(struct vu_core *core)
 	switch (vu_find_rule(core->hdr.request)->reply) {
 	case VU_REPLY_STATE:
 		return vu_reply_state(core);
+	case VU_REPLY_INFLIGHT:
+		return vu_send(core, core->payload, core->hdr.size);
 	case VU_REPLY_ACK:
 		if (!ack)
 			return 0;
@@ -75,6 +80,8 @@ vu_complete(struct vu_core *core)
 	int rc = 0;
 
 	core->waiting = false;
+	if (!core->connected)
+		vu_drop_inflight(core);
 	vu_unmap_gone(core);
 	vu_close_retired_fds(core);
 	if (core->in_message) {

@@ -55,6 +55,7 @@
 #define VU_PROTOCOL_F_REPLY_ACK			3
 #define VU_PROTOCOL_F_NET_MTU			4
 #define VU_PROTOCOL_F_BACKEND_REQ		5
+#define VU_PROTOCOL_F_INFLIGHT_SHMFD		12
 #define VU_PROTOCOL_F_RESET_DEVICE		13
 #define VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS	15
 #define VU_PROTOCOL_F_STATUS			16
@@ -149,6 +150,22 @@ struct vu_ops {
 	 * has another thread do it. NULL: close() in place.
 	 */
 	void (*close_fd)(void *opaque, int fd);
+	/*
+	 * The three of them only where VU_PROTOCOL_F_INFLIGHT_SHMFD is offered.
+	 * A file for the buffer, which cannot shrink (F_SEAL_SHRINK), and the
+	 * buffer's size: at its begin, the core's from then on. Or -errno.
+	 */
+	int (*inflight_new)(void *opaque, uint64_t *size);
+	/*
+	 * Here is the buffer: one that was just made, or what whoever served the
+	 * rings before has left, or, for all that is known, anything. @fd stays
+	 * the core's and is closed after the call; [offset, offset + size) is
+	 * in it. No ring runs. @fd < 0: the session is over, let go of it. < 0
+	 * ends the connection.
+	 */
+	int (*inflight)(void *opaque, int fd, uint64_t offset, uint64_t size);
+	/* As send(), with @fd beside the first byte. */
+	int (*send_fd)(void *opaque, const void *buf, size_t len, int fd);
 };
 
 struct vu_config {
@@ -204,6 +221,8 @@ struct vu_core {
 	bool have_features;
 	uint8_t status;
 	int backend_req_fd;
+	int inflight_fd;		/* for the reply only; -1 */
+	bool has_inflight;		/* the user has a buffer */
 	char error[192];
 };
 

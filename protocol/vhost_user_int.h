@@ -104,6 +104,15 @@ struct vu_wire_vring_addr {
 };
 static_assert(sizeof(struct vu_wire_vring_addr) == 40, "wire");
 
+/* As front-ends pad it; what counts ends before. */
+#define VU_INFLIGHT_SIZE	20u
+struct vu_wire_inflight {
+	uint64_t mmap_size, mmap_offset;
+	uint16_t num_queues, queue_size;
+	uint32_t padding;
+};
+static_assert(sizeof(struct vu_wire_inflight) == 24, "wire");
+
 /* vu_core.judged_ring: which ring may not lie outside the memory table once
  * the message was run; others are then only paused. */
 #define VU_JUDGE_NONE	UINT32_MAX
@@ -147,6 +156,7 @@ enum vu_reply_kind {
 	VU_REPLY_ACK,		/* a u64, if asked for and negotiated */
 	VU_REPLY_U64,		/* core->reply */
 	VU_REPLY_STATE,		/* vring state: of the ring it names */
+	VU_REPLY_INFLIGHT,	/* the payload, as it is now, and an fd */
 };
 
 /* vu_rule.protocol_bit: no protocol feature is needed. */
@@ -191,6 +201,13 @@ const struct vu_region *vu_find_uva(const struct vu_core *core, uint64_t uva,
 /* Move all regions to gone[]; call unmap for all in gone[]. */
 void vu_retire_regions(struct vu_core *core);
 void vu_unmap_gone(struct vu_core *core);
+
+/* vhost_user_inflight.c: message handlers; a reply with the buffer's fd; the
+ * session's end. */
+int vu_get_inflight_fd(struct vu_core *core);
+int vu_set_inflight_fd(struct vu_core *core);
+int vu_reply_inflight(struct vu_core *core, const void *buf, size_t len);
+void vu_drop_inflight(struct vu_core *core);
 
 /* vhost_user_ring.c: message handlers. */
 int vu_set_vring_num(struct vu_core *core);

@@ -34,6 +34,7 @@ vu_check_config(struct vu_core *core, const struct vu_config *config)
 		UINT64_C(1) << VU_PROTOCOL_F_REPLY_ACK |
 		UINT64_C(1) << VU_PROTOCOL_F_NET_MTU |
 		UINT64_C(1) << VU_PROTOCOL_F_BACKEND_REQ |
+		UINT64_C(1) << VU_PROTOCOL_F_INFLIGHT_SHMFD |
 		UINT64_C(1) << VU_PROTOCOL_F_RESET_DEVICE |
 		UINT64_C(1) << VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
 		UINT64_C(1) << VU_PROTOCOL_F_STATUS;
@@ -54,6 +55,11 @@ vu_check_config(struct vu_core *core, const struct vu_config *config)
 		return vu_fail(core, -EINVAL, "protocol features 0x%llx cannot "
 			       "be offered", (unsigned long long)
 			       (config->protocol_features & ~protocol));
+	if (vu_bit(config->protocol_features, VU_PROTOCOL_F_INFLIGHT_SHMFD) &&
+	    (core->ops->inflight_new == NULL || core->ops->inflight == NULL ||
+	     core->ops->send_fd == NULL))
+		return vu_fail(core, -EINVAL, "nobody keeps a buffer: "
+			       "INFLIGHT_SHMFD cannot be offered");
 	return 0;
 }
 
@@ -67,7 +73,7 @@ vu_core_init(struct vu_core *core, const struct vu_config *config,
 	core->config = *config;
 	core->ops = ops;
 	core->opaque = opaque;
-	core->backend_req_fd = -1;
+	core->backend_req_fd = core->inflight_fd = -1;
 	for (i = 0; i < VU_MAX_RINGS; i++)
 		vu_init_ring(&core->rings[i]);
 	for (i = 0; i < VU_MAX_FDS; i++)

@@ -114,8 +114,10 @@ void
 vhostpci_socket_put(struct vhostpci_socket *s)
 {
 	/* acq_rel: pairs with itself: what the other one did is done. */
-	if (__atomic_sub_fetch(&s->users, 1, __ATOMIC_ACQ_REL) == 0)
-		free(s);
+	if (__atomic_sub_fetch(&s->users, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	vhostpci_inflight_free(s->progress);
+	free(s);
 }
 
 /* If the thread was left behind, it ends here: with what it was given last. */

@@ -59,7 +59,8 @@ fill_rings(struct vhostpci_socket *s, struct vhostpci_peer *peer)
 
 		peer->rings[i] = (struct vhostpci_vring_desc) {
 			.desc = r->desc, .avail = r->avail, .used = r->used,
-			.base = r->base, .epoch = r->epoch, .num = r->num,
+			.base = vhostpci_inflight_base(s, i),
+			.epoch = r->epoch, .num = r->num,
 			.run = r->run,
 			.call = set_call_fd(s, i, r->call_fd),
 		};
@@ -96,12 +97,13 @@ vhostpci_socket_adopt(struct vhostpci_socket *s)
 	s->waiting = rc == -ETIMEDOUT;
 	if (s->waiting)
 		return VU_WAIT;
-	if (rc == 0) {
-		vhostpci_socket_drop_calls(s, &peer);
-		s->unproven = peer.connected;
-		s->kicked = 0;
-	}
-	return rc;
+	if (rc != 0)
+		return rc;
+	vhostpci_socket_drop_calls(s, &peer);
+	vhostpci_inflight_adopted(s);
+	s->unproven = peer.connected;
+	s->kicked = 0;
+	return 0;
 }
 
 static int
@@ -130,11 +132,12 @@ untrace(const struct vhostpci_socket *s, unsigned int i)
 static uint32_t
 ring_base(void *opaque, unsigned int i)
 {
-	const struct vhostpci_socket *s = opaque;
+	struct vhostpci_socket *s = opaque;
 	const struct vu_ring *r = &s->core.rings[i];
 	uint64_t progress = __atomic_load_n(&s->progress[i], __ATOMIC_RELAXED);
 
 	untrace(s, i);
+	vhostpci_inflight_forget(s, i);
 	return progress >> 32 == r->epoch ? (uint32_t)progress : r->base;
 }
 
@@ -146,6 +149,32 @@ send_reply(void *opaque, const void *buf, size_t len)
 	struct vhostpci_socket *s = opaque;
 	ssize_t n = send(s->conn_fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EAGAIN;
+}
+
+static int
+send_with_fd(void *opaque, const void *buf, size_t len, int fd)
+{
+	struct vhostpci_socket *s = opaque;
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf,
+			     .iov_len = len };
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { .align = { .cmsg_level = SOL_SOCKET,
+				 .cmsg_type = SCM_RIGHTS,
+				 .cmsg_len = CMSG_LEN(sizeof(int)) } };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	ssize_t n;
+
+	memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+	n = sendmsg(s->conn_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0)
 		return -errno;
 	return (size_t)n == len ? 0 : -EAGAIN;
@@ -166,4 +195,7 @@ const struct vu_ops vhostpci_socket_core_ops = {
 	.ring_base = ring_base,
 	.send = send_reply,
 	.close_fd = close_fd,
+	.inflight_new = vhostpci_inflight_file,
+	.inflight = vhostpci_inflight_adopt,
+	.send_fd = send_with_fd,
 };

@@ -9,6 +9,7 @@
  *   io.c         the thread that feeds the vhost-user core from the socket
  *   socket.c     what the core says, as struct vhostpci_peer
  *   map.c        the peer's memory
+ *   inflight.c   where the rings' progress is kept
  *   closer.c     what is closed and unmapped aside
  *   transport.c  transport operations
  *   caller.c     calls to the peer: by whom
@@ -72,8 +73,11 @@ struct vhostpci_socket {
 	bool unproven;
 	uint64_t look_at, kicked;
 
-	/* See struct vhostpci_transport. */
-	uint64_t progress[VHOSTPCI_MAX_RINGS];
+	/* See struct vhostpci_transport, and inflight.c. Constant. */
+	uint64_t *progress;
+	/* thread: rings that did not run since the front-end handed a buffer
+	 * back, by bit: that says where they stood. */
+	uint64_t from_inflight;
 };
 
 /* socket/transport.c */
@@ -98,6 +102,23 @@ void vhostpci_socket_unmap(void *opaque, struct vu_region *r);
 /* socket/unshared.c: thread: does the peer's guest use the memory that we map? */
 #define VHOSTPCI_LOOK_MS 500
 void vhostpci_socket_look_shared(struct vhostpci_socket *s);
+
+/* socket/inflight.c */
+/* A page of our own: an entry for each ring, zero. NULL: no memory. */
+uint64_t *vhostpci_inflight_new(void);
+void vhostpci_inflight_free(uint64_t *progress);
+/* As in struct vu_ops. */
+int vhostpci_inflight_file(void *opaque, uint64_t *size);
+int vhostpci_inflight_adopt(void *opaque, int fd, uint64_t offset,
+			    uint64_t size);
+/* thread: the base of ring @i as the core shows it, or, when it runs for the first
+ * time since a buffer was handed back, where that says it stood. */
+uint32_t vhostpci_inflight_base(const struct vhostpci_socket *s,
+				unsigned int i);
+/* thread: the port has adopted what the core shows. */
+void vhostpci_inflight_adopted(struct vhostpci_socket *s);
+/* thread: the front-end knows where ring @i stands, and the buffer no longer. */
+void vhostpci_inflight_forget(struct vhostpci_socket *s, unsigned int i);
 
 /* socket/listen.c */
 /* A socket to connect or listen with, or -errno. */

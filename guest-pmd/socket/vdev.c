@@ -190,6 +190,7 @@ init_core(struct vhostpci_socket *s)
 			1ULL << VU_PROTOCOL_F_RARP |
 			1ULL << VU_PROTOCOL_F_REPLY_ACK |
 			1ULL << VU_PROTOCOL_F_NET_MTU |
+			1ULL << VU_PROTOCOL_F_INFLIGHT_SHMFD |
 			1ULL << VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
 		.max_queue_pairs = s->queues,
 		.max_regions = MAX_REGIONS,
@@ -220,7 +221,8 @@ socket_new(const char *name, const char *args)
 	s->queues = DEFAULT_QUEUES;
 	s->max_memory = physical_memory();
 	s->closer = vhostpci_closer_new();
-	if (s->closer != NULL && parse_args(s, args) == 0 &&
+	s->progress = vhostpci_inflight_new();
+	if (s->closer != NULL && s->progress != NULL && parse_args(s, args) == 0 &&
 	    init_core(s) == 0) {
 		if (s->peer_name[0] != '\0')
 			name = s->peer_name;
@@ -230,6 +232,7 @@ socket_new(const char *name, const char *args)
 	}
 	if (s->closer != NULL)
 		vhostpci_closer_free(s->closer);
+	vhostpci_inflight_free(s->progress);
 	free(s);
 	return NULL;
 }
@@ -286,6 +289,7 @@ release:
 free_socket:
 	vhostpci_caller_free(s->caller);
 	vhostpci_closer_free(s->closer);
+	vhostpci_inflight_free(s->progress);
 	free(s);
 	return rc;
 }

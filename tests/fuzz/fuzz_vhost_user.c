@@ -5,7 +5,7 @@
  * user whose callbacks fail or wait when the input says so. After each step
  * the promises of vhost_user.h are checked; a broken one aborts.
  *
- * records.h describes the input.
+ * records.h describes the input. One file: all of it looks at the one user.
  */
 
 #define _GNU_SOURCE
@@ -157,12 +157,68 @@ fuzz_send(void *opaque, const void *buf, size_t len)
 	return 0;
 }
 
+static int
+fuzz_inflight_new(void *opaque, uint64_t *size)
+{
+	int fd = memfd_create("inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	(void)opaque;
+	CHECK(fd >= 0 && ftruncate(fd, 4096) == 0);
+	CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+	*size = 4096;
+	return fd;
+}
+
+static int
+fuzz_inflight(void *opaque, int fd, uint64_t offset, uint64_t size)
+{
+	volatile uint8_t *addr;
+	unsigned int i;
+
+	(void)opaque;
+	CHECK(u.core.has_inflight || fd >= 0);
+	if (fd < 0) {
+		CHECK(!u.core.connected);
+		return 0;
+	}
+	for (i = 0; i < VU_MAX_RINGS; i++)
+		CHECK(!u.core.rings[i].run);
+	if (u.map_fails_in > 0 && --u.map_fails_in == 0)
+		return -ENOMEM;
+	addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+	CHECK(addr != MAP_FAILED);
+	addr[0] = addr[size - 1] = 0;
+	munmap((void *)(uintptr_t)addr, size);
+	return 0;
+}
+
+static int
+fuzz_send_fd(void *opaque, const void *buf, size_t len, int fd)
+{
+	uint32_t hdr[3];
+
+	(void)opaque;
+	CHECK(u.in_core && u.replies++ == 0);
+	memcpy(hdr, buf, sizeof(hdr));
+	CHECK(hdr[0] == VU_GET_INFLIGHT_FD && u.core.has_inflight);
+	CHECK(len == sizeof(hdr) + hdr[2] && hdr[2] >= VU_INFLIGHT_SIZE);
+	CHECK(fcntl(fd, F_GETFD) >= 0);
+	if (u.send_fails) {
+		u.send_fails = false;
+		return -EPIPE;
+	}
+	return 0;
+}
+
 static const struct vu_ops fuzz_ops = {
 	.map = fuzz_map,
 	.unmap = fuzz_unmap,
 	.update = fuzz_update,
 	.ring_base = fuzz_ring_base,
 	.send = fuzz_send,
+	.inflight_new = fuzz_inflight_new,
+	.inflight = fuzz_inflight,
+	.send_fd = fuzz_send_fd,
 };
 
 /* Promises */
@@ -287,6 +343,8 @@ check(void)
 	CHECK((core->protocol_features & ~core->config.protocol_features) ==
 	      0);
 	CHECK(strlen(core->error) < sizeof(core->error));
+	CHECK(core->inflight_fd < 0);
+	CHECK(core->connected || core->waiting || !core->has_inflight);
 	check_regions();
 	check_rings();
 }
@@ -384,6 +442,7 @@ configure(unsigned int choice)
 			UINT64_C(1) << VU_PROTOCOL_F_RARP |
 			UINT64_C(1) << VU_PROTOCOL_F_NET_MTU |
 			UINT64_C(1) << VU_PROTOCOL_F_BACKEND_REQ |
+			UINT64_C(1) << VU_PROTOCOL_F_INFLIGHT_SHMFD |
 			UINT64_C(1) << VU_PROTOCOL_F_RESET_DEVICE |
 			UINT64_C(1) << VU_PROTOCOL_F_STATUS,
 		.max_queue_pairs = choice & 2 ? VU_MAX_RINGS / 2 : 2,

@@ -7,9 +7,10 @@ usage: make_seeds.py OUT-DIRECTORY SESSION.vus...
 The sessions were recorded against another back-end, which offers other
 features than ours.  A front-end acknowledges no more than it is offered and
 sends nothing that depends on the rest: that is what this does to a recording.
-Each comes out in three forms: as such; with memory slots in place of the table
+Each comes out in four forms: as such; with memory slots in place of the table
 (what QEMU does where they are offered) and a reset of the device at the end;
-and with updates that wait.
+with updates that wait; and with a buffer for what is in flight, got and handed
+back.
 """
 
 import os
@@ -18,12 +19,13 @@ import sys
 
 SET_FEATURES, SET_MEM_TABLE = 2, 5
 SET_PROTOCOL_FEATURES = 16
+GET_INFLIGHT_FD, SET_INFLIGHT_FD = 31, 32
 RESET_DEVICE, ADD_MEM_REG, REM_MEM_REG = 34, 37, 38
 F_MQ, F_RARP, F_REPLY_ACK, F_NET_MTU, F_BACKEND_REQ = 0, 2, 3, 4, 5
-F_RESET_DEVICE, F_MEM_SLOTS, F_STATUS = 13, 15, 16
+F_INFLIGHT, F_RESET_DEVICE, F_MEM_SLOTS, F_STATUS = 12, 13, 15, 16
 OFFERED_PROTOCOL = sum(1 << bit for bit in (
     F_MQ, F_RARP, F_REPLY_ACK, F_NET_MTU, F_BACKEND_REQ,
-    F_RESET_DEVICE, F_MEM_SLOTS, F_STATUS))
+    F_INFLIGHT, F_RESET_DEVICE, F_MEM_SLOTS, F_STATUS))
 # Not dirty logging (26) and not the IOMMU (33).
 OFFERED = (1 << 36) - 1 & ~(1 << 26) & ~(1 << 33)
 # Requests that a protocol feature brings, and enum event of records.h.
@@ -62,7 +64,7 @@ def slots(payload, known):
     return b"".join(out), regions
 
 
-def adapt(data, with_slots=False, waiting=False):
+def adapt(data, with_slots=False, waiting=False, inflight=False):
     """A recorded session as it would be against our back-end."""
     out = record(EV_WAIT | 1 << 8, b"") if waiting else b""
     protocol, known = 0, []
@@ -75,6 +77,8 @@ def adapt(data, with_slots=False, waiting=False):
             protocol = struct.unpack("<Q", payload)[0] & OFFERED_PROTOCOL
             if with_slots:
                 protocol |= 1 << F_MEM_SLOTS | 1 << F_RESET_DEVICE
+            if inflight:
+                protocol |= 1 << F_INFLIGHT
             payload = struct.pack("<Q", protocol)
         elif request == SET_FEATURES:
             features = struct.unpack("<Q", payload)[0] & OFFERED
@@ -84,6 +88,10 @@ def adapt(data, with_slots=False, waiting=False):
             out += more
         else:
             out += record(n_fds, message(request, flags, payload))
+        if request == SET_PROTOCOL_FEATURES and inflight:
+            buffer = struct.pack("<QQHHI", 4096, 0, 2, 256, 0)
+            out += record(0, message(GET_INFLIGHT_FD, 1, buffer))
+            out += record(1, message(SET_INFLIGHT_FD, 9, buffer))
         if waiting:
             out += record(EV_RESUME, b"")
     if with_slots:
@@ -101,7 +109,8 @@ def main():
         with open(path, "rb") as session:
             data = session.read()
         forms = {"": adapt(data), "-slots": adapt(data, with_slots=True),
-                 "-waiting": adapt(data, waiting=True)}
+                 "-waiting": adapt(data, waiting=True),
+                 "-inflight": adapt(data, inflight=True)}
         for suffix, seed in forms.items():
             with open(os.path.join(directory, name + suffix), "wb") as out:
                 out.write(seed)

@@ -110,6 +110,9 @@ similar_request(uint32_t payload, unsigned int *seed)
 	case 0: return none[next(seed, sizeof(none))];
 	case 8: return small[next(seed, sizeof(small))];
 	case 40: return region[next(seed, sizeof(region))];
+	case VU_INFLIGHT_SIZE:
+	case sizeof(struct vu_wire_inflight):
+		return VU_GET_INFLIGHT_FD + next(seed, 2);
 	default: return next(seed, VU_N_REQUESTS);
 	}
 }

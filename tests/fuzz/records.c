@@ -42,6 +42,8 @@ suitable_kind(uint32_t request, unsigned int i)
 	case VU_REM_MEM_REG:
 		/* Region after region of one VM is mostly one file. */
 		return i % 4 == 3 ? FD_MEMORY_B : FD_MEMORY_A;
+	case VU_SET_INFLIGHT_FD:
+		return FD_MEMORY_B;
 	default:
 		return FD_EVENT;
 	}

@@ -6,6 +6,7 @@ unit_tests = \
 	tests/unit/test_peers \
 	tests/unit/test_vhost_pci_abi \
 	tests/unit/test_vhost_user_headers \
+	tests/unit/test_vhost_user_inflight \
 	tests/unit/test_vhost_user_memory \
 	tests/unit/test_vhost_user_memory_changes \
 	tests/unit/test_vhost_user_recorded \

@@ -128,6 +128,54 @@ peer_close_fd(void *opaque, int fd)
 	assert_int_equal(close(fd), 0);
 }
 
+static int
+peer_inflight_new(void *opaque, uint64_t *size)
+{
+	struct peer *p = opaque;
+
+	*size = 4096;
+	return p->inflight_new_rc < 0 ? failing(p, p->inflight_new_rc) :
+		mem_fd(4096);
+}
+
+/* The whole of it can be used. */
+static int
+peer_inflight(void *opaque, int fd, uint64_t offset, uint64_t size)
+{
+	struct peer *p = opaque;
+	uint8_t *addr;
+
+	if (fd < 0) {
+		p->n_inflight_gone++;
+		return 0;
+	}
+	if (p->inflight_rc < 0)
+		return failing(p, p->inflight_rc);
+	addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+	assert_ptr_not_equal(addr, MAP_FAILED);
+	addr[0]++;
+	addr[size - 1]++;
+	munmap(addr, size);
+	p->n_inflight++;
+	p->inflight_offset = offset;
+	p->inflight_size = size;
+	return 0;
+}
+
+static int
+peer_reply_fd(void *opaque, const void *buf, size_t len, int fd)
+{
+	struct peer *p = opaque;
+	int rc = peer_reply(opaque, buf, len);
+
+	if (rc < 0)
+		return rc;
+	p->n_reply_fds++;
+	p->reply_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	assert_true(p->reply_fd >= 0);
+	return 0;
+}
+
 static const struct vu_ops peer_ops = {
 	.map = peer_map,
 	.unmap = peer_unmap,
@@ -135,6 +183,9 @@ static const struct vu_ops peer_ops = {
 	.ring_base = peer_ring_base,
 	.send = peer_reply,
 	.close_fd = peer_close_fd,
+	.inflight_new = peer_inflight_new,
+	.inflight = peer_inflight,
+	.send_fd = peer_reply_fd,
 };
 
 /* Fixture */

@@ -60,6 +60,11 @@ struct peer {
 	unsigned int n_replies;
 	uint32_t reply_hdr[3];
 	uint8_t reply[64];
+	/* INFLIGHT_SHMFD, where a test offers it. */
+	int inflight_new_rc, inflight_rc;
+	unsigned int n_inflight, n_inflight_gone, n_reply_fds;
+	uint64_t inflight_offset, inflight_size;
+	int reply_fd;			/* of the last reply that had one */
 };
 
 /* cmocka: a connected peer in *state; the teardown disconnects and checks that
