@@ -33,7 +33,6 @@
 #define ROUNDS 60
 #define BYTES 100
 #define GUARD 4096ul
-#define TRAP_FLAG 0x100 /* x86: a trap behind the next instruction */
 
 /* The driver, and what it has made available, oldest first. */
 struct driver {
@@ -113,6 +112,25 @@ own_memory(const struct rte_memseg_list *msl, void *arg)
 static uint8_t *guarded;
 static unsigned int stores_left;
 
+/* A trap behind the next instruction, or none. */
+static bool
+trap(ucontext_t *uc, bool on)
+{
+#ifdef __x86_64__
+	const greg_t flag = 0x100;
+
+	if (on)
+		uc->uc_mcontext.gregs[REG_EFL] |= flag;
+	else
+		uc->uc_mcontext.gregs[REG_EFL] &= ~flag;
+	return true;
+#else
+	(void)uc;
+	(void)on;
+	return false;
+#endif
+}
+
 static void
 guard(int prot)
 {
@@ -128,13 +146,14 @@ on_store(int signal, siginfo_t *info, void *context)
 	(void)info;
 	if (signal == SIGSEGV) {
 		guard(PROT_READ | PROT_WRITE);
-		uc->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+		if (!trap(uc, true))
+			_exit(1);
 		return;
 	}
 	if (--stores_left == 0)
 		kill(getpid(), SIGKILL);
 	guard(PROT_READ);
-	uc->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+	trap(uc, false);
 }
 
 static void
@@ -285,6 +304,10 @@ static void
 commit_of_a_killed_process_is_ended(void **state)
 {
 	(void)state;
+#ifndef __x86_64__
+	print_message("no way is known to stop at each store here\n");
+	skip();
+#endif
 	kill_in_commit(0, FP_FROM_PEER);
 	kill_in_commit(0, FP_TO_PEER);
 	kill_in_commit(FP_MRG, FP_TO_PEER);
