@@ -4,6 +4,7 @@
 EXTRA_DIST += \
 	tests/vm/conftest.py \
 	tests/vm/demo.py \
+	tests/vm/demo_mesh.py \
 	tests/vm/guest/agent.c \
 	tests/vm/guest/dfping.c \
 	tests/vm/guest/init \
@@ -18,6 +19,7 @@ EXTRA_DIST += \
 	tests/vm/harness/frontend.py \
 	tests/vm/harness/images.py \
 	tests/vm/harness/keep.py \
+	tests/vm/harness/mesh.py \
 	tests/vm/harness/native.py \
 	tests/vm/harness/ovs.py \
 	tests/vm/harness/procs.py \
@@ -29,6 +31,7 @@ EXTRA_DIST += \
 	tests/vm/harness/topology.py \
 	tests/vm/harness/traffic.py \
 	tests/vm/harness/vm.py \
+	tests/vm/mesh.yaml \
 	tests/vm/record_sessions.py \
 	tests/vm/test_device_hotplug.py \
 	tests/vm/test_harness.py \

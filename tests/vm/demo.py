@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstration: `quickstart demo [--keep]`.
+"""The demonstration: `quickstart demo [--keep] [--mesh [FILE]]`.
 
 Three unmodified VMs exchange packets through the Open vSwitch of a fourth;
 every line of what it shows ends in PASS or FAIL; exit code 0 if all passed.
+
+With --mesh there is no switch VM in the middle: each VM is a switch, as FILE
+describes for vhost-pci-topology (default: four VMs, each linked to each).
 
 With --keep everything stays up until Enter, Ctrl-C or SIGTERM (to this or to
 quickstart), and from another terminal:
@@ -18,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import demo_mesh  # noqa: E402
 from harness import config, keep, traffic  # noqa: E402
 from harness.images import IMAGE_LIMIT, Images  # noqa: E402
 from harness.procs import wait_until  # noqa: E402
@@ -329,20 +333,10 @@ def end_on_signals():
         signal.signal(n, end)
 
 
-def wait_for_user(net):
+def wait_for_user(net, text):
     """Until Enter, or the end by a signal."""
-    me = Path(__file__).resolve()
     end = keep.serve(net, config.BUILD / STATE)
-    print(f"""
-Everything stays up until you press Enter here. In another terminal:
-  {me} console a                           (also b, c, sw)
-  {me} run sw ovs-vsctl show
-  {me} run sw ovs-appctl vhostpci/show
-  {me} run sw ovs-appctl vhostpci/flows
-  {me} run sw ovs-ofctl dump-flows br0
-  {me} run a ping -c 3 {net.b.address}
-  {me} run b tcpdump -n -i eth0 -c 10
-Logs: {net.logdir}""", flush=True)
+    print(text, flush=True)
     try:
         if sys.stdin.isatty():
             input()
@@ -352,6 +346,39 @@ Logs: {net.logdir}""", flush=True)
         pass
     finally:
         end()
+
+
+def keep_mesh(net):
+    me = Path(__file__).resolve()
+    one, other = list(net.vms.values())[:2]
+    wait_for_user(net, f"""
+Everything stays up until you press Enter here. In another terminal:
+  {me} console {one.name}                  (also {", ".join(list(net.vms)[1:])})
+  {me} run {one.name} ovs-vsctl show
+  {me} run {one.name} ovs-appctl vhostpci/flows
+  {me} run {one.name} ovs-ofctl dump-flows br0
+  {me} run {one.name} {one.workload(f"ping -c 3 {other.address}")}
+Logs: {net.logdir}""")
+
+
+def keep_demo(net):
+    me = Path(__file__).resolve()
+    wait_for_user(net, f"""
+Everything stays up until you press Enter here. In another terminal:
+  {me} console a                           (also b, c, sw)
+  {me} run sw ovs-vsctl show
+  {me} run sw ovs-appctl vhostpci/show
+  {me} run sw ovs-appctl vhostpci/flows
+  {me} run sw ovs-ofctl dump-flows br0
+  {me} run a ping -c 3 {net.b.address}
+  {me} run b tcpdump -n -i eth0 -c 10
+Logs: {net.logdir}""")
+
+
+def demonstrate_mesh(arguments):
+    end_on_signals()
+    return demo_mesh.demonstrate(Demo, arguments.mesh or None,
+                                 keep_mesh if arguments.keep else None)
 
 
 def demonstrate(arguments):
@@ -364,7 +391,7 @@ def demonstrate(arguments):
         demo.say(f"{demo.passed} passed, {demo.failed} failed; logs in "
                  f"{net.logdir}")
         if arguments.keep:
-            wait_for_user(net)
+            keep_demo(net)
     return 1 if demo.failed else 0
 
 
@@ -375,6 +402,9 @@ def main():
     parser.add_argument("--keep", action="store_true",
                         help="leave everything running; print how to look "
                         "around")
+    parser.add_argument("--mesh", nargs="?", const="", metavar="FILE",
+                        help="every VM a switch, as FILE says for "
+                        "vhost-pci-topology")
     commands = parser.add_subparsers(dest="command")
     run = commands.add_parser("run", help="run a command in a kept VM")
     run.add_argument("vm")
@@ -388,7 +418,8 @@ def main():
             return keep.run_in(state, arguments.vm, " ".join(arguments.words))
         if arguments.command == "console":
             return keep.console(state, arguments.vm)
-        return demonstrate(arguments)
+        return (demonstrate if arguments.mesh is None
+                else demonstrate_mesh)(arguments)
     except config.Missing as missing:
         print(f"demo: {missing}", file=sys.stderr)
         return 2

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`quickstart demo --mesh [FILE]`: every VM a switch, as vhost-pci-topology
 describes them; each line ends in PASS or FAIL."""
-import sys
 from pathlib import Path
 
-from harness import config, traffic
+from harness import config
 from harness.images import Images
 from harness.mesh import Mesh
 from harness.procs import wait_until

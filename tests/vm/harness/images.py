@@ -34,6 +34,15 @@ class Images:
         return self._once(key, lambda a: self._switch(
             a, flavour, with_plugin, extra_plugins))
 
+    def mesh(self):
+        """A switch VM's, with a workload's programs, iproute2's ip and a
+        shell that uses it: a workload lives in a network namespace."""
+        def fill(archive):
+            for name in ("iperf3", "tcpdump", "ip", "dash"):
+                archive.program(config.program(name), name=name)
+            return self._switch(archive, "ours", True, ())
+        return self._once("mesh", fill)
+
     def _once(self, key, fill):
         if key not in self.made:
             archive = Archive()
