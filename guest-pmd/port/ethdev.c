@@ -347,12 +347,17 @@ set_mac(struct vhostpci_dev *dev)
 		dev->transport.place == NULL ? dev->transport.peer_name :
 		dev->transport.place;
 	struct rte_ether_addr *addr = &dev->mac;
+	/* rte_jhash() reads words. */
+	char copy[PATH_MAX] __rte_aligned(sizeof(uint32_t));
 	uint32_t hash[2];
+	size_t len;
 
 	rte_eth_random_addr(addr->addr_bytes);
 	if (name[0] != '\0') {
-		hash[0] = rte_jhash(name, strlen(name), 0x76706369);
-		hash[1] = rte_jhash(name, strlen(name), hash[0]);
+		len = strnlen(name, sizeof(copy));
+		memcpy(copy, name, len);
+		hash[0] = rte_jhash(copy, len, 0x76706369);
+		hash[1] = rte_jhash(copy, len, hash[0]);
 		memcpy(addr->addr_bytes, hash, RTE_ETHER_ADDR_LEN);
 		addr->addr_bytes[0] &= (uint8_t)~RTE_ETHER_GROUP_ADDR;
 		addr->addr_bytes[0] |= RTE_ETHER_LOCAL_ADMIN_ADDR;

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "peer/packed_rounds.h"
+#include "vring/ring.h"
 
 #define W VRING_DESC_F_WRITE
 #define ROUNDS 1000
