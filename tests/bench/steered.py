@@ -125,6 +125,14 @@ class RuledSwitch(OvsSwitch):
                 f"{packets} packets were handled below Open vSwitch")
 
 
+def _is_below(switch, packets):
+    """The driver has the rules; do packets also go by them by now?"""
+    switch.clear()
+    packets()
+    _, received = switch.busy()
+    return received > 0 and switch.below() >= SHARE * received
+
+
 def _settle(who, packets, options):
     """packets() moves some, until the driver has taken all rules."""
     deadline = time.monotonic() + options.settle
@@ -132,8 +140,10 @@ def _settle(who, packets, options):
     with active(who):
         while True:
             packets()
+            if not switch.steers:
+                return
             count = switch.offloaded()
-            if not switch.steers or count >= switch.expected:
+            if count >= switch.expected and _is_below(switch, packets):
                 return
             if time.monotonic() > deadline:
                 raise NotSteered(

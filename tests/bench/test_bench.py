@@ -57,9 +57,11 @@ def run_bench(folder, *arguments):
     """Exit status, and the rows of results.json by their case."""
     done = subprocess.run(
         [sys.executable, bench.__file__, "--no-huge", "--no-stock", "--quick",
-         "--rounds", "1", "--seconds", "0.05", "--patience", "0", "--settle", "3",
-         "--nice", str(os.getpriority(os.PRIO_PROCESS, 0)), "--output", folder, *arguments], text=True, capture_output=True,
-        timeout=300, check=False)
+         "--rounds", "1", "--seconds", "0.05", "--patience", "0",
+         "--settle", "30",
+         "--nice", str(os.getpriority(os.PRIO_PROCESS, 0)),
+         "--output", folder, *arguments],
+        text=True, capture_output=True, timeout=300, check=False)
     assert (folder / "results.json").exists(), done.stdout + done.stderr
     rows = json.loads((folder / "results.json").read_text())
     for row in rows:
