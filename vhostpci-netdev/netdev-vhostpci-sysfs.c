@@ -19,7 +19,7 @@
 
 /* protocol/vhost_pci.h: VHOST_PCI_VENDOR_ID, VHOST_PCI_DEVICE_ID. */
 #define VHOST_PCI_VENDOR 0x1af4
-#define VHOST_PCI_DEVICE 0x107f
+#define VHOST_PCI_DEVICE 0x1077
 
 /* The environment variable is the one that DPDK's PCI bus obeys: both must
  * look at the same devices. */

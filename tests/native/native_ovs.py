@@ -156,7 +156,7 @@ class Pci:
     def __init__(self, ovs):
         self.root = ovs.pci
 
-    def add(self, address, ids=(0x1af4, 0x107f), driver=None, group=None):
+    def add(self, address, ids=(0x1af4, 0x1077), driver=None, group=None):
         place = self.root / address
         place.mkdir()
         (place / "vendor").write_text(f"0x{ids[0]:04x}\n")

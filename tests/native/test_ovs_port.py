@@ -88,7 +88,7 @@ WRONG_OPTIONS = [
      f"there is no PCI device {EMPTY}"),
     ("wrong_ids", {"vhostpci-devargs": OTHER},
      f"PCI device {OTHER} is a 8086:100e, not a vhost-pci-net device "
-     "(1af4:107f)"),
+     "(1af4:1077)"),
     ("unbound", {"vhostpci-devargs": UNBOUND},
      f"PCI device {UNBOUND} is bound to no kernel driver; bind it to "
      "vfio-pci or uio_pci_generic"),

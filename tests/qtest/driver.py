@@ -85,7 +85,7 @@ class Driver:
 
     def _find(self):
         for slot in range(32):
-            if self.machine.config32(slot, 0) == 0x107f1af4:
+            if self.machine.config32(slot, 0) == 0x10771af4:
                 return slot
         raise AssertionError("no vhost-pci-net-pci on the bus")
 

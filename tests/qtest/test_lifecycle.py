@@ -77,7 +77,7 @@ def test_properties_show_the_state(bench):
 def test_virtio_queries_know_the_device(bench):
     name = "/machine/peripheral/dev/virtio-backend"
     status = bench.machine.monitor("x-query-virtio-status", path=name)
-    assert status["name"] == "vhost-pci-net"
+    assert status["name"] == "vhost-pci"
     assert status["num-vqs"] == 2
 
 

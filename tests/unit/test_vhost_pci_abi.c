@@ -25,9 +25,9 @@ static void
 identity(void **state)
 {
 	(void)state;
-	assert_int_equal(VHOST_PCI_VIRTIO_ID, 63);
+	assert_int_equal(VHOST_PCI_VIRTIO_ID, 55);
 	assert_int_equal(VHOST_PCI_VENDOR_ID, 0x1af4);
-	assert_int_equal(VHOST_PCI_DEVICE_ID, 0x107f);
+	assert_int_equal(VHOST_PCI_DEVICE_ID, 0x1077);
 	assert_int_equal(VHOST_PCI_ABI, 1);
 }
 

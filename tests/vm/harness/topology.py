@@ -15,7 +15,7 @@ from .ovs import GuestOvs
 from .vm import Vm
 
 HUGEPAGES = 96  # of 2 MiB: the promised 192 MiB for two ports
-PORT_ID = ("0x1af4", "0x107f")
+PORT_ID = ("0x1af4", "0x1077")
 
 
 class Peer(Vm):
