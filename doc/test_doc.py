@@ -138,9 +138,10 @@ def test_every_need_of_open_vswitch_has_tests_that_exist():
 
 
 # The tables of device-spec.md that begin with an offset, in their order.
-STRUCTURES = ("net_config", "hdr", "state", "region", "ring", "broken")
+STRUCTURES = ("config", "function_config", "hdr", "state", "region",
+              "function", "ring", "broken")
 SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "char": 1, "header": 16,
-         "region": 32, "ring": 48}
+         "region": 32, "function": 56, "function_config": 16, "ring": 48}
 
 
 def specified():

@@ -148,6 +148,7 @@ guest_pmd_socket_sources = \
 guest_pmd_sources = $(guest_pmd_port_sources) $(guest_pmd_socket_sources) \
 	$(protocol_sources) \
 	guest-pmd/pci/areas.c \
+	guest-pmd/pci/config.c \
 	guest-pmd/pci/control.c \
 	guest-pmd/pci/convert.c \
 	guest-pmd/pci/ctrlq.c \

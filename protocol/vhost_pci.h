@@ -3,10 +3,11 @@
 /*
  * vhost-pci: the contract between the device and its driver.
  *
- * A vhost-pci-net device is a virtio 1.x modern PCI device.  It stands for
- * *another* VM's virtio-net device (the peer): the peer's memory appears in a
- * window BAR, the peer's vrings are described by STATE messages, and the
- * driver plays the device side of those vrings.
+ * A vhost-pci device is a virtio 1.x modern PCI device. It stands for *another*
+ * VM (the peer): the peer's memory appears in a window, once, and each virtio
+ * device of the peer is a *function* with a virtio type, features and vrings,
+ * which STATE messages describe. The driver plays the device side of the vrings
+ * of those functions whose type it knows.
  *
  * Everything here is level triggered.  The device tells the driver the whole
  * current state in one STATE message, again whenever any of it changes, and
@@ -46,9 +47,17 @@
 #define VHOST_PCI_VIRTIO_ID		55
 #define VHOST_PCI_VENDOR_ID		0x1af4
 #define VHOST_PCI_DEVICE_ID		(0x1040 + VHOST_PCI_VIRTIO_ID)
+/*
+ * The other PCI device id that a device may have: for hosts whose generic
+ * vhost-user device accepts none but the ids in virtio's list. It is that of the
+ * signal distribution device (21), which was never specified. Ids say where to
+ * look: only the magic in its configuration space says that a device is one.
+ */
+#define VHOST_PCI_GENERIC_DEVICE_ID	(0x1040 + 21)
 
-/* Value of vhost_pci_net_config.abi; a driver refuses any other. */
-#define VHOST_PCI_ABI			1
+/* vhost_pci_config.magic and .abi; a driver refuses any other. */
+#define VHOST_PCI_MAGIC			0x63706876 /* "vhpc" in memory */
+#define VHOST_PCI_ABI			2
 
 /*
  * Areas of the device, each announced by a virtio PCI capability of type
@@ -56,15 +65,20 @@
  * the 64-bit form of offset and length.
  */
 enum vhost_pci_area {
-	/* RAM: struct vhost_pci_state_page. driver: rw, device: rw while the
-	 * ring is stopped. */
+	/* RAM: a struct vhost_pci_state_page for each function, one after the
+	 * other. driver: rw, device: rw while the ring is stopped. Holds nothing
+	 * before the first STATE after DRIVER_OK, nor does a window. */
 	VHOST_PCI_AREA_STATE = 0,
 	/* The peer's memory: the regions of the last STATE. Reads outside
 	 * any region give all ones, writes there are dropped. */
 	VHOST_PCI_AREA_WINDOW = 1,
 	/* Doorbells: a 32-bit write of any value at ring * VHOST_PCI_DOORBELL_STRIDE
-	 * signals the peer's call eventfd for that ring. Write only. */
+	 * signals the peer's call eventfd for that ring of the device. Write
+	 * only. Absent where vhost_pci_config.notify_queue is not 0. */
 	VHOST_PCI_AREA_DOORBELL = 2,
+	/* More windows, up to VHOST_PCI_AREA_LAST_WINDOW. */
+	VHOST_PCI_AREA_NEXT_WINDOW = 16,
+	VHOST_PCI_AREA_LAST_WINDOW = 31,
 };
 #define VHOST_PCI_DOORBELL_STRIDE	4
 
@@ -74,7 +88,10 @@ enum vhost_pci_area {
 #define VHOST_PCI_CTRLQ_SIZE		16
 
 #define VHOST_PCI_MAX_REGIONS		32
-#define VHOST_PCI_MAX_RINGS		60 /* = 2 per queue pair, 30 pairs */
+#define VHOST_PCI_MAX_FUNCTIONS		8
+/* Of one function: 2 per queue pair, 30 pairs. */
+#define VHOST_PCI_MAX_RINGS		60
+#define VHOST_PCI_MAX_DEVICE_RINGS	240 /* of all functions */
 #define VHOST_PCI_MAX_RING_SIZE		32768 /* entries */
 /* Most descriptors of a packed ring that a driver may return in one go, those
  * in between in chains included: between two stores of the ring's progress. */
@@ -82,33 +99,58 @@ enum vhost_pci_area {
 #define VHOST_PCI_PEER_NAME_LEN		64 /* with the terminating NUL */
 #define VHOST_PCI_ACK_TIMEOUT_MS	100
 
-/* vhost_pci_net_config.status */
-#define VHOST_PCI_S_CONNECTED	(1u << 0) /* a front-end is on the socket */
+/* Types of functions are virtio device ids: */
+#define VHOST_PCI_TYPE_NONE	0 /* no function (yet) */
+#define VHOST_PCI_TYPE_NET	1
+
+/* vhost_pci_config.status, vhost_pci_state.status: of any function;
+ * vhost_pci_function.status: of that one. */
+#define VHOST_PCI_S_CONNECTED	(1u << 0) /* a front-end is there */
 #define VHOST_PCI_S_LINK_UP	(1u << 1) /* and at least one ring runs */
+
+/* vhost_pci_config.flags */
+/* Memory that the device takes back without the driver's consent stays readable
+ * and writable. Without this flag there are holes in its place. */
+#define VHOST_PCI_F_REVOKE_HARMLESS	(1u << 0)
+
+/* What can be said of a function before there is a driver. */
+struct vhost_pci_function_config {
+	uint16_t type;		/* VHOST_PCI_TYPE_*, or another virtio id */
+	uint16_t first_ring;	/* the device's number of its ring 0 */
+	uint16_t max_rings;	/* 1 .. VHOST_PCI_MAX_RINGS */
+	uint16_t reserved;
+	/* Virtio feature bits that the device offers to the peer; who drives
+	 * the function must be able to serve them all. */
+	uint64_t offered_features;
+};
+static_assert(sizeof(struct vhost_pci_function_config) == 16, "ABI");
 
 /*
  * Device configuration (virtio 1.x, 4.1.4.6). Read only. A change of status
- * raises the configuration interrupt.
+ * raises the configuration interrupt. At most 256 bytes: vhost-user's limit.
  */
-struct vhost_pci_net_config {
+struct vhost_pci_config {
+	uint32_t magic;		/* VHOST_PCI_MAGIC */
 	uint16_t abi;		/* VHOST_PCI_ABI */
-	uint16_t max_queue_pairs; /* 1 .. VHOST_PCI_MAX_RINGS / 2 */
+	uint16_t n_functions;	/* 1 .. VHOST_PCI_MAX_FUNCTIONS */
+	uint32_t flags;		/* VHOST_PCI_F_* */
 	uint32_t status;	/* VHOST_PCI_S_* */
-	/* Virtio feature bits that the device offers to the peer; the driver
-	 * must be able to serve them all. */
-	uint64_t offered_features;
-	uint64_t window_size;	/* bytes */
-	/* MSI-X vector that the peer's kick of ring 0 raises; ring i raises
-	 * kick_vector + i. 0: the device raises no vector on kicks. */
+	/* The peer's kick of ring i of the device raises MSI-X vector
+	 * kick_vector + i % n_kick_vectors. Both 0: none. */
 	uint16_t kick_vector;
-	uint16_t reserved[3];
+	uint16_t n_kick_vectors;
+	/* Not 0: a notification of virtqueue notify_queue + i is the doorbell
+	 * of ring i. */
+	uint16_t notify_queue;
+	uint16_t n_rings;	/* 1 .. VHOST_PCI_MAX_DEVICE_RINGS */
+	uint64_t reserved;
 	uint8_t peer_uuid[16];	/* RFC 4122 byte order; all zero: unknown */
 	char peer_name[VHOST_PCI_PEER_NAME_LEN]; /* NUL terminated, UTF-8 */
+	struct vhost_pci_function_config functions[VHOST_PCI_MAX_FUNCTIONS];
 };
-static_assert(offsetof(struct vhost_pci_net_config, offered_features) == 8,
-	      "ABI");
-static_assert(offsetof(struct vhost_pci_net_config, peer_uuid) == 32, "ABI");
-static_assert(sizeof(struct vhost_pci_net_config) == 112, "ABI");
+static_assert(offsetof(struct vhost_pci_config, peer_uuid) == 32, "ABI");
+static_assert(offsetof(struct vhost_pci_config, functions) == 112, "ABI");
+static_assert(sizeof(struct vhost_pci_config) == 240, "ABI");
 
 /* Every message begins with this. */
 struct vhost_pci_hdr {
@@ -129,8 +171,12 @@ enum vhost_pci_msg {
 struct vhost_pci_region {
 	uint64_t gpa;		/* peer guest-physical address of its start */
 	uint64_t size;		/* bytes, > 0; gpa + size does not overflow */
-	uint64_t window_offset;	/* of its start, from the start of the window */
-	uint64_t reserved;
+	uint64_t window_offset;	/* of its start, from the start of @area */
+	/* The memory space that gpa belongs to; a function's addresses mean the
+	 * regions of its own space. */
+	uint16_t space;
+	uint16_t area;		/* VHOST_PCI_AREA_WINDOW, or of one more */
+	uint32_t reserved;
 };
 static_assert(sizeof(struct vhost_pci_region) == 32, "ABI");
 
@@ -138,9 +184,9 @@ static_assert(sizeof(struct vhost_pci_region) == 32, "ABI");
 #define VHOST_PCI_RING_RUN	(1u << 0) /* set up, started and enabled */
 #define VHOST_PCI_RING_CALL	(1u << 1) /* the peer listens to its doorbell */
 
-/* One vring of the peer. Even index: its receive queue, odd: its transmit
- * queue, as in vhost-user. Fields other than flags mean something only while
- * RUN is set. */
+/* One vring of a function. Numbered as the virtio type does; net: even, a receive
+ * queue of the peer's, odd, a transmit queue. Fields other than flags mean
+ * something only while RUN is set. */
 struct vhost_pci_ring {
 	uint64_t desc;		/* gpa of the descriptor table / packed ring */
 	uint64_t avail;		/* gpa of avail / driver event suppression */
@@ -159,31 +205,64 @@ struct vhost_pci_ring {
 static_assert(offsetof(struct vhost_pci_ring, epoch) == 32, "ABI");
 static_assert(sizeof(struct vhost_pci_ring) == 48, "ABI");
 
-/* The whole state of the peer. Exactly one eventq buffer. */
-struct vhost_pci_state {
-	struct vhost_pci_hdr hdr;
-	uint64_t features;	/* virtio features that the peer acknowledged */
+/* One virtio device of the peer. Without a front-end (no CONNECTED) everything
+ * behind max_rings is 0. */
+struct vhost_pci_function {
+	uint16_t type;		/* these three: as in the configuration */
+	uint16_t first_ring;
+	uint16_t max_rings;
+	uint16_t n_rings;	/* <= max_rings; from first_ring on */
 	uint32_t status;	/* VHOST_PCI_S_* */
-	uint16_t n_regions;	/* <= VHOST_PCI_MAX_REGIONS */
-	uint16_t n_rings;	/* <= VHOST_PCI_MAX_RINGS */
-	uint16_t mtu;		/* bytes, VHOST_USER_NET_SET_MTU; 0: not told */
+	uint32_t reserved;
+	uint64_t features;	/* virtio features that the peer acknowledged */
+	uint16_t space;		/* of its addresses: see vhost_pci_region */
+	/* Net only, as the next two. Bytes, VHOST_USER_NET_SET_MTU; 0: not told. */
+	uint16_t mtu;
 	/* Counts VHOST_USER_SEND_RARP: a change asks for one announcement. */
 	uint16_t rarp_count;
 	uint8_t rarp_mac[6];
-	uint8_t reserved[86];
-	struct vhost_pci_region regions[VHOST_PCI_MAX_REGIONS];
-	struct vhost_pci_ring rings[VHOST_PCI_MAX_RINGS];
-	uint8_t pad[64];
+	uint32_t reserved2;
+	/* Ranges of area STATE: the function's virtio configuration space, which
+	 * the driver fills, and memory in which the driver of a type that needs
+	 * it keeps what is in flight. 0, 0: there is none. */
+	uint32_t config_offset, config_len;
+	uint32_t inflight_offset, inflight_len;
 };
-static_assert(offsetof(struct vhost_pci_state, regions) == 128, "ABI");
-static_assert(offsetof(struct vhost_pci_state, rings) == 1152, "ABI");
-static_assert(sizeof(struct vhost_pci_state) == 4096, "ABI");
+static_assert(offsetof(struct vhost_pci_function, features) == 16, "ABI");
+static_assert(offsetof(struct vhost_pci_function, config_offset) == 40, "ABI");
+static_assert(sizeof(struct vhost_pci_function) == 56, "ABI");
+
+/* The whole state of the peer. Exactly one eventq buffer, of
+ * vhost_pci_state_len() bytes. */
+struct vhost_pci_state {
+	struct vhost_pci_hdr hdr;
+	uint32_t status;	/* VHOST_PCI_S_* */
+	uint16_t n_regions;	/* <= VHOST_PCI_MAX_REGIONS */
+	uint16_t n_functions;	/* as in the configuration */
+	uint16_t n_rings;	/* as in the configuration */
+	uint16_t reserved[3];
+	struct vhost_pci_region regions[VHOST_PCI_MAX_REGIONS];
+	struct vhost_pci_function functions[VHOST_PCI_MAX_FUNCTIONS];
+	struct vhost_pci_ring rings[];	/* of all functions */
+};
+static_assert(offsetof(struct vhost_pci_state, regions) == 32, "ABI");
+static_assert(offsetof(struct vhost_pci_state, functions) == 1056, "ABI");
+static_assert(offsetof(struct vhost_pci_state, rings) == 1504, "ABI");
+static_assert(sizeof(struct vhost_pci_state) == 1504, "ABI");
+
+/* Bytes of a STATE message of a device with @n_rings rings. */
+static inline size_t
+vhost_pci_state_len(unsigned int n_rings)
+{
+	return sizeof(struct vhost_pci_state) +
+	       n_rings * sizeof(struct vhost_pci_ring);
+}
 
 /* The driver stopped a ring because the peer broke a rule: the device logs
  * it, shows it, and keeps the ring stopped until the peer restarts it. */
 struct vhost_pci_broken {
 	struct vhost_pci_hdr hdr; /* generation: of the STATE that ran it */
-	uint16_t ring;
+	uint16_t ring;		/* the device's number of it */
 	uint16_t reserved[3];
 	char rule[48];		/* NUL terminated ASCII, for the log */
 };

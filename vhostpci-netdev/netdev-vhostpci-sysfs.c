@@ -17,9 +17,11 @@
 #include "svec.h"
 #include "util.h"
 
-/* protocol/vhost_pci.h: VHOST_PCI_VENDOR_ID, VHOST_PCI_DEVICE_ID. */
+/* protocol/vhost_pci.h: VHOST_PCI_VENDOR_ID, VHOST_PCI_DEVICE_ID and
+ * VHOST_PCI_GENERIC_DEVICE_ID. */
 #define VHOST_PCI_VENDOR 0x1af4
 #define VHOST_PCI_DEVICE 0x1077
+#define VHOST_PCI_GENERIC_DEVICE 0x1055
 
 /* The environment variable is the one that DPDK's PCI bus obeys: both must
  * look at the same devices. */
@@ -47,6 +49,14 @@ read_hex(const char *address, const char *attribute)
     }
     free(path);
     return value;
+}
+
+static bool
+is_ours(long vendor, long device)
+{
+    return (vendor == VHOST_PCI_VENDOR
+            && (device == VHOST_PCI_DEVICE
+                || device == VHOST_PCI_GENERIC_DEVICE));
 }
 
 /* Returns the last component of what symbolic link 'name' points to, NULL if
@@ -124,7 +134,7 @@ vhostpci_sysfs_obstacle(const char *address)
     if (vendor < 0 || device < 0) {
         return xasprintf("there is no PCI device %s", address);
     }
-    if (vendor != VHOST_PCI_VENDOR || device != VHOST_PCI_DEVICE) {
+    if (!is_ours(vendor, device)) {
         return xasprintf("PCI device %s is a %04lx:%04lx, not a vhost-pci-net "
                          "device (%04x:%04x)", address, vendor, device,
                          VHOST_PCI_VENDOR, VHOST_PCI_DEVICE);
@@ -160,8 +170,8 @@ vhostpci_sysfs_list(struct svec *addresses)
     }
     while ((entry = readdir(dir)) != NULL) {
         if (entry->d_name[0] != '.'
-            && read_hex(entry->d_name, "vendor") == VHOST_PCI_VENDOR
-            && read_hex(entry->d_name, "device") == VHOST_PCI_DEVICE) {
+            && is_ours(read_hex(entry->d_name, "vendor"),
+                       read_hex(entry->d_name, "device"))) {
             svec_add(addresses, entry->d_name);
         }
     }

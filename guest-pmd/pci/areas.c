@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The vhost-pci-net device as a PCI device: finding its registers, its window
+ * A vhost-pci device as a PCI device: finding its registers, its windows
  * and its doorbells (virtio 1.x, 4.1.4), and mapping them.
  */
 
@@ -46,6 +46,25 @@ area_fits(const struct vhostpci_pci *p, const struct vhostpci_pci_area *a)
 }
 
 static struct vhostpci_pci_area *
+window_area(struct vhostpci_pci *p, uint16_t id)
+{
+	if (id == VHOST_PCI_AREA_WINDOW)
+		return &p->window_areas[0];
+	if (id < VHOST_PCI_AREA_NEXT_WINDOW || id > VHOST_PCI_AREA_LAST_WINDOW)
+		return NULL;
+	return &p->window_areas[1 + id - VHOST_PCI_AREA_NEXT_WINDOW];
+}
+
+const struct vhostpci_pci_area *
+vhostpci_pci_window(const struct vhostpci_pci *p, uint16_t id)
+{
+	const struct vhostpci_pci_area *a =
+		window_area((struct vhostpci_pci *)(uintptr_t)p, id);
+
+	return a != NULL && a->len != 0 ? a : NULL;
+}
+
+static struct vhostpci_pci_area *
 area_of_cap(struct vhostpci_pci *p, const struct cap64 *cap)
 {
 	switch (cap->type) {
@@ -65,12 +84,10 @@ area_of_cap(struct vhostpci_pci *p, const struct cap64 *cap)
 	switch (cap->id) {
 	case VHOST_PCI_AREA_STATE:
 		return &p->state_area;
-	case VHOST_PCI_AREA_WINDOW:
-		return &p->window_area;
 	case VHOST_PCI_AREA_DOORBELL:
 		return &p->doorbell_area;
 	default:
-		return NULL;
+		return window_area(p, cap->id);
 	}
 }
 
@@ -154,13 +171,12 @@ check_areas(const struct vhostpci_pci *p)
 		{ "notification", &p->notify_area, 2 },
 		{ "ISR", &p->isr_area, 1 },
 		{ "device configuration", &p->device_area,
-		  sizeof(struct vhost_pci_net_config) },
+		  sizeof(struct vhost_pci_config) },
 		{ "state page", &p->state_area,
 		  sizeof(struct vhost_pci_state_page) },
-		{ "window", &p->window_area,
+		{ "window", &p->window_areas[0],
 		  sizeof(struct vhost_pci_state_page) },
-		{ "doorbell", &p->doorbell_area,
-		  VHOST_PCI_MAX_RINGS * VHOST_PCI_DOORBELL_STRIDE },
+		{ "doorbell", &p->doorbell_area, VHOST_PCI_DOORBELL_STRIDE },
 	};
 	unsigned int i;
 
@@ -170,12 +186,6 @@ check_areas(const struct vhostpci_pci *p)
 		VHOSTPCI_LOG(ERR,
 			     "%s: the device has no usable %s capability",
 			     p->pci->name, need[i].name);
-		return -ENODEV;
-	}
-	/* The state page gets the window's memory type this way. */
-	if (p->state_area.bar != p->window_area.bar) {
-		VHOSTPCI_LOG(ERR, "%s: state page and window are in two BARs",
-			     p->pci->name);
 		return -ENODEV;
 	}
 	return 0;
@@ -213,13 +223,29 @@ map_device(struct vhostpci_pci *p)
 	return ret < 0 ? ret : -ENODEV;
 }
 
+/* Its mappings are the windows' own. */
+static bool
+is_window_bar(const struct vhostpci_pci *p, unsigned int bar)
+{
+	unsigned int i;
+
+	if (p->state_area.bar == bar)
+		return true;
+	for (i = 0; i < RTE_DIM(p->window_areas); i++) {
+		if (p->window_areas[i].len != 0 &&
+		    p->window_areas[i].bar == bar)
+			return true;
+	}
+	return false;
+}
+
 /* The address of @area in the mapping of its BAR; NULL with errno. */
 static void *
 map_area(struct vhostpci_pci *p, const struct vhostpci_pci_area *area)
 {
 	uint8_t **bar = &p->bar_addr[area->bar];
 
-	if (area->bar == p->window_area.bar) {
+	if (is_window_bar(p, area->bar)) {
 		/* Registers would get the window's memory type. */
 		errno = EINVAL;
 		return NULL;
@@ -247,16 +273,77 @@ map_registers(struct vhostpci_pci *p)
 	return 0;
 }
 
-static int
-map_window(struct vhostpci_pci *p)
+/* Of the function's page in area STATE. */
+static uint64_t
+state_offset(const struct vhostpci_pci *p)
 {
-	int ret = vhostpci_window_open(&p->window, p->pci,
-				       p->window_area.bar);
+	return p->function * sizeof(struct vhost_pci_state_page);
+}
 
-	if (ret != 0)
-		return ret;
-	p->state_page = vhostpci_window_map(&p->window, p->state_area.offset,
-					    sizeof(*p->state_page));
+static int
+open_windows(struct vhostpci_pci *p)
+{
+	unsigned int bar;
+	int ret;
+
+	for (bar = 0; bar < VHOSTPCI_PCI_BARS; bar++) {
+		if (!is_window_bar(p, bar))
+			continue;
+		ret = vhostpci_window_open(&p->windows[bar], p->pci, bar);
+		if (ret != 0)
+			return ret;
+	}
+	return 0;
+}
+
+void
+vhostpci_pci_window_begin(struct vhostpci_pci *p)
+{
+	unsigned int bar;
+
+	for (bar = 0; bar < VHOSTPCI_PCI_BARS; bar++)
+		vhostpci_window_begin(&p->windows[bar]);
+	/* The state page stays mapped whatever the peer has. */
+	vhostpci_pci_window_map(p, &p->state_area, state_offset(p),
+				sizeof(*p->state_page));
+}
+
+void *
+vhostpci_pci_window_map(struct vhostpci_pci *p,
+			const struct vhostpci_pci_area *area, uint64_t offset,
+			uint64_t len)
+{
+	if (len > area->len || offset > area->len - len) {
+		errno = ERANGE;
+		return NULL;
+	}
+	return vhostpci_window_map(&p->windows[area->bar],
+				   area->offset + offset, len);
+}
+
+void
+vhostpci_pci_window_commit(struct vhostpci_pci *p)
+{
+	unsigned int bar;
+
+	for (bar = 0; bar < VHOSTPCI_PCI_BARS; bar++)
+		vhostpci_window_commit(&p->windows[bar]);
+}
+
+int
+vhostpci_pci_map_state(struct vhostpci_pci *p)
+{
+	int ret;
+
+	if (p->doorbell_area.len < (uint64_t)p->config.n_rings *
+				   VHOST_PCI_DOORBELL_STRIDE) {
+		VHOSTPCI_LOG(ERR, "%s: the device has %u rings and no doorbell for some",
+			     p->pci->name, p->config.n_rings);
+		return -EPROTO;
+	}
+	p->state_page = vhostpci_pci_window_map(p, &p->state_area,
+						state_offset(p),
+						sizeof(*p->state_page));
 	if (p->state_page == NULL) {
 		ret = -errno;
 		VHOSTPCI_LOG(ERR, "%s: cannot map the state page: %s",
@@ -265,16 +352,18 @@ map_window(struct vhostpci_pci *p)
 	}
 	/* Its address is handed out: the first adoption must find it in use, not
 	 * unmap it as the left-over of an attempt. */
-	vhostpci_window_commit(&p->window);
+	vhostpci_pci_window_commit(p);
 	return 0;
 }
 
 int
 vhostpci_pci_map(struct vhostpci_pci *p)
 {
+	unsigned int bar;
 	int ret;
 
-	p->window.fd = -1;
+	for (bar = 0; bar < VHOSTPCI_PCI_BARS; bar++)
+		p->windows[bar].fd = -1;
 	ret = map_device(p);
 	if (ret != 0)
 		return ret;
@@ -284,7 +373,7 @@ vhostpci_pci_map(struct vhostpci_pci *p)
 	if (ret == 0)
 		ret = map_registers(p);
 	if (ret == 0)
-		ret = map_window(p);
+		ret = open_windows(p);
 	if (ret != 0)
 		vhostpci_pci_unmap(p);
 	return ret;
@@ -295,8 +384,8 @@ vhostpci_pci_unmap(struct vhostpci_pci *p)
 {
 	unsigned int i;
 
-	vhostpci_window_close(&p->window);
 	for (i = 0; i < VHOSTPCI_PCI_BARS; i++) {
+		vhostpci_window_close(&p->windows[i]);
 		if (p->bar_addr[i] != NULL &&
 		    p->pci->kdrv != RTE_PCI_KDRV_VFIO)
 			munmap(p->bar_addr[i], p->pci->mem_resource[i].len);

@@ -50,13 +50,37 @@ vhostpci_pci_retry_later(struct vhostpci_pci *p)
 	vhostpci_pci_control_poll_in(p, VHOSTPCI_PCI_RETRY_US);
 }
 
-/* The state page stays mapped whatever the peer has. */
+/*
+ * Before the first STATE nothing is in the window, nor in area STATE. What tells
+ * the memory type is memory of the window; the state page, which is always there,
+ * if it shares a BAR with that.
+ */
 static void
-begin_mappings(struct vhostpci_pci *p)
+measure_window(struct vhostpci_pci *p, const struct vhostpci_peer *peer)
 {
-	vhostpci_window_begin(&p->window);
-	vhostpci_window_map(&p->window, p->state_area.offset,
-			    sizeof(*p->state_page));
+	const struct vhostpci_pci_area *area = &p->window_areas[0];
+	const volatile void *line = p->state_page;
+	enum vhostpci_window_type type;
+	unsigned int ratio;
+
+	if (p->measured || p->gone)
+		return;
+	if (area->bar != p->state_area.bar) {
+		if (peer->n_regions == 0)
+			return;
+		line = peer->regions[0].addr;
+	}
+	p->measured = true;
+	type = vhostpci_window_measure(line, &ratio);
+	VHOSTPCI_LOG(INFO,
+		     "%s: peer \"%s\", window of %" PRIu64 " MiB through %s, reads take %u.%u times those of ordinary memory",
+		     p->pci->name, p->config.peer_name, area->len >> 20,
+		     p->windows[area->bar].how, ratio / 10, ratio % 10);
+	if (type == VHOSTPCI_WINDOW_UC)
+		VHOSTPCI_LOG(WARNING,
+			     "%s: the window is uncached, which makes the port slow",
+			     p->pci->name);
+	vhostpci_dev_transport(p->dev)->window_type = type;
 }
 
 /*
@@ -72,11 +96,12 @@ adopt_pending(struct vhostpci_pci *p)
 	struct vhostpci_peer peer = absent;
 	int ret;
 
-	begin_mappings(p);
+	vhostpci_pci_window_begin(p);
 	if (p->gone || vhostpci_pci_convert_state(p, &peer) != 0) {
-		begin_mappings(p);
+		vhostpci_pci_window_begin(p);
 		peer = absent;
 	}
+	measure_window(p, &peer);
 	ret = vhostpci_peer_adopt(p->dev, &peer);
 	if (ret == -ETIMEDOUT) {
 		/* A burst still uses the old state: everything stays mapped. */
@@ -84,8 +109,8 @@ adopt_pending(struct vhostpci_pci *p)
 		return;
 	}
 	p->state_pending = false;
-	vhostpci_window_commit(&p->window);
-	p->ack_generation = rte_le_to_cpu_64(p->state.hdr.generation);
+	vhostpci_pci_window_commit(p);
+	p->ack_generation = rte_le_to_cpu_64(p->state->hdr.generation);
 	p->ack_pending = true;
 }
 
@@ -110,10 +135,10 @@ drain_eventq(struct vhostpci_pci *p)
 			continue;
 		}
 		s = vhostpci_ctrlq_buf(&p->eventq, i);
-		if (len == sizeof(*s) &&
+		if (len == p->state_len &&
 		    rte_le_to_cpu_16(s->hdr.type) == VHOST_PCI_MSG_STATE &&
-		    rte_le_to_cpu_32(s->hdr.len) == sizeof(*s)) {
-			memcpy(&p->state, s, sizeof(p->state));
+		    rte_le_to_cpu_32(s->hdr.len) == len) {
+			memcpy(p->state, s, len);
 			p->state_pending = true;
 			VHOSTPCI_LOG(DEBUG, "%s: STATE %" PRIu64, p->pci->name,
 				     rte_le_to_cpu_64(s->hdr.generation));

@@ -46,7 +46,7 @@ vhostpci_pci_flush_messages(struct vhostpci_pci *p)
 	struct vhost_pci_broken m;
 	unsigned int i;
 
-	for (i = 0; i < VHOST_PCI_MAX_RINGS && all; i++) {
+	for (i = 0; i < p->config.n_rings && all; i++) {
 		if (p->broken[i].rule == NULL)
 			continue;
 		memset(&m, 0, sizeof(m));
@@ -74,7 +74,7 @@ void
 vhostpci_pci_send_broken(struct vhostpci_pci *p, unsigned int ring,
 			 const char *rule)
 {
-	if (ring >= VHOST_PCI_MAX_RINGS || p->gone)
+	if (ring >= p->config.n_rings || p->gone)
 		return;
 	p->broken[ring].rule = rule;
 	p->broken[ring].generation = p->ack_generation;

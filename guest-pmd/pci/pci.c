@@ -21,7 +21,10 @@
 #include "pci/pci.h"
 
 #define ARG_PEER	"peer"
+#define ARG_FUNCTION	"function"
 #define ARG_LEGACY	"legacy-ol-flags"
+
+static_assert(VHOST_PCI_MAX_FUNCTIONS <= 10, "a function's number is a digit");
 
 static struct vhostpci_pci *
 to_pci(struct vhostpci_dev *dev)
@@ -40,7 +43,8 @@ pci_call(struct vhostpci_dev *dev, unsigned int i)
 	struct vhostpci_pci *p = to_pci(dev);
 
 	static_assert(VHOST_PCI_DOORBELL_STRIDE == sizeof(uint32_t), "ABI");
-	rte_write32(rte_cpu_to_le_32(1), &p->doorbells[i]);
+	rte_write32(rte_cpu_to_le_32(1),
+		    &p->doorbells[vhostpci_pci_function(p)->first_ring + i]);
 	return false;
 }
 
@@ -48,9 +52,19 @@ static void
 pci_broken(struct vhostpci_dev *dev, unsigned int i, uint32_t epoch,
 	   const char *rule)
 {
+	struct vhostpci_pci *p = to_pci(dev);
+
 	/* States are adopted in this thread: no ring was started meanwhile. */
 	RTE_SET_USED(epoch);
-	vhostpci_pci_send_broken(to_pci(dev), i, rule);
+	vhostpci_pci_send_broken(p, vhostpci_pci_function(p)->first_ring + i,
+				 rule);
+}
+
+static void
+free_pci(struct vhostpci_pci *p)
+{
+	rte_free(p->state);
+	rte_free(p);
 }
 
 /* Undo everything from vhostpci_pci_map() on, as far as it got. */
@@ -70,7 +84,7 @@ pci_shutdown(struct vhostpci_pci *p)
 	vhostpci_ctrlq_free(&p->eventq);
 	vhostpci_ctrlq_free(&p->ackq);
 	vhostpci_pci_unmap(p);
-	rte_free(p);
+	free_pci(p);
 }
 
 static void
@@ -114,6 +128,16 @@ save_peer(const char *key __rte_unused, const char *value, void *arg)
 }
 
 static int
+save_function(const char *key __rte_unused, const char *value, void *arg)
+{
+	if (value == NULL || value[0] < '0' ||
+	    value[0] >= '0' + VHOST_PCI_MAX_FUNCTIONS || value[1] != '\0')
+		return -EINVAL;
+	*(uint16_t *)arg = value[0] - '0';
+	return 0;
+}
+
+static int
 save_flag(const char *key __rte_unused, const char *value, void *arg)
 {
 	if (value == NULL || (strcmp(value, "0") != 0 &&
@@ -123,11 +147,13 @@ save_flag(const char *key __rte_unused, const char *value, void *arg)
 	return 0;
 }
 
-/* The peer asked for, or "" for any; p->legacy_ol_flags. 0 or -EINVAL. */
+/* The peer asked for, or "" for any; p->function, p->legacy_ol_flags. 0 or
+ * -EINVAL. */
 static int
 parse_devargs(struct vhostpci_pci *p, char *peer)
 {
-	static const char *const keys[] = { ARG_PEER, ARG_LEGACY, NULL };
+	static const char *const keys[] = { ARG_PEER, ARG_FUNCTION, ARG_LEGACY,
+					     NULL };
 	const struct rte_devargs *devargs = p->pci->device.devargs;
 	struct rte_kvargs *kv;
 	int ret;
@@ -139,70 +165,16 @@ parse_devargs(struct vhostpci_pci *p, char *peer)
 	kv = rte_kvargs_parse(devargs->args, keys);
 	ret = kv == NULL ? -EINVAL :
 		rte_kvargs_process(kv, ARG_PEER, save_peer, peer) |
+		rte_kvargs_process(kv, ARG_FUNCTION, save_function,
+				   &p->function) |
 		rte_kvargs_process(kv, ARG_LEGACY, save_flag,
 				   &p->legacy_ol_flags);
 	rte_kvargs_free(kv);
 	if (ret != 0)
 		VHOSTPCI_LOG(ERR,
-			     "%s: bad arguments \"%s\": only peer=NAME and legacy-ol-flags=FLAG are known",
+			     "%s: bad arguments \"%s\": only peer=NAME, function=N and legacy-ol-flags=FLAG are known",
 			     p->pci->name, devargs->args);
 	return ret != 0 ? -EINVAL : 0;
-}
-
-/* Is this a device for us, and the one that was asked for? */
-static int
-check_config(struct vhostpci_pci *p, const char *peer)
-{
-	struct vhost_pci_net_config *c = &p->config;
-	uint64_t unknown;
-	int ret;
-
-	ret = vhostpci_pci_read_config(p, c);
-	if (ret != 0)
-		return ret;
-	if (c->abi != VHOST_PCI_ABI) {
-		VHOSTPCI_LOG(ERR, "%s: the device speaks ABI %u, this driver %u",
-			     p->pci->name, c->abi, VHOST_PCI_ABI);
-		return -EPROTO;
-	}
-	if (peer[0] != '\0' && strcmp(peer, c->peer_name) != 0) {
-		VHOSTPCI_LOG(NOTICE, "%s: the peer is \"%s\", not \"%s\"",
-			     p->pci->name, c->peer_name, peer);
-		return -ENODEV;
-	}
-	if (c->max_queue_pairs == 0 ||
-	    c->max_queue_pairs > VHOST_PCI_MAX_RINGS / 2) {
-		VHOSTPCI_LOG(ERR, "%s: the device has %u queue pairs",
-			     p->pci->name, c->max_queue_pairs);
-		return -EPROTO;
-	}
-	unknown = c->offered_features & ~vhostpci_supported_features();
-	if (unknown != 0) {
-		VHOSTPCI_LOG(ERR,
-			     "%s: the device offers its peer features 0x%" PRIx64 " that this driver cannot serve",
-			     p->pci->name, unknown);
-		return -ENOTSUP;
-	}
-	return 0;
-}
-
-static enum vhostpci_window_type
-window_type(struct vhostpci_pci *p)
-{
-	enum vhostpci_window_type type;
-	unsigned int ratio;
-
-	type = vhostpci_window_measure(p->state_page, &ratio);
-	VHOSTPCI_LOG(INFO,
-		     "%s: peer \"%s\", window of %" PRIu64 " MiB through %s, reads take %u.%u times those of ordinary memory",
-		     p->pci->name, p->config.peer_name,
-		     p->window_area.len >> 20, p->window.how, ratio / 10,
-		     ratio % 10);
-	if (type == VHOSTPCI_WINDOW_UC)
-		VHOSTPCI_LOG(WARNING,
-			     "%s: the window is uncached, which makes the port slow",
-			     p->pci->name);
-	return type;
 }
 
 static int
@@ -211,9 +183,8 @@ create_ethdev(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
 	struct vhostpci_transport t = {
 		.ops = &pci_ops,
 		.priv = p,
-		.max_queue_pairs = p->config.max_queue_pairs,
-		.offered_features = p->config.offered_features,
-		.window_type = window_type(p),
+		.max_queue_pairs = vhostpci_pci_function(p)->max_rings / 2,
+		.offered_features = vhostpci_pci_function(p)->offered_features,
 		.legacy_ol_flags = p->legacy_ol_flags,
 		.progress = &p->state_page->rings[0].progress,
 		.progress_stride = sizeof(struct vhost_pci_ring_progress) /
@@ -251,6 +222,14 @@ pci_setup(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
 	return ret;
 }
 
+static int
+alloc_state(struct vhostpci_pci *p)
+{
+	p->state_len = vhost_pci_state_len(p->config.n_rings);
+	p->state = rte_zmalloc("vhostpci_state", p->state_len, 0);
+	return p->state != NULL ? 0 : -ENOMEM;
+}
+
 /* Map the device and see whether it is one for us. Touches nothing else: it
  * may be another's. */
 static int
@@ -272,10 +251,14 @@ pci_open(struct rte_pci_device *pci, struct vhostpci_pci **opened)
 		rte_free(p);
 		return ret;
 	}
-	ret = check_config(p, peer);
+	ret = vhostpci_pci_check_config(p, peer);
+	if (ret == 0)
+		ret = vhostpci_pci_map_state(p);
+	if (ret == 0)
+		ret = alloc_state(p);
 	if (ret != 0) {
 		vhostpci_pci_unmap(p);
-		rte_free(p);
+		free_pci(p);
 		return ret;
 	}
 	*opened = p;
@@ -298,7 +281,7 @@ pci_probe(struct rte_pci_driver *driver __rte_unused,
 	eth_dev = rte_eth_dev_pci_allocate(pci, vhostpci_dev_size());
 	if (eth_dev == NULL) {
 		vhostpci_pci_unmap(p);
-		rte_free(p);
+		free_pci(p);
 		return -ENOMEM;
 	}
 	ret = pci_setup(p, eth_dev);
@@ -322,6 +305,7 @@ pci_remove(struct rte_pci_device *pci)
 
 static const struct rte_pci_id pci_ids[] = {
 	{ RTE_PCI_DEVICE(VHOST_PCI_VENDOR_ID, VHOST_PCI_DEVICE_ID) },
+	{ RTE_PCI_DEVICE(VHOST_PCI_VENDOR_ID, VHOST_PCI_GENERIC_DEVICE_ID) },
 	{ .vendor_id = 0 },
 };
 
@@ -338,4 +322,5 @@ RTE_PMD_REGISTER_PCI_TABLE(net_vpci, pci_ids);
 RTE_PMD_REGISTER_KMOD_DEP(net_vpci, "* uio_pci_generic | vfio-pci");
 RTE_PMD_REGISTER_PARAM_STRING(net_vpci,
 	ARG_PEER "=<name> "
+	ARG_FUNCTION "=<number> "
 	ARG_LEGACY "=<0|1>");

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The pci transport: drives the vhost-pci-net device (protocol/vhost_pci.h).
+ * The pci transport: drives net functions of vhost-pci devices
+ * (protocol/vhost_pci.h).
  *
  *   pci.c       probe, remove, transport operations
  *   areas.c     PCI capabilities, mapping what they name
  *   window.c    mapping the window
- *   virtio.c    virtio configuration and initialisation
+ *   config.c    the device's configuration space
+ *   virtio.c    virtio initialisation
  *   ctrlq.c     the driver side of a small virtqueue
  *   control.c   interrupts, adopting
  *   convert.c   STATE to struct vhostpci_peer
@@ -38,6 +40,10 @@
 /* How soon adoption is tried again when a burst did not end. */
 #define VHOSTPCI_PCI_RETRY_US	5000
 
+/* Windows on the peer's memory that a device may have. */
+#define VHOSTPCI_PCI_WINDOWS \
+	(1 + VHOST_PCI_AREA_LAST_WINDOW - VHOST_PCI_AREA_NEXT_WINDOW + 1)
+
 /* A piece of a BAR, from a capability, checked against the BAR's size. */
 struct vhostpci_pci_area {
 	uint8_t bar;
@@ -50,9 +56,11 @@ struct vhostpci_pci {
 	struct rte_pci_device *pci;
 	struct vhostpci_dev *dev;	/* NULL until the ethdev exists */
 	bool legacy_ol_flags;		/* see struct vhostpci_transport */
+	uint16_t function;		/* that @dev is a port of */
 
 	struct vhostpci_pci_area common_area, notify_area, isr_area,
-		device_area, state_area, window_area, doorbell_area;
+		device_area, state_area, doorbell_area;
+	struct vhostpci_pci_area window_areas[VHOSTPCI_PCI_WINDOWS];
 	uint32_t notify_multiplier;
 	uint8_t *bar_addr[VHOSTPCI_PCI_BARS];	/* registers BARs in use */
 
@@ -60,22 +68,25 @@ struct vhostpci_pci {
 	volatile uint8_t *isr;
 	volatile uint8_t *device_cfg;
 	volatile uint32_t *doorbells;
-	volatile struct vhost_pci_state_page *state_page;
-	struct vhostpci_window window;
-	struct vhost_pci_net_config config;	/* as read at probe */
+	volatile struct vhost_pci_state_page *state_page; /* of the function */
+	/* By BAR: those with STATE or a WINDOW in them are open. control: rw. */
+	struct vhostpci_window windows[VHOSTPCI_PCI_BARS];
+	struct vhost_pci_config config;	/* as read at probe */
 
 	/* control: rw from DRIVER_OK on. */
 	struct vhostpci_ctrlq eventq;
 	struct vhostpci_ctrlq ackq;
-	struct vhost_pci_state state;	/* our copy of the last one */
+	struct vhost_pci_state *state;	/* our copy of the last one */
+	size_t state_len;
 	bool state_pending;		/* it is not adopted yet */
+	bool measured;			/* the window's memory type is known */
 	/* Messages that wait for a free buffer. */
 	bool ack_pending;
 	uint64_t ack_generation;	/* of the last adopted state */
 	struct {
 		const char *rule;	/* NULL: nothing to report */
 		uint64_t generation;	/* of the state that ran the ring */
-	} broken[VHOST_PCI_MAX_RINGS];
+	} broken[VHOST_PCI_MAX_DEVICE_RINGS];
 	bool alarm_armed;		/* atomic; at most one alarm of ours */
 
 	/* control: w; ethdev: r. The device left or cannot be trusted: its
@@ -92,11 +103,34 @@ struct vhostpci_pci {
  * everything undone. */
 int vhostpci_pci_map(struct vhostpci_pci *p);
 void vhostpci_pci_unmap(struct vhostpci_pci *p);
+/* When the configuration is known: the areas are as large as it asks for, and
+ * the function's state page is mapped. 0 or -errno, and logs why. */
+int vhostpci_pci_map_state(struct vhostpci_pci *p);
+/* The window that area @id of a region is; NULL: there is none. */
+const struct vhostpci_pci_area *
+vhostpci_pci_window(const struct vhostpci_pci *p, uint16_t id);
+/* control: what vhostpci_window_*() do, for all windows. */
+void vhostpci_pci_window_begin(struct vhostpci_pci *p);
+void *vhostpci_pci_window_map(struct vhostpci_pci *p,
+			      const struct vhostpci_pci_area *area,
+			      uint64_t offset, uint64_t len);
+void vhostpci_pci_window_commit(struct vhostpci_pci *p);
+
+/* pci/config.c */
+
+/* Read the device's configuration and check that it is one for us: @p->function
+ * is a net function that we can serve, of @peer ("": any). Sets p->config. 0 or
+ * -errno, and logs why. */
+int vhostpci_pci_check_config(struct vhostpci_pci *p, const char *peer);
+/* The part of the configuration that is about the function. */
+static inline const struct vhost_pci_function_config *
+vhostpci_pci_function(const struct vhostpci_pci *p)
+{
+	return &p->config.functions[p->function];
+}
+
 /* pci/virtio.c */
 
-/* Read config, checking that it did not change meanwhile. 0 or -errno. */
-int vhostpci_pci_read_config(struct vhostpci_pci *p,
-			     struct vhost_pci_net_config *config);
 /* Reset, negotiate, set up both queues; all but DRIVER_OK. 0 or -errno; the
  * caller resets and frees the queues in either case in the end. */
 int vhostpci_pci_init(struct vhostpci_pci *p);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The vhost-pci-net device as a virtio device: its configuration, and bringing it
- * up (virtio 1.x, 3.1).
+ * A vhost-pci device as a virtio device: bringing it up (virtio 1.x, 3.1).
  */
 
 #include <errno.h>
@@ -27,33 +26,6 @@ vhostpci_pci_is_gone(const struct vhostpci_pci *p)
 {
 	/* All ones come from no device; 0xff is no status either. */
 	return p->gone || rte_read8(&p->common->device_status) == 0xff;
-}
-
-int
-vhostpci_pci_read_config(struct vhostpci_pci *p,
-			 struct vhost_pci_net_config *config)
-{
-	unsigned int try, i;
-	uint8_t generation;
-
-	for (try = 0; try < 100; try++) {
-		generation = rte_read8(&p->common->config_generation);
-		for (i = 0; i < sizeof(*config); i++)
-			((uint8_t *)config)[i] = rte_read8(p->device_cfg + i);
-		if (rte_read8(&p->common->config_generation) != generation)
-			continue;
-		config->abi = rte_le_to_cpu_16(config->abi);
-		config->max_queue_pairs =
-			rte_le_to_cpu_16(config->max_queue_pairs);
-		config->status = rte_le_to_cpu_32(config->status);
-		config->offered_features =
-			rte_le_to_cpu_64(config->offered_features);
-		config->window_size = rte_le_to_cpu_64(config->window_size);
-		config->kick_vector = rte_le_to_cpu_16(config->kick_vector);
-		config->peer_name[VHOST_PCI_PEER_NAME_LEN - 1] = '\0';
-		return 0;
-	}
-	return -EAGAIN;
 }
 
 int
@@ -196,7 +168,7 @@ vhostpci_pci_init(struct vhostpci_pci *p)
 	if (p->msix)
 		rte_write16(0, &p->common->msix_config);
 	ret = setup_queue(p, &p->eventq, VHOST_PCI_EVENTQ,
-			  sizeof(struct vhost_pci_state), true);
+			  p->state_len, true);
 	if (ret != 0)
 		return ret;
 	return setup_queue(p, &p->ackq, VHOST_PCI_ACKQ,

@@ -413,8 +413,8 @@ set_transport(struct vhostpci_dev *dev,
 	dev->transport = *transport;
 	if (transport->revoked == NULL)
 		dev->transport.revoked = &never;
-	/* What happened to those before us is not counted here. */
-	dev->revoked = *dev->transport.revoked;
+	/* Before the first state a transport may have nothing there to read. */
+	dev->revoked = UINT64_MAX;
 }
 
 struct vhostpci_dev *

@@ -74,10 +74,12 @@ concerned(const struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 static void
 note_revoked(struct vhostpci_dev *dev)
 {
-	/* relaxed: nothing else is concluded from it. */
-	uint64_t revoked = __atomic_load_n(dev->transport.revoked,
-					   __ATOMIC_RELAXED);
+	uint64_t revoked;
 
+	if (dev->revoked == UINT64_MAX)
+		return;
+	/* relaxed: nothing else is concluded from it. */
+	revoked = __atomic_load_n(dev->transport.revoked, __ATOMIC_RELAXED);
 	if (revoked <= dev->revoked)
 		return;
 	dev->revoked = revoked;
@@ -247,6 +249,9 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	    peer->n_rings > dev->n_rings)
 		return -EINVAL;
 	pthread_mutex_lock(&dev->lock);
+	/* What happened to those before us is not counted here. */
+	if (dev->revoked == UINT64_MAX)
+		dev->revoked = peer->generation;
 	note_revoked(dev);
 	set = concerned(dev, peer);
 	rc = vhostpci_pause_queues(dev, set);

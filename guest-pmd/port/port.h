@@ -56,7 +56,8 @@ struct vhostpci_dev {
 	struct vhostpci_queue *txq[VHOSTPCI_MAX_QUEUES];
 
 	struct vhostpci_peer peer;	/* as last adopted */
-	uint64_t revoked;	/* *transport.revoked when last looked at */
+	/* *transport.revoked when last looked at; UINT64_MAX: no state yet */
+	uint64_t revoked;
 	/* rings: rw by datapath as vring/ring.h says. */
 	struct vhostpci_mem mem;
 	struct vhostpci_ring *rings;

@@ -2,7 +2,7 @@
  * vhost-pci-base-pci: the abstract PCI shell of vhost-pci devices.
  *
  *   BAR 0    doorbells, 4 KiB
- *   BAR 1    MSI-X: configuration, eventq, ackq, then one per ring
+ *   BAR 1    MSI-X: configuration, eventq, ackq, then those of kicks
  *   BAR 2/3  state page, and the window on the peer's memory; 64 bit,
  *            prefetchable, because the guest may map it write-back
  *   BAR 4/5  virtio 1.x registers
@@ -90,8 +90,10 @@ static void vhost_pci_base_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
         return;
     }
     /* The plug may have found no MSI-X, or fewer vectors were asked for. */
-    if (proxy->nvectors >= vectors) {
+    if (proxy->nvectors > VHOST_PCI_CTRL_VECTORS) {
         s->kick_vector = VHOST_PCI_CTRL_VECTORS;
+        s->n_kick_vectors = MIN(proxy->nvectors, vectors) -
+                            VHOST_PCI_CTRL_VECTORS;
     }
     vhost_pci_notify_plugged(s);
 }

@@ -6,6 +6,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/cutils.h"
 #include "qemu/iov.h"
 #include "qemu/log.h"
 #include "qemu/module.h"
@@ -24,6 +25,30 @@ static uint64_t vhost_pci_get_features(VirtIODevice *vdev, uint64_t features,
                                        Error **errp)
 {
     return features;
+}
+
+static void vhost_pci_get_config(VirtIODevice *vdev, uint8_t *config)
+{
+    VhostPciBase *s = VHOST_PCI_BASE(vdev);
+    struct vhost_pci_config c = {
+        .magic = cpu_to_le32(VHOST_PCI_MAGIC),
+        .abi = cpu_to_le16(VHOST_PCI_ABI),
+        .n_functions = cpu_to_le16(1),
+        .flags = cpu_to_le32(VHOST_PCI_F_REVOKE_HARMLESS),
+        .status = cpu_to_le32(vhost_pci_status(s)),
+        .kick_vector = cpu_to_le16(s->kick_vector),
+        .n_kick_vectors = cpu_to_le16(s->n_kick_vectors),
+        .n_rings = cpu_to_le16(vhost_pci_n_rings(s)),
+        .functions[0] = {
+            .type = cpu_to_le16(VHOST_PCI_BASE_GET_CLASS(s)->type),
+            .max_rings = cpu_to_le16(vhost_pci_n_rings(s)),
+            .offered_features = cpu_to_le64(s->peer_features),
+        },
+    };
+
+    memcpy(c.peer_uuid, s->uuid.data, sizeof(c.peer_uuid));
+    pstrcpy(c.peer_name, sizeof(c.peer_name), s->peer);
+    memcpy(config, &c, sizeof(c));
 }
 
 static void vhost_pci_set_status(VirtIODevice *vdev, uint8_t status)
@@ -207,7 +232,7 @@ static void vhost_pci_base_realize(DeviceState *dev, Error **errp)
     }
     s->closer = vhost_pci_closer_new();
     vhost_pci_notify_init(s);
-    virtio_init(vdev, k->virtio_id, k->config_size);
+    virtio_init(vdev, VHOST_PCI_VIRTIO_ID, sizeof(struct vhost_pci_config));
     s->eventq = virtio_add_queue(vdev, VHOST_PCI_CTRLQ_SIZE,
                                  vhost_pci_handle_eventq);
     s->ackq = virtio_add_queue(vdev, VHOST_PCI_CTRLQ_SIZE,
@@ -309,6 +334,7 @@ static void vhost_pci_base_class_init(ObjectClass *klass, void *data)
     vdc->realize = vhost_pci_base_realize;
     vdc->unrealize = vhost_pci_base_unrealize;
     vdc->get_features = vhost_pci_get_features;
+    vdc->get_config = vhost_pci_get_config;
     vdc->set_status = vhost_pci_set_status;
     vdc->reset = vhost_pci_reset;
     vdc->vmsd = &vmstate_vhost_pci_base;

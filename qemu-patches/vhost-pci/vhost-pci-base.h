@@ -119,6 +119,7 @@ struct VhostPciBase {
     /* Set by the PCI shell. */
     PCIDevice *pdev;
     uint16_t kick_vector;       /* 0: kicks raise nothing */
+    uint16_t n_kick_vectors;    /* ring i: kick_vector + i % n_kick_vectors */
 
     VirtQueue *eventq;
     VirtQueue *ackq;
@@ -146,6 +147,7 @@ struct VhostPciBase {
     uint64_t wait_generation;
     uint64_t revoke_generation; /* its ack ends @revoked */
     uint64_t timeouts;
+    size_t state_len;               /* bytes of each of the next two */
     struct vhost_pci_state *state;  /* current, in wire format */
     struct vhost_pci_state *sent;   /* what the driver may still use */
     VhostPciRingState rings[VHOST_PCI_MAX_RINGS];
@@ -176,8 +178,7 @@ struct VhostPciBaseClass {
     VirtioDeviceClass parent_class;
 
     const char *name;           /* in errors and log lines */
-    uint16_t virtio_id;
-    size_t config_size;         /* filled by parent_class.get_config */
+    uint16_t type;              /* of the function: VHOST_PCI_TYPE_* */
     uint64_t protocol_features; /* of vhost-user, that only this type has */
 
     /*
@@ -187,8 +188,8 @@ struct VhostPciBaseClass {
     bool (*check)(VhostPciBase *s, Error **errp);
     /* How many rings the peer may have; called before and after check(). */
     unsigned int (*n_rings)(const VhostPciBase *s);
-    /* What STATE says of this type only; may be NULL. */
-    void (*fill_state)(const VhostPciBase *s, struct vhost_pci_state *st);
+    /* What STATE says of functions of this type only; may be NULL. */
+    void (*fill_function)(const VhostPciBase *s, struct vhost_pci_function *f);
 };
 
 static inline const char *vhost_pci_name(const VhostPciBase *s)

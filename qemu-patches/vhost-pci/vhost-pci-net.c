@@ -1,13 +1,12 @@
 /*
  * vhost-pci-net: the type of device that stands behind a peer's virtio-net
- * device. Queue pairs, what the peer is offered, and the configuration space;
- * all else is the abstract device's (vhost-pci-base.h).
+ * device. Queue pairs, and what the peer is offered; all else is the abstract
+ * device's (vhost-pci-base.h).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include "qemu/cutils.h"
 #include "qemu/module.h"
 #include "qapi/error.h"
 #include "hw/qdev-properties.h"
@@ -87,29 +86,12 @@ static unsigned int vhost_pci_net_n_rings(const VhostPciBase *s)
     return 2 * VHOST_PCI_NET(s)->queues;
 }
 
-static void vhost_pci_net_get_config(VirtIODevice *vdev, uint8_t *config)
+static void vhost_pci_net_fill_function(const VhostPciBase *s,
+                                        struct vhost_pci_function *f)
 {
-    VhostPciBase *s = VHOST_PCI_BASE(vdev);
-    struct vhost_pci_net_config c = {
-        .abi = cpu_to_le16(VHOST_PCI_ABI),
-        .max_queue_pairs = cpu_to_le16(VHOST_PCI_NET(s)->queues),
-        .status = cpu_to_le32(vhost_pci_status(s)),
-        .offered_features = cpu_to_le64(s->peer_features),
-        .window_size = cpu_to_le64(s->window_size),
-        .kick_vector = cpu_to_le16(s->kick_vector),
-    };
-
-    memcpy(c.peer_uuid, s->uuid.data, sizeof(c.peer_uuid));
-    pstrcpy(c.peer_name, sizeof(c.peer_name), s->peer);
-    memcpy(config, &c, sizeof(c));
-}
-
-static void vhost_pci_net_fill_state(const VhostPciBase *s,
-                                     struct vhost_pci_state *st)
-{
-    st->mtu = cpu_to_le16(s->core.mtu);
-    st->rarp_count = cpu_to_le16(s->core.rarp_count);
-    memcpy(st->rarp_mac, s->core.rarp_mac, sizeof(st->rarp_mac));
+    f->mtu = cpu_to_le16(s->core.mtu);
+    f->rarp_count = cpu_to_le16(s->core.rarp_count);
+    memcpy(f->rarp_mac, s->core.rarp_mac, sizeof(f->rarp_mac));
 }
 
 static const VMStateDescription vmstate_vhost_pci_net = {
@@ -156,21 +138,18 @@ static Property vhost_pci_net_properties[] = {
 static void vhost_pci_net_class_init(ObjectClass *klass, void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
-    VirtioDeviceClass *vdc = VIRTIO_DEVICE_CLASS(klass);
     VhostPciBaseClass *k = VHOST_PCI_BASE_CLASS(klass);
 
     device_class_set_props(dc, vhost_pci_net_properties);
     dc->vmsd = &vmstate_vhost_pci_net;
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
-    vdc->get_config = vhost_pci_net_get_config;
     k->name = "vhost-pci-net";
-    k->virtio_id = VHOST_PCI_VIRTIO_ID;
-    k->config_size = sizeof(struct vhost_pci_net_config);
+    k->type = VHOST_PCI_TYPE_NET;
     k->protocol_features = BIT_ULL(VU_PROTOCOL_F_RARP) |
                            BIT_ULL(VU_PROTOCOL_F_NET_MTU);
     k->check = vhost_pci_net_check;
     k->n_rings = vhost_pci_net_n_rings;
-    k->fill_state = vhost_pci_net_fill_state;
+    k->fill_function = vhost_pci_net_fill_function;
 }
 
 static const TypeInfo vhost_pci_net_info = {

@@ -149,13 +149,18 @@ static void vhost_pci_doorbells_bind(VhostPciBase *s, const int *call)
 
 /* Kicks */
 
+static unsigned int vhost_pci_kick_vector(const VhostPciBase *s, unsigned int i)
+{
+    return s->kick_vector + i % s->n_kick_vectors;
+}
+
 static void vhost_pci_kick_event(void *opaque)
 {
     VhostPciKick *k = opaque;
     VhostPciBase *s = k->dev;
 
     if (vhost_pci_test_and_clear(k)) {
-        msix_notify(s->pdev, s->kick_vector + (k - s->kicks));
+        msix_notify(s->pdev, vhost_pci_kick_vector(s, k - s->kicks));
     }
 }
 
@@ -169,7 +174,7 @@ static bool vhost_pci_kick_irqfd(VhostPciBase *s, unsigned int i)
         return false;
     }
     c = kvm_irqchip_begin_route_changes(kvm_state);
-    virq = kvm_irqchip_add_msi_route(&c, s->kick_vector + i, s->pdev);
+    virq = kvm_irqchip_add_msi_route(&c, vhost_pci_kick_vector(s, i), s->pdev);
     if (virq < 0) {
         return false;
     }
@@ -246,14 +251,11 @@ static void vhost_pci_kick_bind(VhostPciBase *s, unsigned int i, int peer_fd)
     vhost_pci_kick_start(s, i);
 }
 
-/* Which ring's kick raises @vector, or NULL. */
-static VhostPciKick *vhost_pci_kick_of(VhostPciBase *s, unsigned int vector)
+/* Does the kick of ring @i raise @vector? */
+static bool vhost_pci_kick_raises(const VhostPciBase *s, unsigned int i,
+                                  unsigned int vector)
 {
-    if (!s->kick_vector || vector < s->kick_vector ||
-        vector - s->kick_vector >= vhost_pci_n_rings(s)) {
-        return NULL;
-    }
-    return &s->kicks[vector - s->kick_vector];
+    return s->kick_vector && vhost_pci_kick_vector(s, i) == vector;
 }
 
 static VhostPciBase *vhost_pci_of_pci(PCIDevice *pdev)
@@ -266,11 +268,13 @@ static int vhost_pci_vector_use(PCIDevice *pdev, unsigned int vector,
                                 MSIMessage msg)
 {
     VhostPciBase *s = vhost_pci_of_pci(pdev);
-    VhostPciKick *k = vhost_pci_kick_of(s, vector);
+    unsigned int i;
 
-    if (k) {
-        k->unmasked = true;
-        vhost_pci_kick_start(s, k - s->kicks);
+    for (i = 0; i < vhost_pci_n_rings(s); i++) {
+        if (vhost_pci_kick_raises(s, i, vector)) {
+            s->kicks[i].unmasked = true;
+            vhost_pci_kick_start(s, i);
+        }
     }
     return 0;
 }
@@ -278,11 +282,13 @@ static int vhost_pci_vector_use(PCIDevice *pdev, unsigned int vector,
 static void vhost_pci_vector_release(PCIDevice *pdev, unsigned int vector)
 {
     VhostPciBase *s = vhost_pci_of_pci(pdev);
-    VhostPciKick *k = vhost_pci_kick_of(s, vector);
+    unsigned int i;
 
-    if (k) {
-        vhost_pci_kick_stop(s, k - s->kicks);
-        k->unmasked = false;
+    for (i = 0; i < vhost_pci_n_rings(s); i++) {
+        if (vhost_pci_kick_raises(s, i, vector)) {
+            vhost_pci_kick_stop(s, i);
+            s->kicks[i].unmasked = false;
+        }
     }
 }
 
@@ -291,12 +297,14 @@ static void vhost_pci_vector_poll(PCIDevice *pdev, unsigned int start,
                                   unsigned int end)
 {
     VhostPciBase *s = vhost_pci_of_pci(pdev);
-    unsigned int vector;
+    unsigned int i;
 
-    for (vector = start; vector < end; vector++) {
-        VhostPciKick *k = vhost_pci_kick_of(s, vector);
+    for (i = 0; s->kick_vector && i < vhost_pci_n_rings(s); i++) {
+        unsigned int vector = vhost_pci_kick_vector(s, i);
+        VhostPciKick *k = &s->kicks[i];
 
-        if (k && k->peer_fd >= 0 && msix_is_masked(pdev, vector) &&
+        if (vector >= start && vector < end && k->peer_fd >= 0 &&
+            msix_is_masked(pdev, vector) &&
             vhost_pci_test_and_clear(k)) {
             msix_set_pending(pdev, vector);
         }
@@ -308,7 +316,7 @@ void vhost_pci_notify_driver(VhostPciBase *s)
 {
     unsigned int i;
 
-    for (i = 0; s->kick_vector && i < vhost_pci_n_rings(s); i++) {
+    for (i = 0; i < s->n_kick_vectors; i++) {
         msix_vector_unuse(s->pdev, s->kick_vector + i);
         msix_vector_use(s->pdev, s->kick_vector + i);
     }

@@ -109,23 +109,40 @@ static void vhost_pci_build_ring(VhostPciBase *s, unsigned int i,
     out->flags = cpu_to_le16(flags);
 }
 
-static void vhost_pci_build(VhostPciBase *s, struct vhost_pci_state *st)
+static void vhost_pci_build_function(const VhostPciBase *s,
+                                     struct vhost_pci_function *f)
 {
     const VhostPciBaseClass *k = VHOST_PCI_BASE_GET_CLASS(s);
     const struct vu_core *c = &s->core;
-    unsigned int i;
 
-    memset(st, 0, sizeof(*st));
-    st->hdr.type = cpu_to_le16(VHOST_PCI_MSG_STATE);
-    st->hdr.len = cpu_to_le32(sizeof(*st));
-    st->status = cpu_to_le32(vhost_pci_status(s));
+    f->type = cpu_to_le16(k->type);
+    f->max_rings = cpu_to_le16(vhost_pci_n_rings(s));
     if (!c->connected) {
         return;
     }
-    st->features = cpu_to_le64(c->features &
-                               ~BIT_ULL(VU_F_PROTOCOL_FEATURES));
-    if (k->fill_state) {
-        k->fill_state(s, st);
+    f->n_rings = cpu_to_le16(c->n_rings);
+    f->status = cpu_to_le32(vhost_pci_status(s));
+    f->features = cpu_to_le64(c->features &
+                              ~BIT_ULL(VU_F_PROTOCOL_FEATURES));
+    if (k->fill_function) {
+        k->fill_function(s, f);
+    }
+}
+
+static void vhost_pci_build(VhostPciBase *s, struct vhost_pci_state *st)
+{
+    const struct vu_core *c = &s->core;
+    unsigned int i;
+
+    memset(st, 0, s->state_len);
+    st->hdr.type = cpu_to_le16(VHOST_PCI_MSG_STATE);
+    st->hdr.len = cpu_to_le32(s->state_len);
+    st->status = cpu_to_le32(vhost_pci_status(s));
+    st->n_functions = cpu_to_le16(1);
+    st->n_rings = cpu_to_le16(vhost_pci_n_rings(s));
+    vhost_pci_build_function(s, &st->functions[0]);
+    if (!c->connected) {
+        return;
     }
     st->n_regions = cpu_to_le16(c->n_regions);
     for (i = 0; i < c->n_regions; i++) {
@@ -133,8 +150,8 @@ static void vhost_pci_build(VhostPciBase *s, struct vhost_pci_state *st)
         st->regions[i].size = cpu_to_le64(c->regions[i].size);
         st->regions[i].window_offset =
             cpu_to_le64(vhost_pci_window_offset(&c->regions[i]));
+        st->regions[i].area = cpu_to_le16(VHOST_PCI_AREA_WINDOW);
     }
-    st->n_rings = cpu_to_le16(c->n_rings);
     for (i = 0; i < c->n_rings; i++) {
         vhost_pci_build_ring(s, i, &st->rings[i]);
     }
@@ -160,7 +177,7 @@ static bool vhost_pci_takes_away(const struct vhost_pci_state *sent,
     bool runs = false;
     unsigned int i;
 
-    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+    for (i = 0; i < le16_to_cpu(now->n_rings); i++) {
         const struct vhost_pci_ring *a = &sent->rings[i];
         const struct vhost_pci_ring *b = &now->rings[i];
 
@@ -179,23 +196,24 @@ static bool vhost_pci_takes_away(const struct vhost_pci_state *sent,
             return true;
         }
     }
-    return runs && sent->features != now->features;
+    return runs &&
+           sent->functions[0].features != now->functions[0].features;
 }
 
 /* Make @state the present. Returns false if it was already. */
 static bool vhost_pci_refresh(VhostPciBase *s)
 {
-    g_autofree struct vhost_pci_state *st = g_new(struct vhost_pci_state, 1);
+    g_autofree struct vhost_pci_state *st = g_malloc(s->state_len);
     bool status_changed;
 
     vhost_pci_build(s, st);
     st->hdr.generation = s->state->hdr.generation;
-    if (!memcmp(st, s->state, sizeof(*st))) {
+    if (!memcmp(st, s->state, s->state_len)) {
         return false;
     }
     status_changed = st->status != s->state->status;
     st->hdr.generation = cpu_to_le64(++s->generation);
-    memcpy(s->state, st, sizeof(*st));
+    memcpy(s->state, st, s->state_len);
     if (status_changed) {
         virtio_notify_config(VIRTIO_DEVICE(s));
     }
@@ -214,18 +232,18 @@ void vhost_pci_state_send(VhostPciBase *s)
     if (!elem) {
         return; /* comes back when the driver has added a buffer */
     }
-    if (iov_size(elem->in_sg, elem->in_num) < sizeof(*s->state)) {
+    if (iov_size(elem->in_sg, elem->in_num) < s->state_len) {
         virtqueue_detach_element(s->eventq, elem, 0);
         g_free(elem);
         virtio_error(vdev, "%s (peer %s): an eventq buffer is smaller than a "
                      "STATE message", vhost_pci_name(s), s->peer);
         return;
     }
-    iov_from_buf(elem->in_sg, elem->in_num, 0, s->state, sizeof(*s->state));
-    virtqueue_push(s->eventq, elem, sizeof(*s->state));
+    iov_from_buf(elem->in_sg, elem->in_num, 0, s->state, s->state_len);
+    virtqueue_push(s->eventq, elem, s->state_len);
     g_free(elem);
     s->sent_generation = s->generation;
-    memcpy(s->sent, s->state, sizeof(*s->sent));
+    memcpy(s->sent, s->state, s->state_len);
     virtio_notify(vdev, s->eventq);
 }
 
@@ -327,7 +345,7 @@ void vhost_pci_state_acked(VhostPciBase *s, uint64_t generation)
 void vhost_pci_driver_on(VhostPciBase *s)
 {
     s->driver_on = true;
-    memset(s->sent, 0, sizeof(*s->sent));
+    memset(s->sent, 0, s->state_len);
     s->acked_generation = s->sent_generation;
     vhost_pci_rings_renew(s);
     if (!vhost_pci_refresh(s)) {
@@ -342,7 +360,7 @@ void vhost_pci_driver_on(VhostPciBase *s)
 void vhost_pci_driver_off(VhostPciBase *s)
 {
     s->driver_on = false;
-    memset(s->sent, 0, sizeof(*s->sent));
+    memset(s->sent, 0, s->state_len);
     vhost_pci_notify_sync(s);
     if (s->revoked) {
         vhost_pci_unrevoke(s);
@@ -384,8 +402,9 @@ void vhost_pci_ring_broken(VhostPciBase *s, const struct vhost_pci_broken *msg)
 
 bool vhost_pci_state_init(VhostPciBase *s, Error **errp)
 {
-    s->state = g_new0(struct vhost_pci_state, 1);
-    s->sent = g_new0(struct vhost_pci_state, 1);
+    s->state_len = vhost_pci_state_len(vhost_pci_n_rings(s));
+    s->state = g_malloc0(s->state_len);
+    s->sent = g_malloc0(s->state_len);
     vhost_pci_build(s, s->state);
     s->ack_timer = timer_new_ms(QEMU_CLOCK_REALTIME, vhost_pci_ack_timeout, s);
     vhost_pci_place_init();

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver for vhost-pci-net-pci, as doc and protocol/vhost_pci.h say.
+"""A driver for vhost-pci devices, as doc and protocol/vhost_pci.h say.
 
 Written from the specification, not from the device's source: it finds the
 areas by their capabilities, drives the two control queues as split
@@ -16,29 +16,48 @@ CAP_COMMON, CAP_NOTIFY, CAP_ISR, CAP_DEVICE, CAP_SHARED = 1, 2, 3, 4, 8
 STATE, ACK, BROKEN = 1, 2, 3
 CONNECTED, LINK_UP = 1, 2
 RUN, CALL = 1, 2
-MAX_REGIONS, MAX_RINGS, STATE_SIZE = 32, 60, 4096
+MAGIC, ABI, NET = b"vhpc", 2, 1
+MAX_REGIONS, MAX_FUNCTIONS = 32, 8
+REGIONS, FUNCTIONS, RINGS = 32, 1056, 1504  # in a STATE message
 
 Area = namedtuple("Area", "address length")
-Region = namedtuple("Region", "gpa size offset")
+Region = namedtuple("Region", "gpa size offset space area")
 Ring = namedtuple("Ring", "desc avail used num flags base epoch")
-State = namedtuple("State", "generation features status mtu rarp_count "
-                   "rarp_mac regions rings")
+Function = namedtuple("Function", "type first_ring max_rings n_rings "
+                      "status features space mtu rarp_count "
+                      "rarp_mac config in_flight rings")
+# Of the first function: features to rings.
+State = namedtuple("State", "generation status regions functions features mtu "
+                   "rarp_count rarp_mac rings")
 
 # Where this driver puts the BARs.
 BAR = {0: 0xe0000000, 1: 0xe0010000, 2: 0x1000000000, 4: 0xe0040000}
 
 
+def parse_function(data, at, rings):
+    *head, space, mtu, rarp, mac, _, config, length, in_flight, size = (
+        struct.unpack_from("<HHHHIxxxxQHHH6s5I", data, at))
+    first, count = head[1], head[3]
+    assert count <= head[2] and first + head[2] <= len(rings)
+    assert not any(r.flags for r in rings[first + count:first + head[2]])
+    return Function(*head, space, mtu, rarp, mac, (config, length),
+                    (in_flight, size), rings[first:first + count])
+
+
 def parse_state(data):
-    kind, _, length, generation = struct.unpack_from("<HHIQ", data)
-    assert (kind, length) == (STATE, STATE_SIZE)
-    features, status, n_regions, n_rings, mtu, rarp = struct.unpack_from(
-        "<QIHHHH", data, 16)
-    regions = [Region(*struct.unpack_from("<QQQ", data, 128 + 32 * i))
+    kind, _, length, generation, status, n_regions, n_functions, n_rings = (
+        struct.unpack_from("<HHIQIHHH", data))
+    assert (kind, length) == (STATE, len(data))
+    assert len(data) == RINGS + 48 * n_rings
+    regions = [Region(*struct.unpack_from("<QQQHH", data, REGIONS + 32 * i))
                for i in range(n_regions)]
-    rings = [Ring(*struct.unpack_from("<QQQHHII", data, 1152 + 48 * i))
+    rings = [Ring(*struct.unpack_from("<QQQHHII", data, RINGS + 48 * i))
              for i in range(n_rings)]
-    return State(generation, features, status, mtu, rarp, data[36:42],
-                 regions, rings)
+    functions = [parse_function(data, FUNCTIONS + 56 * i, rings)
+                 for i in range(n_functions)]
+    first = functions[0]
+    return State(generation, status, regions, functions, first.features,
+                 first.mtu, first.rarp_count, first.rarp_mac, first.rings)
 
 
 class Queue:
@@ -87,7 +106,7 @@ class Driver:
         for slot in range(32):
             if self.machine.config32(slot, 0) == 0x10771af4:
                 return slot
-        raise AssertionError("no vhost-pci-net-pci on the bus")
+        raise AssertionError("no vhost-pci device on the bus")
 
     def _plug(self):
         m = self.machine
@@ -159,7 +178,8 @@ class Driver:
         assert self.status() & FEATURES_OK
         self.eventq = self._queue(0, vector)
         self.ackq = self._queue(1, vector)
-        self.buffers = [m.alloc(STATE_SIZE) for _ in range(Queue.SIZE)]
+        self.state_size = RINGS + 48 * self.config()["rings"]
+        self.buffers = [m.alloc(self.state_size) for _ in range(Queue.SIZE)]
         self.ack_buffers = [m.alloc(128) for _ in range(Queue.SIZE)]
         self.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK)
         for _ in range(buffers):
@@ -167,14 +187,14 @@ class Driver:
 
     def add_buffer(self):
         slot = self.eventq.avail_idx % Queue.SIZE
-        self.eventq.add(self.buffers[slot], STATE_SIZE, True)
+        self.eventq.add(self.buffers[slot], self.state_size, True)
 
     def poll(self):
         """The next STATE, or None. Its buffer is given back at once."""
         slot = self.eventq.done()
         if slot is None:
             return None
-        data = self.machine.read(self.buffers[slot], STATE_SIZE)
+        data = self.machine.read(self.buffers[slot], self.state_size)
         self.add_buffer()
         state = parse_state(data)
         assert state.generation > self.generation
@@ -238,9 +258,13 @@ class Driver:
         return value
 
     def config(self):
-        data = self.machine.read(self.caps[CAP_DEVICE].address, 112)
-        keys = ("abi", "pairs", "status", "offered", "window_size", "vector")
-        c = dict(zip(keys, struct.unpack_from("<HHIQQH", data)))
+        data = self.machine.read(self.caps[CAP_DEVICE].address, 240)
+        assert data[:4] == MAGIC
+        keys = ("abi", "functions", "flags", "status", "vector", "vectors",
+                "notify_queue", "rings")
+        c = dict(zip(keys, struct.unpack_from("<HHIIHHHH", data, 4)))
         c["uuid"] = data[32:48]
-        c["name"] = data[48:].split(b"\0")[0].decode()
+        c["name"] = data[48:112].split(b"\0")[0].decode()
+        c["functions"] = [struct.unpack_from("<HHHxxQ", data, 112 + 16 * i)
+                          for i in range(c["functions"])]
         return c

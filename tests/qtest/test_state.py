@@ -5,7 +5,7 @@ import struct
 import threading
 
 import pytest
-from driver import CALL, CONNECTED, LINK_UP, RUN
+from driver import ABI, CALL, CONNECTED, LINK_UP, NET, RUN
 from frontend import (ADD_MEM_REG, GET_MAX_MEM_SLOTS, HIGH, LOW, MIB,
                       NET_SET_MTU, REM_MEM_REG, RING_SIZE, SEND_RARP,
                       SET_VRING_ENABLE, UVA)
@@ -51,24 +51,32 @@ def test_areas_are_where_the_specification_says(bench):
 def test_config_space(make_bench):
     bench = make_bench(",uuid=00112233-4455-6677-8899-aabbccddeeff,queues=2")
     c = bench.driver().config()
-    assert (c["abi"], c["pairs"], c["status"]) == (1, 2, 0)
-    assert c["window_size"] == 64 * MIB
-    assert c["vector"] == 3
+    assert (c["abi"], c["flags"], c["status"]) == (ABI, 1, 0)
+    assert (c["vector"], c["vectors"], c["notify_queue"]) == (3, 4, 0)
     assert c["name"] == "a"
     assert c["uuid"].hex() == "00112233445566778899aabbccddeeff"
-    assert c["offered"] >> 32 & 1, "VERSION_1"
+    (kind, first, rings, offered), = c["functions"]
+    assert (kind, first, rings, c["rings"]) == (NET, 0, 4, 4)
+    assert offered >> 32 & 1, "VERSION_1"
 
 
 def test_driver_without_peer_gets_an_empty_state(bench):
     state = bench.driver().wait_state(lambda s: True, "the first state")
     assert (state.status, state.regions, state.rings) == (0, [], [])
+    function, = state.functions
+    assert (function.type, function.max_rings, function.status) == (NET, 8, 0)
 
 
 def test_peer_session_becomes_state(bench):
     driver, front, state = start(bench)
-    assert state.status == CONNECTED | LINK_UP
+    function, = state.functions
+    assert state.status == function.status == CONNECTED | LINK_UP
+    assert (function.type, function.first_ring, function.max_rings) == (
+        NET, 0, 8)
+    assert (function.config, function.in_flight) == ((0, 0), (0, 0))
     assert [(r.gpa, r.size) for r in state.regions] == [
         (LOW, 8 * MIB), (HIGH, 8 * MIB)]
+    assert {(r.space, r.area) for r in state.regions} == {(0, 1)}
     for ring, r in enumerate(state.rings):
         at = HIGH + 0x10000 * ring
         assert (r.desc, r.avail, r.used) == (at, at + 0x4000, at + 0x8000)
@@ -383,9 +391,34 @@ def test_as_many_queue_pairs_as_there_can_be(make_bench):
 def test_device_without_vectors_for_kicks_says_so(make_bench):
     bench = make_bench(",vectors=3,ack-timeout=5000")
     driver, front, _ = start(bench)
-    assert driver.config()["vector"] == 0
+    c = driver.config()
+    assert (c["vector"], c["vectors"]) == (0, 0)
     os.eventfd_write(front.kicks[0], 1)
     assert bench.get("connected") == "yes, link up"
+
+
+def test_rings_share_the_vectors_that_there_are(make_bench, accel):
+    bench = make_bench(",vectors=4,ack-timeout=5000")
+    driver, front, _ = start(bench)
+    m, c = driver.machine, driver.config()
+    target = m.alloc(4)
+    assert (c["vector"], c["vectors"]) == (3, 1)
+    driver.set_vector(3, target, 0x4321)
+    driver.enable_msix()
+    for ring in (0, 1):
+        m.write32(target, 0)
+        os.eventfd_write(front.kicks[ring], 1)
+        wait_until(lambda: not front.signalled(front.kicks[ring], 0)
+                   if accel == "kvm" else m.read32(target) == 0x4321,
+                   f"the message for ring {ring}")
+    # Masked and unmasked, each is watched again.
+    driver.mask_vector(3, True)
+    m.write32(target, 0)
+    driver.mask_vector(3, False)
+    os.eventfd_write(front.kicks[0], 1)
+    wait_until(lambda: not front.signalled(front.kicks[0], 0)
+               if accel == "kvm" else m.read32(target) == 0x4321,
+               "the message after unmasking")
 
 
 def test_control_queue_of_fewer_pairs_is_refused_when_kicked(bench):

@@ -32,11 +32,13 @@ tests_unit_libunit_a_SOURCES = $(protocol_sources) $(vring_commit_sources) \
 # What a program is linked with that has no _LDADD of its own: the unit tests.
 LDADD = tests/unit/libunit.a $(CMOCKA_LIBS)
 
-# The control virtqueue of the driver against a hostile device.
+# Of the driver, against a device that is wrong: its control virtqueue, and what it
+# takes from configuration space and STATE.
 if HAVE_PMD
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_pci_ctrlq
-TESTS += tests/unit/test_pci_ctrlq
+pci_unit_tests = tests/unit/test_pci_ctrlq tests/unit/test_pci_functions
+check_PROGRAMS += $(pci_unit_tests)
+TESTS += $(pci_unit_tests)
 endif
 endif
 tests_unit_test_pci_ctrlq_SOURCES = tests/unit/test_pci_ctrlq.c \
@@ -44,3 +46,9 @@ tests_unit_test_pci_ctrlq_SOURCES = tests/unit/test_pci_ctrlq.c \
 tests_unit_test_pci_ctrlq_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/guest-pmd
 tests_unit_test_pci_ctrlq_CFLAGS = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS)
 tests_unit_test_pci_ctrlq_LDADD = $(DPDK_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_pci_functions_SOURCES = tests/unit/test_pci_functions.c \
+	guest-pmd/pci/config.c guest-pmd/pci/convert.c
+tests_unit_test_pci_functions_CPPFLAGS = \
+	$(tests_unit_test_pci_ctrlq_CPPFLAGS)
+tests_unit_test_pci_functions_CFLAGS = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS)
+tests_unit_test_pci_functions_LDADD = $(DPDK_LIBS) $(CMOCKA_LIBS)

@@ -142,7 +142,7 @@ def test_only_the_named_peer_is_probed(topology):
     assert len(said) == 1 and 'the peer is "a", not "other"' in said[0], said
     wrong = testpmd.plugcycle(sw, 4, "a", "pear=a")
     assert wrong.code == 1 and "error=-22" in wrong.stdout, wrong
-    assert "only peer=NAME and legacy-ol-flags" in wrong.stderr
+    assert "only peer=NAME, function=N and legacy-ol-flags" in wrong.stderr
 
 
 def test_uio_has_no_receive_interrupts_and_says_so(shared, images):
