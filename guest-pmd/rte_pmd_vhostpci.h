@@ -41,6 +41,7 @@ struct rte_pmd_vhostpci_info {
 	char broken_rule[48];	/* the last one; empty: none */
 	bool revoked;		/* the peer's memory is taken away now */
 	uint64_t revocations;	/* ... times it was, since creation */
+	uint16_t function;	/* which of the peer's devices, from 0 */
 };
 
 /*

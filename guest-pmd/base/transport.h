@@ -125,6 +125,7 @@ struct vhostpci_transport {
 	/* Where the peer is found: a path, a PCI address. Constant, valid as
 	 * long as the device. */
 	const char *place;
+	uint16_t function;	/* which of the peer's devices, from 0 */
 	uint16_t max_queue_pairs;
 	uint64_t offered_features;	/* virtio bits offered to the peer */
 	enum vhostpci_window_type window_type;

@@ -273,11 +273,13 @@ map_registers(struct vhostpci_pci *p)
 	return 0;
 }
 
-/* Of the function's page in area STATE. */
-static uint64_t
-state_offset(const struct vhostpci_pci *p)
+static void *
+map_state_page(const struct vhostpci_pci_port *port)
 {
-	return p->function * sizeof(struct vhost_pci_state_page);
+	const uint64_t len = sizeof(struct vhost_pci_state_page);
+
+	return vhostpci_pci_window_map(port->p, &port->p->state_area,
+				       port->function * len, len);
 }
 
 static int
@@ -299,13 +301,15 @@ open_windows(struct vhostpci_pci *p)
 void
 vhostpci_pci_window_begin(struct vhostpci_pci *p)
 {
-	unsigned int bar;
+	unsigned int i;
 
-	for (bar = 0; bar < VHOSTPCI_PCI_BARS; bar++)
-		vhostpci_window_begin(&p->windows[bar]);
-	/* The state page stays mapped whatever the peer has. */
-	vhostpci_pci_window_map(p, &p->state_area, state_offset(p),
-				sizeof(*p->state_page));
+	for (i = 0; i < VHOSTPCI_PCI_BARS; i++)
+		vhostpci_window_begin(&p->windows[i]);
+	/* The state pages stay mapped whatever the peer has. */
+	for (i = 0; i < RTE_DIM(p->ports); i++) {
+		if (p->ports[i].dev != NULL)
+			map_state_page(&p->ports[i]);
+	}
 }
 
 void *
@@ -322,6 +326,15 @@ vhostpci_pci_window_map(struct vhostpci_pci *p,
 }
 
 void
+vhostpci_pci_window_keep(struct vhostpci_pci *p)
+{
+	unsigned int bar;
+
+	for (bar = 0; bar < VHOSTPCI_PCI_BARS; bar++)
+		vhostpci_window_keep(&p->windows[bar]);
+}
+
+void
 vhostpci_pci_window_commit(struct vhostpci_pci *p)
 {
 	unsigned int bar;
@@ -331,8 +344,9 @@ vhostpci_pci_window_commit(struct vhostpci_pci *p)
 }
 
 int
-vhostpci_pci_map_state(struct vhostpci_pci *p)
+vhostpci_pci_map_state(struct vhostpci_pci_port *port)
 {
+	struct vhostpci_pci *p = port->p;
 	int ret;
 
 	if (p->doorbell_area.len < (uint64_t)p->config.n_rings *
@@ -341,18 +355,16 @@ vhostpci_pci_map_state(struct vhostpci_pci *p)
 			     p->pci->name, p->config.n_rings);
 		return -EPROTO;
 	}
-	p->state_page = vhostpci_pci_window_map(p, &p->state_area,
-						state_offset(p),
-						sizeof(*p->state_page));
-	if (p->state_page == NULL) {
+	port->state_page = map_state_page(port);
+	if (port->state_page == NULL) {
 		ret = -errno;
 		VHOSTPCI_LOG(ERR, "%s: cannot map the state page: %s",
 			     p->pci->name, strerror(-ret));
 		return ret;
 	}
-	/* Its address is handed out: the first adoption must find it in use, not
+	/* Its address is handed out: the next adoption must find it in use, not
 	 * unmap it as the left-over of an attempt. */
-	vhostpci_pci_window_commit(p);
+	vhostpci_pci_window_keep(p);
 	return 0;
 }
 

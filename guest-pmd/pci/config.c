@@ -38,21 +38,20 @@ to_cpu(struct vhost_pci_config *c)
 	}
 }
 
-/* Read p->config, so that it did not change meanwhile. */
+/* Read it, so that it did not change meanwhile. */
 static int
-read_config(struct vhostpci_pci *p)
+read_config(const struct vhostpci_pci *p, struct vhost_pci_config *c)
 {
 	unsigned int try, i;
 	uint8_t generation;
 
 	for (try = 0; try < 100; try++) {
 		generation = rte_read8(&p->common->config_generation);
-		for (i = 0; i < sizeof(p->config); i++)
-			((uint8_t *)&p->config)[i] =
-				rte_read8(p->device_cfg + i);
+		for (i = 0; i < sizeof(*c); i++)
+			((uint8_t *)c)[i] = rte_read8(p->device_cfg + i);
 		if (rte_read8(&p->common->config_generation) != generation)
 			continue;
-		to_cpu(&p->config);
+		to_cpu(c);
 		return 0;
 	}
 	VHOSTPCI_LOG(ERR, "%s: the configuration of the device does not rest",
@@ -62,10 +61,8 @@ read_config(struct vhostpci_pci *p)
 
 /* Can we drive devices that say this of themselves? */
 static int
-check_device(const struct vhostpci_pci *p)
+check_device(const struct vhostpci_pci *p, const struct vhost_pci_config *c)
 {
-	const struct vhost_pci_config *c = &p->config;
-
 	if (c->magic != VHOST_PCI_MAGIC) {
 		VHOSTPCI_LOG(ERR, "%s: not a vhost-pci device of ABI %u: its configuration begins with 0x%08x",
 			     p->pci->name, VHOST_PCI_ABI, c->magic);
@@ -78,7 +75,10 @@ check_device(const struct vhostpci_pci *p)
 	}
 	if (c->n_functions == 0 || c->n_functions > VHOST_PCI_MAX_FUNCTIONS ||
 	    c->n_rings == 0 || c->n_rings > VHOST_PCI_MAX_DEVICE_RINGS ||
-	    (c->kick_vector != 0 && c->n_kick_vectors == 0)) {
+	    (c->kick_vector != 0 && c->n_kick_vectors == 0) ||
+	    /* What was allocated for it at the first probe is too small. */
+	    (p->state != NULL &&
+	     vhost_pci_state_len(c->n_rings) != p->state_len)) {
 		VHOSTPCI_LOG(ERR, "%s: the device has %u functions, %u rings and %u vectors for kicks",
 			     p->pci->name, c->n_functions, c->n_rings,
 			     c->n_kick_vectors);
@@ -94,28 +94,28 @@ check_device(const struct vhostpci_pci *p)
 
 /* Can we make a port of the function? */
 static int
-check_function(const struct vhostpci_pci *p)
+check_function(const struct vhostpci_pci *p, const struct vhost_pci_config *c,
+	       unsigned int function)
 {
-	const struct vhost_pci_function_config *f = vhostpci_pci_function(p);
+	const struct vhost_pci_function_config *f = &c->functions[function];
 	uint64_t unknown = f->offered_features & ~vhostpci_supported_features();
 
-	if (p->function >= p->config.n_functions ||
-	    f->type == VHOST_PCI_TYPE_NONE) {
+	if (function >= c->n_functions || f->type == VHOST_PCI_TYPE_NONE) {
 		VHOSTPCI_LOG(ERR, "%s: the device has no function %u",
-			     p->pci->name, p->function);
+			     p->pci->name, function);
 		return -ENODEV;
 	}
 	if (f->type != VHOST_PCI_TYPE_NET) {
 		VHOSTPCI_LOG(ERR, "%s: function %u is a virtio device of type %u, not a network device",
-			     p->pci->name, p->function, f->type);
+			     p->pci->name, function, f->type);
 		return -ENODEV;
 	}
 	if (f->max_rings < 2 || f->max_rings > VHOST_PCI_MAX_RINGS ||
-	    f->max_rings % 2 != 0 || f->max_rings > p->config.n_rings ||
-	    f->first_ring > p->config.n_rings - f->max_rings) {
+	    f->max_rings % 2 != 0 || f->max_rings > c->n_rings ||
+	    f->first_ring > c->n_rings - f->max_rings) {
 		VHOSTPCI_LOG(ERR, "%s: function %u has %u rings from %u on, of %u",
-			     p->pci->name, p->function, f->max_rings,
-			     f->first_ring, p->config.n_rings);
+			     p->pci->name, function, f->max_rings,
+			     f->first_ring, c->n_rings);
 		return -EPROTO;
 	}
 	if (unknown != 0) {
@@ -128,21 +128,27 @@ check_function(const struct vhostpci_pci *p)
 }
 
 int
-vhostpci_pci_check_config(struct vhostpci_pci *p, const char *peer)
+vhostpci_pci_check_config(const struct vhostpci_pci_port *port,
+			  const char *peer)
 {
-	int ret = read_config(p);
+	struct vhostpci_pci *p = port->p;
+	struct vhost_pci_config c;
+	int ret = read_config(p, &c);
 
 	if (ret == 0)
-		ret = check_device(p);
+		ret = check_device(p, &c);
 	if (ret != 0)
 		return ret;
-	if (peer[0] != '\0' && strcmp(peer, p->config.peer_name) != 0) {
+	if (peer[0] != '\0' && strcmp(peer, c.peer_name) != 0) {
 		VHOSTPCI_LOG(NOTICE, "%s: the peer is \"%s\", not \"%s\"",
-			     p->pci->name, p->config.peer_name, peer);
+			     p->pci->name, c.peer_name, peer);
 		return -ENODEV;
 	}
-	if ((p->config.flags & VHOST_PCI_F_REVOKE_HARMLESS) == 0)
+	if ((c.flags & VHOST_PCI_F_REVOKE_HARMLESS) == 0)
 		VHOSTPCI_LOG(NOTICE, "%s: where the device takes memory away, holes remain",
 			     p->pci->name);
-	return check_function(p);
+	ret = check_function(p, &c, port->function);
+	if (ret == 0)
+		p->config = c;
+	return ret;
 }

@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include <linux/virtio_config.h>
 
@@ -50,27 +52,56 @@ vhostpci_pci_retry_later(struct vhostpci_pci *p)
 	vhostpci_pci_control_poll_in(p, VHOSTPCI_PCI_RETRY_US);
 }
 
+int
+vhostpci_pci_lock(struct vhostpci_pci *p)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += STOP_MS / 1000;
+	return -pthread_mutex_timedlock(&p->lock, &end);
+}
+
+void
+vhostpci_pci_unlock(struct vhostpci_pci *p)
+{
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void
+set_window_type(struct vhostpci_pci *p, enum vhostpci_window_type type)
+{
+	unsigned int i;
+
+	p->window_type = type;
+	for (i = 0; i < RTE_DIM(p->ports); i++) {
+		if (p->ports[i].dev != NULL)
+			vhostpci_dev_transport(p->ports[i].dev)->window_type =
+				type;
+	}
+}
+
 /*
  * Before the first STATE nothing is in the window, nor in area STATE. What tells
- * the memory type is memory of the window; the state page, which is always there,
+ * the memory type is memory of the window; a state page, which is always there,
  * if it shares a BAR with that.
  */
 static void
-measure_window(struct vhostpci_pci *p, const struct vhostpci_peer *peer)
+measure_window(struct vhostpci_pci *p, const struct vhostpci_pci_port *port,
+	       const struct vhostpci_peer *peer)
 {
 	const struct vhostpci_pci_area *area = &p->window_areas[0];
-	const volatile void *line = p->state_page;
+	const volatile void *line = port->state_page;
 	enum vhostpci_window_type type;
 	unsigned int ratio;
 
-	if (p->measured || p->gone)
+	if (p->window_type != VHOSTPCI_WINDOW_UNKNOWN || p->gone)
 		return;
 	if (area->bar != p->state_area.bar) {
 		if (peer->n_regions == 0)
 			return;
 		line = peer->regions[0].addr;
 	}
-	p->measured = true;
 	type = vhostpci_window_measure(line, &ratio);
 	VHOSTPCI_LOG(INFO,
 		     "%s: peer \"%s\", window of %" PRIu64 " MiB through %s, reads take %u.%u times those of ordinary memory",
@@ -80,36 +111,52 @@ measure_window(struct vhostpci_pci *p, const struct vhostpci_peer *peer)
 		VHOSTPCI_LOG(WARNING,
 			     "%s: the window is uncached, which makes the port slow",
 			     p->pci->name);
-	vhostpci_dev_transport(p->dev)->window_type = type;
+	set_window_type(p, type);
 }
 
 /*
- * Move to the pending state. A state that cannot be used makes the peer
+ * Move a port to the pending state. A state that cannot be used makes the peer
  * absent: that is a state too, and the device must learn that nothing of the
  * old one is in use.
  */
-static void
-adopt_pending(struct vhostpci_pci *p)
+static int
+adopt_port(struct vhostpci_pci *p, struct vhostpci_pci_port *port)
 {
 	struct vhostpci_vring_desc rings[VHOSTPCI_MAX_RINGS];
 	const struct vhostpci_peer absent = { .rings = rings };
 	struct vhostpci_peer peer = absent;
-	int ret;
+
+	if (p->gone || vhostpci_pci_convert_state(port, &peer) != 0)
+		peer = absent;
+	measure_window(p, port, &peer);
+	return vhostpci_peer_adopt(port->dev, &peer);
+}
+
+/* The device is told when all of its ports have moved. */
+static void
+adopt_pending(struct vhostpci_pci *p)
+{
+	bool all = true;
+	unsigned int i;
 
 	vhostpci_pci_window_begin(p);
-	if (p->gone || vhostpci_pci_convert_state(p, &peer) != 0) {
-		vhostpci_pci_window_begin(p);
-		peer = absent;
+	for (i = 0; i < RTE_DIM(p->ports); i++) {
+		if (p->ports[i].dev != NULL &&
+		    adopt_port(p, &p->ports[i]) == -ETIMEDOUT)
+			all = false;
 	}
-	measure_window(p, &peer);
-	ret = vhostpci_peer_adopt(p->dev, &peer);
-	if (ret == -ETIMEDOUT) {
-		/* A burst still uses the old state: everything stays mapped. */
+	if (!all) {
+		/* A burst still uses the old state, others the new one:
+		 * everything stays mapped. */
+		vhostpci_pci_window_keep(p);
 		vhostpci_pci_retry_later(p);
 		return;
 	}
 	p->state_pending = false;
-	vhostpci_pci_window_commit(p);
+	if (p->stuck)
+		vhostpci_pci_window_keep(p);
+	else
+		vhostpci_pci_window_commit(p);
 	p->ack_generation = rte_le_to_cpu_64(p->state->hdr.generation);
 	p->ack_pending = true;
 }
@@ -139,7 +186,7 @@ drain_eventq(struct vhostpci_pci *p)
 		    rte_le_to_cpu_16(s->hdr.type) == VHOST_PCI_MSG_STATE &&
 		    rte_le_to_cpu_32(s->hdr.len) == len) {
 			memcpy(p->state, s, len);
-			p->state_pending = true;
+			p->state_pending = p->has_state = true;
 			VHOSTPCI_LOG(DEBUG, "%s: STATE %" PRIu64, p->pci->name,
 				     rte_le_to_cpu_64(s->hdr.generation));
 		} else {
@@ -165,21 +212,43 @@ device_gone(struct vhostpci_pci *p)
 	VHOSTPCI_LOG(WARNING, "%s: the device was removed", p->pci->name);
 	p->gone = true;
 	p->state_pending = true;
-	adopt_pending(p);
-	vhostpci_dev_removed(p->dev);
 }
 
 static void
-control_poll(struct vhostpci_pci *p)
+tell_removed(struct vhostpci_pci *p)
 {
-	if (!p->gone && vhostpci_pci_is_gone(p))
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(p->ports); i++) {
+		if (p->ports[i].dev != NULL)
+			vhostpci_dev_removed(p->ports[i].dev);
+	}
+}
+
+/* With the lock held. */
+static void
+poll_locked(struct vhostpci_pci *p, bool removed)
+{
+	bool was_gone = p->gone;
+
+	if (removed || (!p->gone && vhostpci_pci_is_gone(p)))
 		device_gone(p);
 	if (!p->gone)
 		drain_eventq(p);
 	if (p->state_pending)
 		adopt_pending(p);
+	if (p->gone && !was_gone)
+		tell_removed(p);
 	if (!p->gone && !vhostpci_pci_flush_messages(p))
 		vhostpci_pci_retry_later(p);
+}
+
+static void
+control_poll(struct vhostpci_pci *p, bool removed)
+{
+	pthread_mutex_lock(&p->lock);
+	poll_locked(p, removed);
+	pthread_mutex_unlock(&p->lock);
 }
 
 static void
@@ -188,7 +257,7 @@ control_alarm(void *arg)
 	struct vhostpci_pci *p = arg;
 
 	__atomic_store_n(&p->alarm_armed, false, __ATOMIC_RELAXED);
-	control_poll(p);
+	control_poll(p, false);
 }
 
 /*
@@ -221,7 +290,7 @@ control_intr(void *arg)
 	 * looked at, so that what comes later raises it again. */
 	if (!p->msix && !p->gone)
 		(void)rte_read8(p->isr);
-	control_poll(p);
+	control_poll(p, false);
 	if (!p->gone && unmask(p) != 0)
 		VHOSTPCI_LOG(ERR, "%s: cannot unmask the interrupt",
 			     p->pci->name);
@@ -232,7 +301,7 @@ control_dev_event(const char *name __rte_unused,
 		  enum rte_dev_event_type type, void *arg)
 {
 	if (type == RTE_DEV_EVENT_REMOVE)
-		device_gone(arg);
+		control_poll(arg, true);
 }
 
 int

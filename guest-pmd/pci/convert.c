@@ -81,11 +81,12 @@ convert_regions(struct vhostpci_pci *p, uint16_t space,
 
 /* What a port relies on is as the device said at first. */
 static bool
-is_as_configured(const struct vhostpci_pci *p)
+is_as_configured(const struct vhostpci_pci_port *port)
 {
-	const struct vhost_pci_function_config *c = vhostpci_pci_function(p);
+	const struct vhost_pci_function_config *c = vhostpci_pci_function(port);
+	const struct vhostpci_pci *p = port->p;
 	const struct vhost_pci_state *s = p->state;
-	const struct vhost_pci_function *f = &s->functions[p->function];
+	const struct vhost_pci_function *f = &s->functions[port->function];
 
 	return rte_le_to_cpu_16(s->n_functions) == p->config.n_functions &&
 	       rte_le_to_cpu_16(s->n_rings) == p->config.n_rings &&
@@ -95,16 +96,18 @@ is_as_configured(const struct vhostpci_pci *p)
 }
 
 int
-vhostpci_pci_convert_state(struct vhostpci_pci *p, struct vhostpci_peer *peer)
+vhostpci_pci_convert_state(struct vhostpci_pci_port *port,
+			   struct vhostpci_peer *peer)
 {
-	const struct vhost_pci_function_config *c = vhostpci_pci_function(p);
+	const struct vhost_pci_function_config *c = vhostpci_pci_function(port);
+	struct vhostpci_pci *p = port->p;
 	const struct vhost_pci_state *s = p->state;
-	const struct vhost_pci_function *f = &s->functions[p->function];
+	const struct vhost_pci_function *f = &s->functions[port->function];
 	unsigned int i;
 
-	if (!is_as_configured(p)) {
+	if (!is_as_configured(port)) {
 		VHOSTPCI_LOG(ERR, "%s: STATE describes function %u otherwise than the configuration does",
-			     p->pci->name, p->function);
+			     p->pci->name, port->function);
 		return -EPROTO;
 	}
 	peer->generation = rte_le_to_cpu_64(s->hdr.generation);

@@ -28,33 +28,26 @@ vhostpci_pci_forget_kicks(struct vhostpci_pci *p)
 	rte_intr_max_intr_set(p->pci->intr_handle, 0);
 }
 
-/* Of ring @i of the function. */
+/* Fill @of with p->kick_fds, one for each vector of the device; how many are
+ * needed, 0: some would signal two. */
 static unsigned int
-vector_of(const struct vhostpci_pci *p, unsigned int i)
+by_vector(const struct vhostpci_pci *p, int *of)
 {
 	const struct vhost_pci_config *c = &p->config;
-
-	return c->kick_vector +
-	       (vhostpci_pci_function(p)->first_ring + i) % c->n_kick_vectors;
-}
-
-/* Fill @of, one for each vector of the device; how many are needed, 0: some
- * would signal two. */
-static unsigned int
-by_vector(const struct vhostpci_pci *p, const int *fds, unsigned int n,
-	  int *of)
-{
 	unsigned int i, v, used = 1;
 
 	for (v = 0; v < VHOSTPCI_PCI_VECTORS; v++)
 		of[v] = -1;
-	for (i = 0; i < n; i++) {
-		if (fds[i] < 0)
+	for (i = 0; i < c->n_rings; i++) {
+		if (p->kick_fds[i] < 0)
 			continue;
-		v = vector_of(p, i);
+		v = c->kick_vector;
+		if (v == 0)
+			return 0;
+		v += i % c->n_kick_vectors;
 		if (v >= VHOSTPCI_PCI_VECTORS || of[v] >= 0)
 			return 0;
-		of[v] = fds[i];
+		of[v] = p->kick_fds[i];
 		used = RTE_MAX(used, v + 1);
 	}
 	return used;
@@ -66,7 +59,7 @@ why_not(const struct vhostpci_pci *p, unsigned int used)
 {
 	if (!p->msix)
 		return "they need vfio-pci with MSI-X";
-	if (p->config.kick_vector == 0 || used == 0)
+	if (used == 0)
 		return "the device has too few vectors";
 	if (used > (unsigned int)rte_intr_nb_intr_get(p->pci->intr_handle))
 		return "the device's vectors are out of range";
@@ -102,20 +95,49 @@ enable(struct vhostpci_pci *p, const int *of, unsigned int used)
 	return ret == 0 ? rte_intr_enable(p->pci->intr_handle) : ret;
 }
 
-int
-vhostpci_pci_kick_fds(struct vhostpci_pci *p, const int *fds, unsigned int n)
+/* The port's part of p->kick_fds. */
+static void
+set_fds(struct vhostpci_pci_port *port, const int *fds, unsigned int n)
 {
-	int of[VHOSTPCI_PCI_VECTORS], ret = 0;
-	unsigned int used = p->config.kick_vector != 0 ?
-		by_vector(p, fds, n, of) : 0;
+	int *to = &port->p->kick_fds[port->first_ring];
+	unsigned int i;
+
+	for (i = 0; i < vhostpci_pci_function(port)->max_rings; i++)
+		to[i] = fds != NULL && i < n ? fds[i] : -1;
+}
+
+/* With the port's fds or, if that cannot be, as without the port. */
+static const char *
+try_enable(struct vhostpci_pci_port *port, int *ret)
+{
+	struct vhostpci_pci *p = port->p;
+	int of[VHOSTPCI_PCI_VECTORS];
+	unsigned int used = by_vector(p, of);
 	const char *reason = why_not(p, used);
 
+	if (reason == NULL && enable(p, of, used) == 0)
+		return NULL;
+	set_fds(port, NULL, 0);
 	if (reason == NULL) {
-		if (enable(p, of, used) != 0) {
-			reason = "the system has too few vectors";
-			ret = enable(p, NULL, 1) != 0 ? -EIO : 0;
-		}
+		reason = "the system has too few vectors";
+		used = by_vector(p, of);
+		*ret = enable(p, of, used) != 0 ? -EIO : 0;
 	}
+	return reason;
+}
+
+int
+vhostpci_pci_kick_fds(struct vhostpci_pci_port *port, const int *fds,
+		      unsigned int n)
+{
+	struct vhostpci_pci *p = port->p;
+	const char *reason;
+	int ret = 0;
+
+	pthread_mutex_lock(&p->kick_lock);
+	set_fds(port, fds, n);
+	reason = try_enable(port, &ret);
+	pthread_mutex_unlock(&p->kick_lock);
 	if (ret != 0)
 		VHOSTPCI_LOG(ERR, "%s: cannot enable the interrupt",
 			     p->pci->name);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,8 +27,13 @@
 
 static_assert(VHOST_PCI_MAX_FUNCTIONS <= 10, "a function's number is a digit");
 
-static struct vhostpci_pci *
-to_pci(struct vhostpci_dev *dev)
+/* Devices with a port. EAL's probing and the closing of ports exclude each other,
+ * as everywhere in DPDK. */
+TAILQ_HEAD(pci_list, vhostpci_pci);
+static struct pci_list devices = TAILQ_HEAD_INITIALIZER(devices);
+
+static struct vhostpci_pci_port *
+to_port(struct vhostpci_dev *dev)
 {
 	return vhostpci_dev_transport(dev)->priv;
 }
@@ -40,11 +46,11 @@ to_pci(struct vhostpci_dev *dev)
 static bool
 pci_call(struct vhostpci_dev *dev, unsigned int i)
 {
-	struct vhostpci_pci *p = to_pci(dev);
+	const struct vhostpci_pci_port *port = to_port(dev);
 
 	static_assert(VHOST_PCI_DOORBELL_STRIDE == sizeof(uint32_t), "ABI");
 	rte_write32(rte_cpu_to_le_32(1),
-		    &p->doorbells[vhostpci_pci_function(p)->first_ring + i]);
+		    &port->p->doorbells[port->first_ring + i]);
 	return false;
 }
 
@@ -52,17 +58,18 @@ static void
 pci_broken(struct vhostpci_dev *dev, unsigned int i, uint32_t epoch,
 	   const char *rule)
 {
-	struct vhostpci_pci *p = to_pci(dev);
+	const struct vhostpci_pci_port *port = to_port(dev);
 
 	/* States are adopted in this thread: no ring was started meanwhile. */
 	RTE_SET_USED(epoch);
-	vhostpci_pci_send_broken(p, vhostpci_pci_function(p)->first_ring + i,
-				 rule);
+	vhostpci_pci_send_broken(port->p, port->first_ring + i, rule);
 }
 
 static void
 free_pci(struct vhostpci_pci *p)
 {
+	pthread_mutex_destroy(&p->lock);
+	pthread_mutex_destroy(&p->kick_lock);
 	rte_free(p->state);
 	rte_free(p);
 }
@@ -87,13 +94,52 @@ pci_shutdown(struct vhostpci_pci *p)
 	free_pci(p);
 }
 
+static bool
+has_ports(const struct vhostpci_pci *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(p->ports); i++) {
+		if (p->ports[i].dev != NULL)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_kick_fds(const struct vhostpci_pci_port *port)
+{
+	unsigned int i;
+
+	for (i = 0; i < vhostpci_pci_function(port)->max_rings; i++) {
+		if (port->p->kick_fds[port->first_ring + i] >= 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 pci_close(struct vhostpci_dev *dev)
 {
-	struct vhostpci_pci *p = to_pci(dev);
+	struct vhostpci_pci_port *port = to_port(dev);
+	struct vhostpci_pci *p = port->p;
+	/* Without the lock only from within a call of control's, which goes on
+	 * with the next port then. */
+	bool locked = vhostpci_pci_lock(p) == 0, more;
 
-	/* priv stays: control uses it until it is stopped in there. */
-	if (!vhostpci_dev_is_stuck(dev))
+	p->stuck |= vhostpci_dev_is_stuck(dev);
+	port->dev = NULL;
+	more = has_ports(p);
+	if (locked)
+		vhostpci_pci_unlock(p);
+	if (more) {
+		if (has_kick_fds(port))
+			vhostpci_pci_kick_fds(port, NULL, 0);
+		return;
+	}
+	TAILQ_REMOVE(&devices, p, next);
+	/* What control uses stays until it is stopped in there. */
+	if (!p->stuck)
 		pci_shutdown(p);
 	else if (vhostpci_pci_control_stop(p) == 0)
 		vhostpci_pci_reset(p);
@@ -102,11 +148,11 @@ pci_close(struct vhostpci_dev *dev)
 static int
 pci_kick_fds(struct vhostpci_dev *dev, const int *fds, unsigned int n)
 {
-	struct vhostpci_pci *p = to_pci(dev);
-	int ret = vhostpci_pci_kick_fds(p, fds, n);
+	struct vhostpci_pci_port *port = to_port(dev);
+	int ret = vhostpci_pci_kick_fds(port, fds, n);
 
 	/* A message that came while the interrupt was off raised nothing. */
-	vhostpci_pci_control_poll_in(p, 1);
+	vhostpci_pci_control_poll_in(port->p, 1);
 	return ret;
 }
 
@@ -147,147 +193,197 @@ save_flag(const char *key __rte_unused, const char *value, void *arg)
 	return 0;
 }
 
-/* The peer asked for, or "" for any; p->function, p->legacy_ol_flags. 0 or
- * -EINVAL. */
+/* What a port is asked for. */
+struct args {
+	char peer[VHOST_PCI_PEER_NAME_LEN];	/* "": any */
+	uint16_t function;
+	bool legacy_ol_flags;
+};
+
 static int
-parse_devargs(struct vhostpci_pci *p, char *peer)
+parse_devargs(const struct rte_pci_device *pci, struct args *args)
 {
 	static const char *const keys[] = { ARG_PEER, ARG_FUNCTION, ARG_LEGACY,
-					     NULL };
-	const struct rte_devargs *devargs = p->pci->device.devargs;
+					    NULL };
+	const struct rte_devargs *devargs = pci->device.devargs;
 	struct rte_kvargs *kv;
 	int ret;
 
-	peer[0] = '\0';
+	memset(args, 0, sizeof(*args));
 	if (devargs == NULL || devargs->args == NULL ||
 	    devargs->args[0] == '\0')
 		return 0;
 	kv = rte_kvargs_parse(devargs->args, keys);
 	ret = kv == NULL ? -EINVAL :
-		rte_kvargs_process(kv, ARG_PEER, save_peer, peer) |
+		rte_kvargs_process(kv, ARG_PEER, save_peer, args->peer) |
 		rte_kvargs_process(kv, ARG_FUNCTION, save_function,
-				   &p->function) |
+				   &args->function) |
 		rte_kvargs_process(kv, ARG_LEGACY, save_flag,
-				   &p->legacy_ol_flags);
+				   &args->legacy_ol_flags);
 	rte_kvargs_free(kv);
 	if (ret != 0)
 		VHOSTPCI_LOG(ERR,
 			     "%s: bad arguments \"%s\": only peer=NAME, function=N and legacy-ol-flags=FLAG are known",
-			     p->pci->name, devargs->args);
+			     pci->name, devargs->args);
 	return ret != 0 ? -EINVAL : 0;
 }
 
-static int
-create_ethdev(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
+/* Function 0's port has the device's name, so that it is found by its address
+ * alone. */
+static struct rte_eth_dev *
+allocate_ethdev(const struct vhostpci_pci_port *port)
 {
+	struct rte_pci_device *pci = port->p->pci;
+	char name[RTE_ETH_NAME_MAX_LEN];
+	struct rte_eth_dev *eth_dev;
+
+	if (port->function == 0)
+		snprintf(name, sizeof(name), "%s", pci->device.name);
+	else
+		snprintf(name, sizeof(name), "%s_f%u", pci->device.name,
+			 port->function);
+	eth_dev = rte_eth_dev_allocate(name);
+	if (eth_dev == NULL)
+		return NULL;
+	eth_dev->data->dev_private = rte_zmalloc_socket(name,
+			vhostpci_dev_size(), RTE_CACHE_LINE_SIZE,
+			pci->device.numa_node);
+	if (eth_dev->data->dev_private == NULL) {
+		rte_eth_dev_release_port(eth_dev);
+		return NULL;
+	}
+	eth_dev->device = &pci->device;
+	rte_eth_copy_pci_info(eth_dev, pci);
+	return eth_dev;
+}
+
+static int
+create_ethdev(struct vhostpci_pci_port *port)
+{
+	const struct vhostpci_pci *p = port->p;
+	const struct vhost_pci_function_config *f = vhostpci_pci_function(port);
+	struct rte_eth_dev *eth_dev = allocate_ethdev(port);
 	struct vhostpci_transport t = {
 		.ops = &pci_ops,
-		.priv = p,
-		.max_queue_pairs = vhostpci_pci_function(p)->max_rings / 2,
-		.offered_features = vhostpci_pci_function(p)->offered_features,
-		.legacy_ol_flags = p->legacy_ol_flags,
-		.progress = &p->state_page->rings[0].progress,
+		.priv = port,
+		.function = port->function,
+		.max_queue_pairs = f->max_rings / 2,
+		.offered_features = f->offered_features,
+		.window_type = p->window_type,
+		.legacy_ol_flags = port->legacy_ol_flags,
+		.progress = &port->state_page->rings[0].progress,
 		.progress_stride = sizeof(struct vhost_pci_ring_progress) /
 				   sizeof(uint64_t),
-		.revoked = &p->state_page->revoked,
+		.revoked = &port->state_page->revoked,
 	};
 
+	if (eth_dev == NULL)
+		return -ENOMEM;
 	static_assert(VHOSTPCI_NAME_LEN == VHOST_PCI_PEER_NAME_LEN, "name");
 	memcpy(t.peer_name, p->config.peer_name, sizeof(t.peer_name));
 	t.place = p->pci->name;
 	memcpy(t.peer_uuid, p->config.peer_uuid, sizeof(t.peer_uuid));
-	p->dev = vhostpci_ethdev_create(eth_dev, &t);
-	return p->dev != NULL ? 0 : -rte_errno;
+	port->dev = vhostpci_ethdev_create(eth_dev, &t);
+	if (port->dev != NULL)
+		return 0;
+	rte_eth_dev_release_port(eth_dev);
+	return -rte_errno;
 }
 
-/* Bring up @p for @eth_dev, short of DRIVER_OK: no event comes before that.
- * On failure both are gone. */
+/* Make the port that is asked for, unless its function is not one for us. Changes
+ * nothing otherwise: the device may be another's. */
 static int
-pci_setup(struct vhostpci_pci *p, struct rte_eth_dev *eth_dev)
+add_port(struct vhostpci_pci *p, const struct args *args)
 {
+	struct vhostpci_pci_port *port = &p->ports[args->function];
 	int ret;
 
-	ret = vhostpci_pci_init(p);
-	if (ret == 0)
-		ret = create_ethdev(p, eth_dev);
-	if (ret != 0) {
-		pci_shutdown(p);
-		rte_eth_dev_release_port(eth_dev);
-		return ret;
-	}
-	ret = vhostpci_pci_control_start(p);
+	if (port->dev != NULL)
+		return -EEXIST;
+	port->p = p;
+	port->function = args->function;
+	port->legacy_ol_flags = args->legacy_ol_flags;
+	ret = vhostpci_pci_check_config(port, args->peer);
 	if (ret != 0)
-		/* Ends in pci_close(). */
-		vhostpci_ethdev_destroy(eth_dev);
-	return ret;
+		return ret;
+	port->first_ring = vhostpci_pci_function(port)->first_ring;
+	ret = vhostpci_pci_map_state(port);
+	return ret == 0 ? create_ethdev(port) : ret;
 }
 
-static int
-alloc_state(struct vhostpci_pci *p)
+static struct vhostpci_pci *
+new_pci(struct rte_pci_device *pci)
 {
-	p->state_len = vhost_pci_state_len(p->config.n_rings);
-	p->state = rte_zmalloc("vhostpci_state", p->state_len, 0);
-	return p->state != NULL ? 0 : -ENOMEM;
-}
-
-/* Map the device and see whether it is one for us. Touches nothing else: it
- * may be another's. */
-static int
-pci_open(struct rte_pci_device *pci, struct vhostpci_pci **opened)
-{
-	char peer[VHOST_PCI_PEER_NAME_LEN];
+	pthread_mutexattr_t attr;
 	struct vhostpci_pci *p;
-	int ret;
+	unsigned int i;
 
 	p = rte_zmalloc_socket("vhostpci_pci", sizeof(*p), RTE_CACHE_LINE_SIZE,
 			       pci->device.numa_node);
 	if (p == NULL)
-		return -ENOMEM;
+		return NULL;
 	p->pci = pci;
-	ret = parse_devargs(p, peer);
+	for (i = 0; i < RTE_DIM(p->kick_fds); i++)
+		p->kick_fds[i] = -1;
+	pthread_mutex_init(&p->kick_lock, NULL);
+	/* An application that closes a port in a callback learns of it. */
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
+	pthread_mutex_init(&p->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+	return p;
+}
+
+static struct rte_eth_dev *
+ethdev_of(const struct vhostpci_pci_port *port)
+{
+	return vhostpci_dev_ethdev(port->dev);
+}
+
+/* Bring up the device of the first port, @port, short of DRIVER_OK: no event comes
+ * before that. On failure both are gone. */
+static int
+bring_up(struct vhostpci_pci *p, struct vhostpci_pci_port *port)
+{
+	int ret;
+
+	p->state_len = vhost_pci_state_len(p->config.n_rings);
+	p->state = rte_zmalloc("vhostpci_state", p->state_len, 0);
+	ret = p->state != NULL ? vhostpci_pci_init(p) : -ENOMEM;
 	if (ret == 0)
-		ret = vhostpci_pci_map(p);
-	if (ret != 0) {
-		rte_free(p);
-		return ret;
-	}
-	ret = vhostpci_pci_check_config(p, peer);
-	if (ret == 0)
-		ret = vhostpci_pci_map_state(p);
-	if (ret == 0)
-		ret = alloc_state(p);
-	if (ret != 0) {
-		vhostpci_pci_unmap(p);
-		free_pci(p);
-		return ret;
-	}
-	*opened = p;
-	return 0;
+		ret = vhostpci_pci_control_start(p);
+	if (ret != 0)
+		/* Ends in pci_close(). */
+		vhostpci_ethdev_destroy(ethdev_of(port));
+	return ret;
 }
 
 static int
-pci_probe(struct rte_pci_driver *driver __rte_unused,
-	  struct rte_pci_device *pci)
+first_port(struct rte_pci_device *pci, const struct args *args)
 {
-	struct rte_eth_dev *eth_dev;
-	struct vhostpci_pci *p;
+	struct vhostpci_pci *p = new_pci(pci);
+	struct vhostpci_pci_port *port;
 	int ret;
 
-	if (!vhostpci_is_primary(pci->device.name))
-		return 1;
-	ret = pci_open(pci, &p);
-	if (ret != 0)
+	if (p == NULL)
+		return -ENOMEM;
+	ret = vhostpci_pci_map(p);
+	if (ret != 0) {
+		free_pci(p);
 		return ret;
-	eth_dev = rte_eth_dev_pci_allocate(pci, vhostpci_dev_size());
-	if (eth_dev == NULL) {
+	}
+	ret = add_port(p, args);
+	if (ret != 0) {
 		vhostpci_pci_unmap(p);
 		free_pci(p);
-		return -ENOMEM;
+		return ret;
 	}
-	ret = pci_setup(p, eth_dev);
+	port = &p->ports[args->function];
+	TAILQ_INSERT_TAIL(&devices, p, next);
+	ret = bring_up(p, port);
 	if (ret != 0)
 		return ret;
-	rte_eth_dev_probing_finish(eth_dev);
+	rte_eth_dev_probing_finish(ethdev_of(port));
 	vhostpci_pci_driver_ok(p);
 	vhostpci_ctrlq_kick(&p->eventq);
 	vhostpci_pci_control_poll_in(p, 1);
@@ -295,12 +391,58 @@ pci_probe(struct rte_pci_driver *driver __rte_unused,
 }
 
 static int
+another_port(struct vhostpci_pci *p, const struct args *args)
+{
+	struct rte_eth_dev *eth_dev;
+	int ret = vhostpci_pci_lock(p);
+
+	if (ret != 0)
+		return ret;
+	ret = p->gone ? -ENODEV : add_port(p, args);
+	eth_dev = ret == 0 ? ethdev_of(&p->ports[args->function]) : NULL;
+	/* The device told the other ports. */
+	p->state_pending |= ret == 0 && p->has_state;
+	vhostpci_pci_unlock(p);
+	if (ret != 0)
+		return ret;
+	rte_eth_dev_probing_finish(eth_dev);
+	vhostpci_pci_control_poll_in(p, 1);
+	return 0;
+}
+
+static int
+pci_probe(struct rte_pci_driver *driver __rte_unused,
+	  struct rte_pci_device *pci)
+{
+	struct vhostpci_pci *p;
+	struct args args;
+	int ret;
+
+	if (!vhostpci_is_primary(pci->device.name))
+		return 1;
+	ret = parse_devargs(pci, &args);
+	if (ret != 0)
+		return ret;
+	TAILQ_FOREACH(p, &devices, next) {
+		if (p->pci == pci)
+			return another_port(p, &args);
+	}
+	return first_port(pci, &args);
+}
+
+static int
 pci_remove(struct rte_pci_device *pci)
 {
-	struct rte_eth_dev *eth_dev = rte_eth_dev_allocated(pci->device.name);
+	uint16_t port_id;
+	int ret = 0, rc;
 
-	/* None: rte_eth_dev_close() came before. */
-	return eth_dev != NULL ? vhostpci_ethdev_destroy(eth_dev) : 0;
+	/* Not those that rte_eth_dev_close() came before. */
+	RTE_ETH_FOREACH_DEV_OF(port_id, &pci->device) {
+		rc = vhostpci_ethdev_destroy(&rte_eth_devices[port_id]);
+		if (rc != 0)
+			ret = rc;
+	}
+	return ret;
 }
 
 static const struct rte_pci_id pci_ids[] = {
@@ -309,10 +451,11 @@ static const struct rte_pci_id pci_ids[] = {
 	{ .vendor_id = 0 },
 };
 
-/* Not NEED_MAPPING: see pci/window.h. */
+/* Not NEED_MAPPING: see pci/window.h. PROBE_AGAIN: another function. */
 static struct rte_pci_driver vhostpci_pci_driver = {
 	.id_table = pci_ids,
-	.drv_flags = RTE_PCI_DRV_INTR_LSC | RTE_PCI_DRV_INTR_RMV,
+	.drv_flags = RTE_PCI_DRV_INTR_LSC | RTE_PCI_DRV_INTR_RMV |
+		     RTE_PCI_DRV_PROBE_AGAIN,
 	.probe = pci_probe,
 	.remove = pci_remove,
 };

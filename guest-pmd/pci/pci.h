@@ -25,6 +25,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <pthread.h>
+#include <sys/queue.h>
+
 #include <linux/virtio_pci.h>
 
 #include <bus_pci_driver.h>
@@ -51,12 +54,33 @@ struct vhostpci_pci_area {
 	uint64_t len;	/* 0: no such capability */
 };
 
-/* probe: w; later read only, except where a field says otherwise. */
-struct vhostpci_pci {
-	struct rte_pci_device *pci;
-	struct vhostpci_dev *dev;	/* NULL until the ethdev exists */
+struct vhostpci_pci;
+
+/* A port of the device: one net function. probe: w; later read only, except
+ * where a field says otherwise. */
+struct vhostpci_pci_port {
+	struct vhostpci_pci *p;
+	/* NULL: there is no port (yet, any more). Under p->lock. */
+	struct vhostpci_dev *dev;
+	uint16_t function;
+	uint16_t first_ring;
 	bool legacy_ol_flags;		/* see struct vhostpci_transport */
-	uint16_t function;		/* that @dev is a port of */
+	volatile struct vhost_pci_state_page *state_page;
+};
+
+/* The device, which its ports share; it goes with the last one. probe: w; later
+ * read only, except where a field says otherwise. */
+struct vhostpci_pci {
+	TAILQ_ENTRY(vhostpci_pci) next;
+	struct rte_pci_device *pci;
+	/*
+	 * control, for all that it does, excludes probe and close of ports. Taken
+	 * before a port's own lock. For bounded time: vhostpci_pci_lock().
+	 */
+	pthread_mutex_t lock;
+	struct vhostpci_pci_port ports[VHOST_PCI_MAX_FUNCTIONS];
+	/* A port was closed while a burst did not end: nothing is unmapped. */
+	bool stuck;
 
 	struct vhostpci_pci_area common_area, notify_area, isr_area,
 		device_area, state_area, doorbell_area;
@@ -68,10 +92,9 @@ struct vhostpci_pci {
 	volatile uint8_t *isr;
 	volatile uint8_t *device_cfg;
 	volatile uint32_t *doorbells;
-	volatile struct vhost_pci_state_page *state_page; /* of the function */
 	/* By BAR: those with STATE or a WINDOW in them are open. control: rw. */
 	struct vhostpci_window windows[VHOSTPCI_PCI_BARS];
-	struct vhost_pci_config config;	/* as read at probe */
+	struct vhost_pci_config config;	/* as read at the last probe */
 
 	/* control: rw from DRIVER_OK on. */
 	struct vhostpci_ctrlq eventq;
@@ -79,7 +102,8 @@ struct vhostpci_pci {
 	struct vhost_pci_state *state;	/* our copy of the last one */
 	size_t state_len;
 	bool state_pending;		/* it is not adopted yet */
-	bool measured;			/* the window's memory type is known */
+	bool has_state;			/* there was one */
+	enum vhostpci_window_type window_type; /* once it is measured */
 	/* Messages that wait for a free buffer. */
 	bool ack_pending;
 	uint64_t ack_generation;	/* of the last adopted state */
@@ -88,6 +112,11 @@ struct vhostpci_pci {
 		uint64_t generation;	/* of the state that ran the ring */
 	} broken[VHOST_PCI_MAX_DEVICE_RINGS];
 	bool alarm_armed;		/* atomic; at most one alarm of ours */
+
+	/* ethdev: rw under kick_lock, which is taken after a port's own lock:
+	 * the eventfd that a kick of the device's ring signals, or -1. */
+	pthread_mutex_t kick_lock;
+	int kick_fds[VHOST_PCI_MAX_DEVICE_RINGS];
 
 	/* control: w; ethdev: r. The device left or cannot be trusted: its
 	 * registers are touched no more. */
@@ -104,8 +133,8 @@ struct vhostpci_pci {
 int vhostpci_pci_map(struct vhostpci_pci *p);
 void vhostpci_pci_unmap(struct vhostpci_pci *p);
 /* When the configuration is known: the areas are as large as it asks for, and
- * the function's state page is mapped. 0 or -errno, and logs why. */
-int vhostpci_pci_map_state(struct vhostpci_pci *p);
+ * the port's state page is mapped. 0 or -errno, and logs why. */
+int vhostpci_pci_map_state(struct vhostpci_pci_port *port);
 /* The window that area @id of a region is; NULL: there is none. */
 const struct vhostpci_pci_area *
 vhostpci_pci_window(const struct vhostpci_pci *p, uint16_t id);
@@ -114,19 +143,21 @@ void vhostpci_pci_window_begin(struct vhostpci_pci *p);
 void *vhostpci_pci_window_map(struct vhostpci_pci *p,
 			      const struct vhostpci_pci_area *area,
 			      uint64_t offset, uint64_t len);
+void vhostpci_pci_window_keep(struct vhostpci_pci *p);
 void vhostpci_pci_window_commit(struct vhostpci_pci *p);
 
 /* pci/config.c */
 
-/* Read the device's configuration and check that it is one for us: @p->function
- * is a net function that we can serve, of @peer ("": any). Sets p->config. 0 or
- * -errno, and logs why. */
-int vhostpci_pci_check_config(struct vhostpci_pci *p, const char *peer);
-/* The part of the configuration that is about the function. */
+/* Read the device's configuration and check that it is one for us: @port's
+ * function is a net function that we can serve, of @peer ("": any). Sets
+ * p->config. 0 or -errno, and logs why. */
+int vhostpci_pci_check_config(const struct vhostpci_pci_port *port,
+			      const char *peer);
+/* The part of the configuration that is about the port's function. */
 static inline const struct vhost_pci_function_config *
-vhostpci_pci_function(const struct vhostpci_pci *p)
+vhostpci_pci_function(const struct vhostpci_pci_port *port)
 {
-	return &p->config.functions[p->function];
+	return &port->p->config.functions[port->function];
 }
 
 /* pci/virtio.c */
@@ -149,28 +180,32 @@ void vhostpci_pci_control_poll_in(struct vhostpci_pci *p, uint64_t us);
 /* Returns when control runs no more. 0, or -EBUSY if it would not end:
  * @p must then live on. */
 int vhostpci_pci_control_stop(struct vhostpci_pci *p);
+/* p->lock. 0, or -errno: control does not let go, or this is within a call of
+ * control's. */
+int vhostpci_pci_lock(struct vhostpci_pci *p);
+void vhostpci_pci_unlock(struct vhostpci_pci *p);
 /* Look at the queues again soon: something could not be done now. */
 void vhostpci_pci_retry_later(struct vhostpci_pci *p);
 
 /* pci/convert.c */
 
-/* control: fill @peer, whose rings have room, from p->state, mapping regions of
- * the window. 0 or -errno, and logs why. */
-int vhostpci_pci_convert_state(struct vhostpci_pci *p,
+/* control: fill @peer, whose rings have room, with what p->state says of the
+ * port's function, mapping regions of the window. 0 or -errno, and logs why. */
+int vhostpci_pci_convert_state(struct vhostpci_pci_port *port,
 			       struct vhostpci_peer *peer);
 
 /* pci/messages.c */
 
 /* control: post what waits. False if some of it must still wait. */
 bool vhostpci_pci_flush_messages(struct vhostpci_pci *p);
-/* control: queue a BROKEN message; @rule is static. */
+/* control: queue a BROKEN message of the device's ring @ring; @rule is static. */
 void vhostpci_pci_send_broken(struct vhostpci_pci *p, unsigned int ring,
 			      const char *rule);
 
 /* pci/kicks.c */
 
 /* ethdev: see struct vhostpci_transport_ops. */
-int vhostpci_pci_kick_fds(struct vhostpci_pci *p, const int *fds,
+int vhostpci_pci_kick_fds(struct vhostpci_pci_port *port, const int *fds,
 			  unsigned int n);
 /* With the interrupt disabled: the next time it is enabled it has one vector,
  * which is the device's own. */

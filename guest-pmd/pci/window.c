@@ -187,6 +187,15 @@ vhostpci_window_map(struct vhostpci_window *w, uint64_t offset, uint64_t len)
 }
 
 void
+vhostpci_window_keep(struct vhostpci_window *w)
+{
+	struct vhostpci_window_map *m;
+
+	for (m = w->maps; m < w->maps + RTE_DIM(w->maps); m++)
+		m->adopted |= m->wanted;
+}
+
+void
 vhostpci_window_commit(struct vhostpci_window *w)
 {
 	struct vhostpci_window_map *m;

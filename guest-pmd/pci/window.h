@@ -46,8 +46,9 @@ struct vhostpci_window {
 	uint8_t *whole;		/* vfio: the whole BAR, not ours to unmap */
 	int fd;			/* -1 under vfio */
 	/* The last adopted state's regions and the next one's, and the state
-	 * page. */
-	struct vhostpci_window_map maps[2 * VHOSTPCI_MAX_REGIONS + 1];
+	 * pages. */
+	struct vhostpci_window_map maps[2 * VHOSTPCI_MAX_REGIONS +
+					VHOST_PCI_MAX_FUNCTIONS];
 };
 
 /*
@@ -62,11 +63,13 @@ void vhostpci_window_close(struct vhostpci_window *w);
  * control: moving from one set of mappings to the next. begin() forgets what an
  * earlier begin() led to without a commit(); map() finds or makes a mapping of
  * [offset, offset + len) of the BAR, checking the range (NULL with errno);
- * commit() unmaps what was not asked for since begin().
+ * commit() unmaps what was not asked for since begin(); keep() unmaps nothing,
+ * neither now nor at the next begin(): both sets are in use.
  */
 void vhostpci_window_begin(struct vhostpci_window *w);
 void *vhostpci_window_map(struct vhostpci_window *w, uint64_t offset,
 			  uint64_t len);
+void vhostpci_window_keep(struct vhostpci_window *w);
 void vhostpci_window_commit(struct vhostpci_window *w);
 
 /*

@@ -63,6 +63,8 @@ void vhostpci_ethdev_abandon(struct vhostpci_dev *dev);
 int vhostpci_ethdev_destroy(struct rte_eth_dev *eth_dev);
 /* The device's copy: a transport may change window_type in it, in control. */
 struct vhostpci_transport *vhostpci_dev_transport(struct vhostpci_dev *dev);
+/* The port as EAL knows it. */
+struct rte_eth_dev *vhostpci_dev_ethdev(const struct vhostpci_dev *dev);
 /* For log lines: the peer's name, or the ethdev's while that is unknown. */
 const char *vhostpci_dev_label(const struct vhostpci_dev *dev);
 /* For ops->close(): a burst does not end. */

@@ -356,7 +356,8 @@ set_mac(struct vhostpci_dev *dev)
 	if (name[0] != '\0') {
 		len = strnlen(name, sizeof(copy));
 		memcpy(copy, name, len);
-		hash[0] = rte_jhash(copy, len, 0x76706369);
+		hash[0] = rte_jhash(copy, len,
+				    0x76706369 + dev->transport.function);
 		hash[1] = rte_jhash(copy, len, hash[0]);
 		memcpy(addr->addr_bytes, hash, RTE_ETHER_ADDR_LEN);
 		addr->addr_bytes[0] &= (uint8_t)~RTE_ETHER_GROUP_ADDR;

@@ -41,3 +41,9 @@ vhostpci_dev_may_log(struct vhostpci_dev *dev)
 			     vhostpci_dev_label(dev), refused);
 	return true;
 }
+
+struct rte_eth_dev *
+vhostpci_dev_ethdev(const struct vhostpci_dev *dev)
+{
+	return dev->eth_dev;
+}

@@ -53,6 +53,7 @@ struct device {
 	struct virtio_pci_common_cfg common;
 	struct vhost_pci_config config;
 	struct vhostpci_pci p;
+	struct vhostpci_pci_port *port;	/* of the function in question */
 	struct vhostpci_vring_desc rings[VHOSTPCI_MAX_RINGS];
 	struct vhostpci_peer peer;
 };
@@ -104,8 +105,10 @@ teardown(void **state)
 static int
 check(struct device *d, unsigned int function)
 {
-	d->p.function = function;
-	return vhostpci_pci_check_config(&d->p, "");
+	d->port = &d->p.ports[function];
+	d->port->p = &d->p;
+	d->port->function = function;
+	return vhostpci_pci_check_config(d->port, "");
 }
 
 static void
@@ -116,7 +119,7 @@ only_network_functions_become_ports(void **state)
 	assert_int_equal(check(d, 0), 0);
 	assert_int_equal(check(d, 1), -ENODEV);
 	assert_int_equal(check(d, 2), 0);
-	assert_int_equal(vhostpci_pci_function(&d->p)->first_ring, 12);
+	assert_int_equal(vhostpci_pci_function(d->port)->first_ring, 12);
 	assert_int_equal(check(d, 3), -ENODEV);
 	assert_int_equal(check(d, 4), -ENODEV);
 	d->config.n_functions = 2;
@@ -128,11 +131,12 @@ the_peer_asked_for(void **state)
 {
 	struct device *d = *state;
 
-	assert_int_equal(vhostpci_pci_check_config(&d->p, "a"), 0);
-	assert_int_equal(vhostpci_pci_check_config(&d->p, "b"), -ENODEV);
+	assert_int_equal(check(d, 0), 0);
+	assert_int_equal(vhostpci_pci_check_config(d->port, "a"), 0);
+	assert_int_equal(vhostpci_pci_check_config(d->port, "b"), -ENODEV);
 	/* A name without an end is cut, not read beyond. */
 	memset(d->config.peer_name, 'x', sizeof(d->config.peer_name));
-	assert_int_equal(vhostpci_pci_check_config(&d->p, ""), 0);
+	assert_int_equal(vhostpci_pci_check_config(d->port, ""), 0);
 	assert_int_equal(strlen(d->p.config.peer_name),
 			 VHOST_PCI_PEER_NAME_LEN - 1);
 }
@@ -171,6 +175,8 @@ numbers_out_of_range(void **state)
 		{ &c->n_rings, 0 },
 		{ &c->n_rings, VHOST_PCI_MAX_DEVICE_RINGS + 1 },
 		{ &c->n_rings, 7 },
+		/* After the first probe it must not grow. */
+		{ &c->n_rings, N_RINGS + 1 },
 		{ &c->n_kick_vectors, 0 },
 		{ &c->functions[0].max_rings, 0 },
 		{ &c->functions[0].max_rings, 3 },
@@ -228,7 +234,7 @@ convert(struct device *d)
 {
 	memset(&d->peer, 0, sizeof(d->peer));
 	d->peer.rings = d->rings;
-	return vhostpci_pci_convert_state(&d->p, &d->peer);
+	return vhostpci_pci_convert_state(d->port, &d->peer);
 }
 
 static void
@@ -251,12 +257,12 @@ a_function_has_its_own_rings_and_memory(void **state)
 	assert_ptr_equal(d->peer.regions[1].addr, memory + 4096 + 2048);
 
 	/* Another function's peer is none of ours. */
-	d->p.function = 0;
+	assert_int_equal(check(d, 0), 0);
 	assert_int_equal(convert(d), 0);
 	assert_false(d->peer.connected);
 	assert_int_equal(d->peer.n_regions, 0);
 	s->functions[2].status = 0;
-	d->p.function = 2;
+	assert_int_equal(check(d, 2), 0);
 	assert_int_equal(convert(d), 0);
 	assert_false(d->peer.connected);
 }
