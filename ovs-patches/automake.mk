@@ -13,4 +13,5 @@ EXTRA_DIST += \
 	ovs-patches/3.1/0009-dpif-netdev-measure-the-queues-of-vhostpci-ports-too.patch \
 	ovs-patches/3.1/0010-bridge-add-ports-that-worked-before-a-restart-first.patch \
 	ovs-patches/3.1/0011-netdev-do-not-warn-of-a-port-that-is-made-anew.patch \
-	ovs-patches/3.1/0012-netdev-dpdk-leave-a-device-alone-that-is-not-there.patch
+	ovs-patches/3.1/0012-netdev-dpdk-leave-a-device-alone-that-is-not-there.patch \
+	ovs-patches/3.1/0013-netdev-dpdk-tell-ports-of-one-vhost-pci-device-apart.patch

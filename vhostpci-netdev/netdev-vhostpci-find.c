@@ -64,6 +64,20 @@ normalize_devargs(const char *devargs)
     return normal;
 }
 
+/* "NAME" or "NAME/FUNCTION", of one digit. */
+static void
+parse_peer(const char *peer, struct vhostpci_target *target)
+{
+    const char *slash = strrchr(peer, '/');
+
+    if (slash && isdigit((unsigned char) slash[1]) && !slash[2]) {
+        target->peer = xmemdup0(peer, slash - peer);
+        target->function = slash[1] - '0';
+    } else {
+        target->peer = xstrdup(peer);
+    }
+}
+
 int
 vhostpci_target_parse(const struct netdev *netdev, const struct smap *args,
                       struct vhostpci_target *target, char **errp)
@@ -73,6 +87,7 @@ vhostpci_target_parse(const struct netdev *netdev, const struct smap *args,
     const char *peer = smap_get_def(args, "peer", "");
 
     target->devargs = target->peer = NULL;
+    target->function = 0;
     if (!devargs[0] && !peer[0]) {
         VLOG_WARN_BUF(errp, "%s: type=vhostpci needs options:vhostpci-devargs "
                       "(the device) or options:peer (the name of its peer)",
@@ -82,7 +97,7 @@ vhostpci_target_parse(const struct netdev *netdev, const struct smap *args,
                       "exclude each other", name);
     } else if (peer[0]) {
         if (!peer[strcspn(peer, ",")]) {
-            target->peer = xstrdup(peer);
+            parse_peer(peer, target);
             return 0;
         }
         VLOG_WARN_BUF(errp, "%s: options:peer=%s: a peer's name has no comma",
@@ -104,7 +119,8 @@ vhostpci_target_equals(const struct vhostpci_target *a,
                        const struct vhostpci_target *b)
 {
     return nullable_string_is_equal(a->devargs, b->devargs)
-           && nullable_string_is_equal(a->peer, b->peer);
+           && nullable_string_is_equal(a->peer, b->peer)
+           && a->function == b->function;
 }
 
 void
@@ -260,24 +276,6 @@ attach_devargs(const struct netdev_class *base, struct netdev *netdev,
 
 /* Peers. */
 
-/* Adds the device names of all DPDK ports whose peer is 'peer'. */
-static void
-list_attached(const char *peer, struct svec *devices)
-{
-    uint16_t port_id;
-
-    RTE_ETH_FOREACH_DEV (port_id) {
-        struct rte_pmd_vhostpci_info info;
-        struct rte_eth_dev_info dev_info;
-
-        if (!vhostpci_pmd_info(port_id, &info)
-            && !strcmp(info.peer_name, peer)
-            && !rte_eth_dev_info_get(port_id, &dev_info)) {
-            svec_add(devices, rte_dev_name(dev_info.device));
-        }
-    }
-}
-
 /* Whether 'base' can attach a port to 'devargs'; it is detached again. */
 static bool
 try_attach(const struct netdev_class *base, const char *devargs)
@@ -332,19 +330,27 @@ note(struct ds *notes, char *text)
     free(text);
 }
 
-/* Why the device at 'address' is not even tried; NULL: it should be.  The
- * caller frees the string. */
+/* Why the device at 'address' is not even tried; NULL: it should be.  One that
+ * has ports for other functions of 'peer' is.  The caller frees the string. */
 static char *
-no_candidate(const char *address)
+no_candidate(const char *address, const char *peer)
 {
-    struct rte_pmd_vhostpci_info info;
     uint16_t port_id;
 
-    if (has_ethdev(address, &port_id)) {
-        return (vhostpci_pmd_info(port_id, &info)
-                ? xasprintf("device %s is in use", address)
-                : xasprintf("device %s has peer '%s'", address,
-                            info.peer_name));
+    RTE_ETH_FOREACH_DEV (port_id) {
+        struct rte_pmd_vhostpci_info info;
+        struct rte_eth_dev_info dev_info;
+
+        if (rte_eth_dev_info_get(port_id, &dev_info)
+            || strcmp(rte_dev_name(dev_info.device), address)) {
+            continue;
+        }
+        if (vhostpci_pmd_info(port_id, &info)) {
+            return xasprintf("device %s is in use", address);
+        } else if (strcmp(info.peer_name, peer)) {
+            return xasprintf("device %s has peer '%s'", address,
+                             info.peer_name);
+        }
     }
     return vhostpci_sysfs_obstacle(address);
 }
@@ -369,13 +375,29 @@ candidate_serves(const struct netdev_class *base, struct netdev *netdev,
     return serves;
 }
 
+/* What DPDK is to attach for the target at 'address'.  The caller frees the
+ * string. */
+static char *
+candidate_devargs(const char *address, const struct vhostpci_target *target)
+{
+    char *device = vhostpci_pmd_devargs(address, target->function);
+    char *with_peer = xasprintf("%s,peer=%s", device, target->peer);
+    char *full = vhostpci_pmd_add_offload_args(with_peer);
+
+    free(with_peer);
+    free(device);
+    return full;
+}
+
 /* Tries the devices that DPDK has not attached yet. */
 static int
 attach_candidate(const struct netdev_class *base, struct netdev *netdev,
-                 const struct smap *args, const char *peer, char **devargs,
+                 const struct smap *args,
+                 const struct vhostpci_target *target, char **devargs,
                  char **errp)
 {
     struct svec addresses = SVEC_EMPTY_INITIALIZER;
+    const char *peer = target->peer;
     struct svec found = SVEC_EMPTY_INITIALIZER;
     struct ds notes = DS_EMPTY_INITIALIZER;
     const char *address;
@@ -384,9 +406,8 @@ attach_candidate(const struct netdev_class *base, struct netdev *netdev,
 
     vhostpci_sysfs_list(&addresses);
     SVEC_FOR_EACH (i, address, &addresses) {
-        char *why_not = no_candidate(address);
-        char *with_peer = xasprintf("%s,peer=%s", address, peer);
-        char *full = vhostpci_pmd_add_offload_args(with_peer);
+        char *why_not = no_candidate(address, peer);
+        char *full = candidate_devargs(address, target);
 
         if (why_not) {
             note(&notes, why_not);
@@ -400,7 +421,6 @@ attach_candidate(const struct netdev_class *base, struct netdev *netdev,
             *devargs = xstrdup(full);
         }
         free(full);
-        free(with_peer);
     }
 
     error = (found.n == 1 ? 0
@@ -418,8 +438,8 @@ attach_candidate(const struct netdev_class *base, struct netdev *netdev,
 
 static int
 attach_peer(const struct netdev_class *base, struct netdev *netdev,
-            const struct smap *args, const char *peer, char **devargs,
-            char **errp)
+            const struct smap *args, const struct vhostpci_target *target,
+            char **devargs, char **errp)
 {
     struct svec attached = SVEC_EMPTY_INITIALIZER;
     int error = check_driver(netdev, errp);
@@ -427,16 +447,16 @@ attach_peer(const struct netdev_class *base, struct netdev *netdev,
     if (error) {
         return error;
     }
-    list_attached(peer, &attached);
+    vhostpci_pmd_list_ports(target->peer, target->function, &attached);
     if (attached.n > 1) {
-        error = fail_ambiguous(netdev, peer, &attached, errp);
+        error = fail_ambiguous(netdev, target->peer, &attached, errp);
     } else if (attached.n == 1) {
         error = attach(base, netdev, args, attached.names[0], errp);
         if (!error) {
             *devargs = xstrdup(attached.names[0]);
         }
     } else {
-        error = attach_candidate(base, netdev, args, peer, devargs, errp);
+        error = attach_candidate(base, netdev, args, target, devargs, errp);
     }
     svec_destroy(&attached);
     return error;
@@ -456,7 +476,7 @@ vhostpci_target_attach(const struct netdev_class *base, struct netdev *netdev,
 
     *devargs = NULL;
     if (target->peer) {
-        return attach_peer(base, netdev, args, target->peer, devargs, errp);
+        return attach_peer(base, netdev, args, target, devargs, errp);
     }
     full = vhostpci_pmd_add_offload_args(target->devargs);
     error = attach_devargs(base, netdev, args, full, errp);

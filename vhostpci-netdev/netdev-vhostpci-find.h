@@ -20,6 +20,7 @@ struct vhostpci_target {
     char *devargs;              /* options:vhostpci-devargs, the device's name
                                  * in the form that DPDK prints it. */
     char *peer;                 /* options:peer */
+    int function;               /* With 'peer': which of its devices. */
 };
 
 /* Returns 0 or EINVAL. */

@@ -17,6 +17,7 @@
 #include <rte_ethdev.h>
 #include <rte_log.h>
 
+#include "netdev-vhostpci.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/vlog.h"
 #include "ovs-atomic.h"
@@ -394,4 +395,77 @@ vhostpci_log_capture_stop(void)
     free(*c);
     *c = NULL;
     return cause;
+}
+
+/* The number behind ",function=", 0 unless given. */
+static int
+devargs_function(const char *devargs)
+{
+    const char *key = strstr(devargs, ",function=");
+
+    return key ? atoi(key + strlen(",function=")) : 0;
+}
+
+bool
+vhostpci_pmd_port_device(int port_id, struct rte_pmd_vhostpci_info *info,
+                         const char **device)
+{
+    struct rte_eth_dev_info dev_info;
+
+    if (vhostpci_pmd_info(port_id, info)
+        || rte_eth_dev_info_get(port_id, &dev_info)) {
+        return false;
+    }
+    *device = rte_dev_name(dev_info.device);
+    return true;
+}
+
+char *
+vhostpci_pmd_devargs(const char *device, int function)
+{
+    return (function ? xasprintf("%s,function=%d", device, function)
+            : xstrdup(device));
+}
+
+void
+vhostpci_pmd_list_ports(const char *peer, int function, struct svec *devargs)
+{
+    uint16_t port_id;
+
+    RTE_ETH_FOREACH_DEV (port_id) {
+        struct rte_pmd_vhostpci_info info;
+        const char *device;
+
+        if (vhostpci_pmd_port_device(port_id, &info, &device)
+            && !strcmp(info.peer_name, peer)
+            && info.function == function) {
+            svec_add_nocopy(devargs, vhostpci_pmd_devargs(device, function));
+        }
+    }
+}
+
+bool
+netdev_vhostpci_find_port(const char *devargs, uint16_t *port_id)
+{
+    size_t name_len = strcspn(devargs, ",");
+    int function = devargs_function(devargs);
+    bool has_ports = false;
+    uint16_t id;
+
+    RTE_ETH_FOREACH_DEV (id) {
+        struct rte_pmd_vhostpci_info info;
+        const char *device;
+
+        if (vhostpci_pmd_port_device(id, &info, &device)
+            && strlen(device) == name_len
+            && !strncmp(device, devargs, name_len)) {
+            if (info.function == function) {
+                *port_id = id;
+                return true;
+            }
+            has_ports = true;
+        }
+    }
+    *port_id = RTE_MAX_ETHPORTS;
+    return has_ports;
 }

@@ -30,6 +30,20 @@ int vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info);
  * queues are enabled and of one pair.  Returns 0 or a positive errno value. */
 int vhostpci_pmd_queues(int port_id, struct rte_pmd_vhostpci_queues *queues);
 
+/* Returns true if 'port_id' is a port of the driver, having filled '*info' and
+ * set '*device' to the name of its device, which other ports may share. */
+bool vhostpci_pmd_port_device(int port_id, struct rte_pmd_vhostpci_info *info,
+                              const char **device);
+
+/* Names 'function' of 'device' as DPDK's arguments do.  The caller frees the
+ * string. */
+char *vhostpci_pmd_devargs(const char *device, int function);
+
+/* Adds those of all ports of the driver whose peer and function are these. */
+struct svec;
+void vhostpci_pmd_list_ports(const char *peer, int function,
+                             struct svec *devargs);
+
 /* How many packets of queue 'queue_id' of 'port_id', one of the driver's, the
  * driver itself has moved to other ports since it was asked last, according to
  * flows that were offloaded to it.  For the thread that polls the queue. */

@@ -63,6 +63,7 @@ vhostpci_show_status(const struct rte_pmd_vhostpci_info *info,
     if (info->peer_name[0]) {
         smap_add(status, "peer", info->peer_name);
     }
+    smap_add_format(status, "peer-function", "%"PRIu16, info->function);
     format_uuid(info->peer_uuid, &ds);
     if (ds.length) {
         smap_add(status, "peer-uuid", ds_cstr(&ds));
@@ -102,11 +103,29 @@ vhostpci_show_status(const struct rte_pmd_vhostpci_info *info,
 /* vhostpci/show. */
 
 static void
+show_misfortunes(const struct rte_pmd_vhostpci_info *info, struct ds *ds)
+{
+    ds_put_format(ds, "    violations: %"PRIu64, info->violations);
+    if (info->broken_rule[0]) {
+        ds_put_format(ds, ", the last: %s; %"PRIu16" ring%s stopped",
+                      info->broken_rule, info->broken_rings,
+                      info->broken_rings == 1 ? " is" : "s are");
+    }
+    if (info->revocations) {
+        ds_put_format(ds, "\n    revocations: %"PRIu64, info->revocations);
+    }
+    ds_put_char(ds, '\n');
+}
+
+static void
 show_peer(const struct rte_pmd_vhostpci_info *info, struct ds *ds)
 {
-    ds_put_format(ds, "    peer: %s, %s",
-                  info->peer_name[0] ? info->peer_name : "(unnamed)",
-                  info->connected ? "connected" : "not connected");
+    ds_put_format(ds, "    peer: %s",
+                  info->peer_name[0] ? info->peer_name : "(unnamed)");
+    if (info->function) {
+        ds_put_format(ds, "/%"PRIu16, info->function);
+    }
+    ds_put_cstr(ds, info->connected ? ", connected" : ", not connected");
     ds_put_cstr(ds, "\n    link: ");
     ds_put_format(ds, "%s (%s)\n", info->link_up ? "up" : "down",
                   link_reason(info));
@@ -133,16 +152,7 @@ show_peer(const struct rte_pmd_vhostpci_info *info, struct ds *ds)
     if (info->peer_mtu) {
         ds_put_format(ds, "    peer's MTU: %"PRIu16"\n", info->peer_mtu);
     }
-    ds_put_format(ds, "    violations: %"PRIu64, info->violations);
-    if (info->broken_rule[0]) {
-        ds_put_format(ds, ", the last: %s; %"PRIu16" ring%s stopped",
-                      info->broken_rule, info->broken_rings,
-                      info->broken_rings == 1 ? " is" : "s are");
-    }
-    if (info->revocations) {
-        ds_put_format(ds, "\n    revocations: %"PRIu64, info->revocations);
-    }
-    ds_put_char(ds, '\n');
+    show_misfortunes(info, ds);
 }
 
 /* The driver's extended statistics, those that have counted anything. */

@@ -19,6 +19,9 @@
 #ifndef NETDEV_VHOSTPCI_H
 #define NETDEV_VHOSTPCI_H 1
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct svec;
 
 /* Adds to the arguments of rte_eal_init() what keeps it from attaching the
@@ -26,6 +29,12 @@ struct svec;
  * and a device that is no port's stays free for others.  Does nothing if the
  * arguments list the devices to attach. */
 void netdev_vhostpci_add_eal_args(struct svec *args);
+
+/* Whether 'devargs' name a vhost-pci device that has ports.  DPDK itself takes
+ * them for one another, so this tells them apart by ",function=N" (0 unless
+ * given): '*port_id' is the port of that function, or RTE_MAX_ETHPORTS if it
+ * is not attached. */
+bool netdev_vhostpci_find_port(const char *devargs, uint16_t *port_id);
 
 /* Registers the class.  Call once, after DPDK has been initialized and its
  * classes have been registered. */

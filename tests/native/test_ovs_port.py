@@ -164,6 +164,13 @@ def test_unknown_peer_in_a_machine_without_devices(ovs):
                               "has no vhost-pci-net device")
 
 
+def test_device_of_the_other_id_is_one_too(ovs):
+    Pci(ovs).add(OTHER, ids=(0x1af4, 0x1055))
+    add(ovs, "p", {"vhostpci-devargs": OTHER})
+    assert f"PCI device {OTHER} is bound to no kernel driver" in \
+        ovs.error("p")
+
+
 def test_unknown_peer_lists_what_is_wrong_with_each_device(ovs):
     devices(ovs)
     add(ovs, "p", {"peer": "nobody"})
@@ -327,8 +334,13 @@ def test_peer_name_finds_an_attached_device(ovs, peers):
                    f"net_vpci_a,path={path},peer=alice"})
     assert ovs.error("a") == ""
     assert ovs.get("a", "status")["peer"] == "alice"
+    assert ovs.get("a", "status")["peer-function"] == "0"
     add(ovs, "b", {"peer": "alice"})
     assert "already in use by 'a'" in ovs.error("b")
+    add(ovs, "first", {"peer": "alice/0"})
+    assert "already in use by 'a'" in ovs.error("first")
+    add(ovs, "second", {"peer": "alice/1"})
+    assert "no device for peer 'alice'" in ovs.error("second")
     add(ovs, "c", {"vhostpci-devargs": "net_vpci_c,path="
                    f"{ovs.dir}/c.sock,peer=alice"})
     ovs.vsctl("set", "Interface", "b", "external_ids:again=1")

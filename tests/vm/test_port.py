@@ -87,6 +87,27 @@ def test_peer_finds_its_device(switch):
     assert device(switch, "q") == switch.ports["c"].address
 
 
+def test_function_of_a_peer(switch):
+    """This device has one, of number 0."""
+    address = switch.ports["b"].address
+    add(switch, "q", peer="b/1")
+    assert "no device for peer 'b': " in error(switch, "q")
+    assert f"device {address}: the device has no function 1" in \
+        error(switch, "q")
+    add(switch, "r", vhostpci_devargs=f"{address},function=1")
+    assert "the device has no function 1" in error(switch, "r")
+    add(switch, "p", peer="b/0")
+    assert error(switch, "p") == ""
+    assert device(switch, "p") == address
+    assert switch.ovs.get("p", "status")["peer-function"] == "0"
+    # The device is there now; DPDK would take its port for any other.
+    switch.ovs.del_port("r")
+    add(switch, "r", vhostpci_devargs=f"{address},function=1")
+    assert "the device has no function 1" in error(switch, "r")
+    add(switch, "s", vhostpci_devargs=address)
+    assert "already in use by 'p'" in error(switch, "s")
+
+
 def test_deleted_port_lets_go_of_its_device(switch):
     address = switch.ports["b"].address
     for _ in range(3):
