@@ -33,10 +33,11 @@ tests_unit_libunit_a_SOURCES = $(protocol_sources) $(vring_commit_sources) \
 LDADD = tests/unit/libunit.a $(CMOCKA_LIBS)
 
 # Of the driver, against a device that is wrong: its control virtqueue, and what it
-# takes from configuration space and STATE.
+# takes from configuration space and STATE. And how it serves several ports.
 if HAVE_PMD
 if HAVE_CMOCKA
-pci_unit_tests = tests/unit/test_pci_ctrlq tests/unit/test_pci_functions
+pci_unit_tests = tests/unit/test_pci_ctrlq tests/unit/test_pci_functions \
+	tests/unit/test_pci_ports
 check_PROGRAMS += $(pci_unit_tests)
 TESTS += $(pci_unit_tests)
 endif
@@ -52,3 +53,7 @@ tests_unit_test_pci_functions_CPPFLAGS = \
 	$(tests_unit_test_pci_ctrlq_CPPFLAGS)
 tests_unit_test_pci_functions_CFLAGS = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS)
 tests_unit_test_pci_functions_LDADD = $(DPDK_LIBS) $(CMOCKA_LIBS)
+# Includes guest-pmd/pci/control.c.
+tests_unit_test_pci_ports_CPPFLAGS = $(tests_unit_test_pci_ctrlq_CPPFLAGS)
+tests_unit_test_pci_ports_CFLAGS = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS)
+tests_unit_test_pci_ports_LDADD = $(DPDK_LIBS) $(CMOCKA_LIBS)
