@@ -355,9 +355,8 @@ peer_with_many_open_fds_is_not_read_from(void **state)
 
 /* @times: a peer that sends @n fds, the last of which does not close. */
 static void
-rounds(unsigned int times, unsigned int n)
+rounds_of(struct frontend *fe, unsigned int times, unsigned int n)
 {
-	struct frontend *fe = fe_new("", 1, false);
 	unsigned int i;
 
 	for (i = 0; i < times; i++) {
@@ -369,6 +368,14 @@ rounds(unsigned int times, unsigned int n)
 		fe_disconnect(fe);
 		slow_release(&slow);
 	}
+}
+
+static void
+rounds(unsigned int times, unsigned int n)
+{
+	struct frontend *fe = fe_new("", 1, false);
+
+	rounds_of(fe, times, n);
 	fe_free(fe);
 }
 
@@ -412,23 +419,26 @@ neighbour_run(void *opaque)
 	return NULL;
 }
 
+/* The peer is made and freed while the neighbour rests: it looks for mbufs in use
+ * that would be the neighbour's. */
 static unsigned int
-longest_gap_ms(struct frontend *other, void (*load)(void))
+longest_gap_ms(struct frontend *other, void (*load)(struct frontend *fe))
 {
 	struct neighbour n = { .fe = other };
+	struct frontend *fe = fe_new("", 1, false);
 
 	assert_int_equal(pthread_create(&n.thread, NULL, neighbour_run, &n),
 			 0);
-	load();
+	load(fe);
 	__atomic_store_n(&n.stop, true, __ATOMIC_RELEASE);
 	pthread_join(n.thread, NULL);
+	fe_free(fe);
 	return n.gap * 1000 / rte_get_timer_hz();
 }
 
 static void
-honest_rounds(void)
+honest_rounds(struct frontend *fe)
 {
-	struct frontend *fe = fe_new("", 1, false);
 	unsigned int i;
 
 	for (i = 0; i < 25; i++) {
@@ -437,13 +447,12 @@ honest_rounds(void)
 		fe_receive(fe, 0);
 		fe_disconnect(fe);
 	}
-	fe_free(fe);
 }
 
 static void
-slow_rounds(void)
+slow_rounds(struct frontend *fe)
 {
-	rounds(25, 253);
+	rounds_of(fe, 25, 253);
 }
 
 /* The control: what an honest peer that comes and goes does to a neighbour. */
