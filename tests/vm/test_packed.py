@@ -86,8 +86,8 @@ def test_frames_of_every_size_up_to_9014_come_back(sound):
 
 def test_pairs_change_at_run_time_under_traffic(sound):
     a, b, ovs = sound.a, sound.b, sound.sw.ovs
-    with traffic.numbered_stream(a, b, rate=50) as there, \
-            traffic.numbered_stream(b, a, rate=50, port=9001) as back:
+    with traffic.numbered_stream(a, b, rate=200) as there, \
+            traffic.numbered_stream(b, a, rate=200, port=9001) as back:
         for pairs in (1, 2, 1, 2):
             a.sh(f"ethtool -L {a.interface} combined {pairs}")
             ovs.wait_interface("a", "status", lambda s, p=str(pairs):
