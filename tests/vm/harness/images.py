@@ -38,7 +38,7 @@ class Images:
         """A switch VM's, with a workload's programs, iproute2's ip and a
         shell that uses it: a workload lives in a network namespace."""
         def fill(archive):
-            for name in ("iperf3", "tcpdump", "ip", "dash"):
+            for name in ("iperf3", "tcpdump", "ethtool", "ip", "dash"):
                 archive.program(config.program(name), name=name)
             return self._switch(archive, "ours", True, ())
         return self._once("mesh", fill)
