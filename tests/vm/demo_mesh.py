@@ -3,7 +3,7 @@
 describes them; each line ends in PASS or FAIL."""
 from pathlib import Path
 
-from harness import config
+from harness import config, traffic
 from harness.images import Images
 from harness.mesh import Mesh
 from harness.procs import wait_until
@@ -61,39 +61,13 @@ def chain_carries(mesh, name):
 
 def survive(mesh, victim, one, other):
     """Kill a VM under others' traffic, and start it again."""
-    with pinging(one, other) as answers:
+    with traffic.pinging(one, other, one.workload("")) as answers:
         start = answers()
         victim.kill()
         wait_until(lambda: answers() >= start + 20, 60,
                    f"{one.name} and {other.name} go on")
     assert not one.reaches(victim), f"{victim.name} answers, killed"
     return f"{one.name} -> {other.name} goes on"
-
-
-class Answers:
-    """Counts a ping's answers; none may be missing at its end."""
-
-    def __init__(self, command):
-        self.command = command
-
-    def __call__(self):
-        return self.command.stdout.count(" bytes from ")
-
-
-class pinging:  # pylint: disable=invalid-name
-    """Ping workloads in the background: `with pinging(a, b) as answers`."""
-
-    def __init__(self, one, other):
-        self.one, self.other = one, other
-
-    def __enter__(self):
-        self.command = self.one.start_command(
-            "exec " + self.one.workload(f"ping -i 0.1 {self.other.address}"))
-        return Answers(self.command)
-
-    def __exit__(self, *_):
-        self.command.signal(2)
-        self.command.wait(20)
 
 
 def come_back(mesh, victim):

@@ -29,10 +29,10 @@ def wait_reachable(a, b, seconds=30):
 
 
 @contextlib.contextmanager
-def pinging(a, b):
+def pinging(a, b, inside=""):
     """Ping b from a while the body runs; yields a function that says how many
-    answers came by now."""
-    command = a.start_command(f"exec ping -i 0.1 {b.address}")
+    answers came by now.  inside: what comes before the command."""
+    command = a.start_command(f"exec {inside}ping -i 0.1 {b.address}")
     try:
         yield lambda: command.stdout.count(" bytes from ")
     finally:
