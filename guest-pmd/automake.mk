@@ -105,6 +105,7 @@ guest_pmd_port_sources = $(vring_commit_sources) \
 	guest-pmd/vring/chain.h \
 	guest-pmd/vring/cursor.h \
 	guest-pmd/vring/kicks.c \
+	guest-pmd/vring/kinds.c \
 	guest-pmd/vring/kinds.h \
 	guest-pmd/vring/layout.h \
 	guest-pmd/vring/mem.c \

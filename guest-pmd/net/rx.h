@@ -127,8 +127,8 @@ pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		if (likely(rc == 0 && len >= RTE_ETHER_HDR_LEN)) {
 			bytes += len;
 			done++;
-			vhostpci_count_kind(ring, len,
-					    rte_pktmbuf_mtod(m, uint8_t *),
+			vhostpci_count_kind(ring, len, (uint8_t *)m->buf_addr +
+					    RTE_PKTMBUF_HEADROOM,
 					    RTE_ETHER_HDR_LEN);
 			continue;
 		}

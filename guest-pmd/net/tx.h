@@ -82,6 +82,8 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		struct virtio_net_hdr_v1 hdr = { .num_buffers = 1 };
 		int rc = flags & F_OFFLOAD ? prepare(ring, &pkts[i], &hdr) : 0;
 		const struct rte_mbuf *m = pkts[i];
+		const uint8_t *head = rte_pktmbuf_mtod(m, uint8_t *);
+		const uint32_t len = m->pkt_len;
 
 		if (likely(rc == 0 && slots[i].addr != NULL &&
 			   m->nb_segs == 1 &&
@@ -98,10 +100,8 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		}
 		if (likely(rc == 0)) {
 			sent++;
-			bytes += m->pkt_len;
-			vhostpci_count_kind(ring, m->pkt_len,
-					    rte_pktmbuf_mtod(m, uint8_t *),
-					    m->data_len);
+			bytes += len;
+			vhostpci_count_kind(ring, len, head, m->data_len);
 		} else if (rc < 0 || rc == VHOSTPCI_NO_ROOM) {
 			*rule = RTE_MIN(rc, 0);
 			break;

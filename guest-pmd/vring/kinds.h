@@ -9,14 +9,17 @@
 
 #include "vring/ring.h"
 
+/* Class of each length in bytes up to VHOSTPCI_LAST_SIZE, and one for all above. A
+ * table, because each packet asks: packets of one length read one cache line. */
+#define VHOSTPCI_LAST_SIZE	1522
+extern const uint8_t vhostpci_size_classes[VHOSTPCI_LAST_SIZE + 2];
+
 /* Which of VHOSTPCI_N_SIZES a frame of @len bytes belongs to: by powers of two,
  * but for 64 itself and the last two. */
 static __rte_always_inline unsigned int
 vhostpci_size_class(uint32_t len)
 {
-	unsigned int power = 31 - __builtin_clz((len - (len == 64)) | 63);
-
-	return len > 1522 ? VHOSTPCI_N_SIZES - 1 : power - 5;
+	return vhostpci_size_classes[RTE_MIN(len, VHOSTPCI_LAST_SIZE + 1u)];
 }
 
 /* @to: a packet's destination, of which the lowest bit of the first byte is
