@@ -90,6 +90,15 @@ uint32_t rte_pmd_vhostpci_rx_consumed(uint16_t port_id, uint16_t queue_id);
 int rte_pmd_vhostpci_steering_set(uint16_t port_id, bool on);
 
 /*
+ * Whether the driver looks at packets for the sake of marks alone, which it does
+ * unless told otherwise. If not, it accepts rules that mark and do not count, and
+ * marks their packets only while the port has rules of other kinds;
+ * rte_eth_rx_metadata_negotiate() then promises no marks. Any thread. Returns 0 or
+ * -errno.
+ */
+int rte_pmd_vhostpci_marks_set(uint16_t port_id, bool on);
+
+/*
  * Fill @flows with at most @n rules of @port_id. Any thread. Returns how many
  * rules there are, or -errno.
  */

@@ -42,6 +42,7 @@ struct driver {
     int (*queues_get)(uint16_t port_id, struct rte_pmd_vhostpci_queues *);
     uint32_t (*rx_consumed)(uint16_t port_id, uint16_t queue_id);
     int (*steering_set)(uint16_t port_id, bool on);
+    int (*marks_set)(uint16_t port_id, bool on);
     int (*flows_get)(uint16_t port_id, struct rte_pmd_vhostpci_flow *,
                      unsigned int n);
 };
@@ -92,6 +93,8 @@ driver_find(void)
                           &driver.rx_consumed);
             find_function(handle, "rte_pmd_vhostpci_steering_set",
                           &driver.steering_set);
+            find_function(handle, "rte_pmd_vhostpci_marks_set",
+                          &driver.marks_set);
             find_function(handle, "rte_pmd_vhostpci_flows_get",
                           &driver.flows_get);
             VLOG_INFO("driver net_vpci found in %s",
@@ -176,6 +179,16 @@ vhostpci_pmd_set_steering(int port_id, bool on)
         return ENODEV;
     }
     return d->steering_set ? -d->steering_set(port_id, on) : EOPNOTSUPP;
+}
+
+void
+vhostpci_pmd_set_marks(int port_id, bool on)
+{
+    const struct driver *d = driver_get();
+
+    if (d->marks_set && port_id >= 0 && port_id <= UINT16_MAX) {
+        d->marks_set(port_id, on);
+    }
 }
 
 int

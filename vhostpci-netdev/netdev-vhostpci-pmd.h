@@ -53,6 +53,9 @@ uint32_t vhostpci_pmd_rx_consumed(int port_id, int queue_id);
  * Returns 0 or a positive errno value, EOPNOTSUPP if the driver never does. */
 int vhostpci_pmd_set_steering(int port_id, bool on);
 
+/* Says whether the driver looks at packets of 'port_id' for marks alone. */
+void vhostpci_pmd_set_marks(int port_id, bool on);
+
 /* Stores the flows that were offloaded to 'port_id' in '*flowsp', which the
  * caller frees, and their number in '*np'.  Returns 0 or a positive errno
  * value, EOPNOTSUPP if nothing can be offloaded to the driver. */

@@ -235,7 +235,9 @@ add_action(struct builder *b, const struct rte_flow_action *action)
 {
 	switch (action->type) {
 	case RTE_FLOW_ACTION_TYPE_VOID:
+		return NULL;
 	case RTE_FLOW_ACTION_TYPE_COUNT:
+		b->spec->counted = true;
 		return NULL;
 	/* The peer decides which queue a packet arrives on, and a mark does
 	 * not change that. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "flow/set.h"
 #include "flow/store.h"
 #include "flow/subtable.h"
 
@@ -107,6 +108,29 @@ vhostpci_flow_flush(struct vhostpci_flow_table *table)
 {
 	pthread_mutex_lock(&table->lock);
 	flush(table);
+	pthread_mutex_unlock(&table->lock);
+}
+
+/* Without memory for a set, the one that is there stays until the next change. */
+void
+vhostpci_flow_set_marks(struct vhostpci_flow_table *table, bool on)
+{
+	pthread_mutex_lock(&table->lock);
+	table->no_marks = !on;
+	vhostpci_flow_renew_set(table);
+	pthread_mutex_unlock(&table->lock);
+}
+
+void
+vhostpci_flow_set_isolated(struct vhostpci_flow_table *table, bool on)
+{
+	pthread_mutex_lock(&table->lock);
+	if (on && !table->was_isolated) {
+		/* First: a burst that drops what matches no rule sees all. */
+		table->was_isolated = true;
+		vhostpci_flow_renew_set(table);
+	}
+	__atomic_store_n(&table->isolated, on, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&table->lock);
 }
 

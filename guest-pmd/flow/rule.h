@@ -94,6 +94,7 @@ struct vhostpci_flow_spec {
 	uint8_t edits;
 	uint8_t grows;
 	uint8_t n_out;
+	bool counted;		/* COUNT is among the actions */
 	uint16_t prog_len;	/* as well for OUTPUT, whose program is that */
 	uint8_t prog[VHOSTPCI_FLOW_MAX_PROG];
 };
@@ -135,7 +136,8 @@ struct vhostpci_flow_rule {
 	uint16_t prog_len;
 	uint8_t edits;		/* VHOSTPCI_FLOW_EDIT_* */
 	uint8_t grows;		/* bytes that frames may be longer at an output */
-	uint8_t spare[4];
+	bool counted;		/* a flow of it asked for a count */
+	uint8_t spare[3];
 	union {
 		uint8_t prog[VHOSTPCI_FLOW_INLINE];
 		uint8_t *far;	/* if prog_len is above VHOSTPCI_FLOW_INLINE */

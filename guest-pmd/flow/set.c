@@ -89,13 +89,22 @@ fill_set(const struct vhostpci_flow_table *table, struct vhostpci_flow_set *set)
 	}
 }
 
-/* Publish a set of what lives. False: no memory, and the old set stays. */
+/* An isolated port drops packets that no rule matches, so the marks of a port that
+ * was ever isolated count as rules. */
+bool
+vhostpci_flow_must_look(const struct vhostpci_flow_table *table)
+{
+	bool marks = !table->no_marks || table->was_isolated;
+
+	return table->n_rules > (marks ? 0 : table->n_bare);
+}
+
 bool
 vhostpci_flow_renew_set(struct vhostpci_flow_table *table)
 {
 	struct vhostpci_flow_set *set = NULL, *old = table->set;
 
-	if (table->n_rules > 0) {
+	if (vhostpci_flow_must_look(table)) {
 		set = vhostpci_flow_slab_get(&table->sets);
 		table->stale = set == NULL;
 		if (set == NULL)

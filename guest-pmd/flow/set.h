@@ -13,7 +13,10 @@ void vhostpci_flow_l2_add(struct vhostpci_flow_table *table,
 /* @rule->died is set. */
 void vhostpci_flow_l2_remove(struct vhostpci_flow_table *table,
 			     struct vhostpci_flow_rule *rule);
-/* Publish a set of what lives. False: no memory, and the old set stays. */
+/* Do bursts have to look at packets? */
+bool vhostpci_flow_must_look(const struct vhostpci_flow_table *table);
+/* Publish a set of what lives, if bursts have to look. False: no memory, and the
+ * old set stays. */
 bool vhostpci_flow_renew_set(struct vhostpci_flow_table *table);
 
 #endif

@@ -204,6 +204,7 @@ fill_rule(struct vhostpci_flow_rule *rule,
 	rule->prog_len = spec->prog_len;
 	rule->edits = spec->edits;
 	rule->grows = spec->grows;
+	rule->counted = spec->counted;
 	rule->priority = spec->priority;
 	rule->refs = 1;
 	rule->subtable = sub->id;
@@ -221,6 +222,23 @@ fill_rule(struct vhostpci_flow_rule *rule,
 	return true;
 }
 
+static bool
+is_bare(const struct vhostpci_flow_rule *rule)
+{
+	return vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_MARK && !rule->counted;
+}
+
+/* A flow of @rule wants its packets counted, after others that did not. */
+static void
+begin_to_count(struct vhostpci_flow_table *table,
+	       struct vhostpci_flow_rule *rule)
+{
+	table->n_bare -= is_bare(rule);
+	rule->counted = true;
+	if (table->set == NULL)
+		vhostpci_flow_renew_set(table);
+}
+
 /* Make @rule visible. False: no memory for a set. */
 static bool
 add_rule(struct vhostpci_flow_table *table, struct vhostpci_flow_subtable *sub,
@@ -230,9 +248,11 @@ add_rule(struct vhostpci_flow_table *table, struct vhostpci_flow_subtable *sub,
 	vhostpci_flow_subtable_link(sub, rule);
 	sub->n_live++;
 	table->n_rules++;
+	table->n_bare += is_bare(rule);
 	if (sub->only_l2)
 		vhostpci_flow_l2_add(table, rule);
-	if ((sub->only_l2 || sub->n_live == 1 || table->stale) &&
+	if ((sub->only_l2 || sub->n_live == 1 || table->stale ||
+	     table->set == NULL) &&
 	    !vhostpci_flow_renew_set(table))
 		return false;
 	publish(table);
@@ -250,9 +270,11 @@ vhostpci_flow_kill_rule(struct vhostpci_flow_table *table, struct vhostpci_flow_
 	publish(table);
 	sub->n_live--;
 	table->n_rules--;
+	table->n_bare -= is_bare(rule);
 	if (sub->only_l2)
 		vhostpci_flow_l2_remove(table, rule);
-	if (sub->only_l2 || sub->n_live == 0)
+	if (sub->only_l2 || sub->n_live == 0 ||
+	    (table->set != NULL && !vhostpci_flow_must_look(table)))
 		vhostpci_flow_renew_set(table);
 	rule->limbo = table->dying;
 	table->dying = rule;
@@ -284,6 +306,8 @@ vhostpci_flow_get_rule(struct vhostpci_flow_table *table, struct vhostpci_flow_s
 	if (same != NULL) {
 		rule_free(table, rule);
 		same->refs++;
+		if (spec->counted && !same->counted)
+			begin_to_count(table, same);
 		return same;
 	}
 	if (add_rule(table, sub, rule))

@@ -67,7 +67,7 @@ struct rte_flow {
 
 struct vhostpci_flow_table {
 	/* control: w under lock; datapath: r */
-	struct vhostpci_flow_set *set;	/* NULL: no rules */
+	struct vhostpci_flow_set *set;	/* NULL: no rules to look for */
 	uint64_t version;
 	bool isolated;		/* what matches no rule is to be dropped */
 
@@ -78,6 +78,10 @@ struct vhostpci_flow_table {
 	uint64_t secret[VHOSTPCI_FLOW_WORDS];	/* constant: of hashes */
 	TAILQ_HEAD(vhostpci_flow_list, rte_flow) flows;
 	uint32_t n_flows, n_rules;
+	/* Live rules that do nothing but mark: without no_marks they are rules
+	 * like all others, with it no burst looks for their sake alone. */
+	uint32_t n_bare;
+	bool no_marks, was_isolated;
 	uint16_t n_subtables;
 	struct vhostpci_flow_subtable *subtables[VHOSTPCI_FLOW_MASKS];
 	/* Rules of the L2 word, the best first, unless they are too many. */
@@ -122,6 +126,9 @@ void vhostpci_flow_destroy(struct vhostpci_flow_table *table,
 void vhostpci_flow_flush(struct vhostpci_flow_table *table);
 void vhostpci_flow_query(struct rte_flow *flow,
 			 struct rte_flow_query_count *count);
+/* Whether packets are to be looked at for marks alone. */
+void vhostpci_flow_set_marks(struct vhostpci_flow_table *table, bool on);
+void vhostpci_flow_set_isolated(struct vhostpci_flow_table *table, bool on);
 /* Wait for bursts, and give up what rules that died still hold: memory and
  * destinations. 0, or what quiesce said. */
 int vhostpci_flow_settle(struct vhostpci_flow_table *table);
@@ -171,8 +178,8 @@ vhostpci_flow_visible(const struct vhostpci_flow_rule *rule, uint64_t version)
 		version < __atomic_load_n(&rule->died, __ATOMIC_RELAXED);
 }
 
-/* datapath, once a burst, between the queue's in_burst and its end. False: the
- * table has no rules, and the view is not to be used. */
+/* datapath, once a burst, between the queue's in_burst and its end. False: there
+ * are no rules to look for, and the view is not to be used. */
 static __rte_always_inline bool
 vhostpci_flow_view_open(const struct vhostpci_flow_table *table,
 			struct vhostpci_flow_view *view)

@@ -107,9 +107,9 @@ static __rte_always_inline bool
 vhostpci_steer_begin(struct vhostpci_steer *steer,
 		     struct vhostpci_steering *queue, struct rte_mempool *mp)
 {
-	/* relaxed: what it is at some moment of the burst. */
+	/* acquire: an isolated port's rules are looked for since before. */
 	steer->isolated = __atomic_load_n(&queue->table->isolated,
-					  __ATOMIC_RELAXED);
+					  __ATOMIC_ACQUIRE);
 	if (!vhostpci_flow_view_open(queue->table, &steer->view)) {
 		if (!steer->isolated)
 			return false;

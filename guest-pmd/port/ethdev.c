@@ -336,6 +336,7 @@ const struct eth_dev_ops vhostpci_ops = {
 	.tx_done_cleanup = tx_done_cleanup,
 	.flow_ctrl_get = flow_ctrl_get,
 	.flow_ops_get = vhostpci_flow_ops_get,
+	.rx_metadata_negotiate = vhostpci_flow_negotiate,
 };
 
 /* Stable: whoever has learned the address finds it after a restart. The peer's

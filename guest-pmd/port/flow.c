@@ -200,6 +200,15 @@ vhostpci_flow_allow(struct vhostpci_dev *dev, bool on)
 	return rc;
 }
 
+int
+vhostpci_flow_negotiate(struct rte_eth_dev *eth_dev, uint64_t *features)
+{
+	const struct vhostpci_dev *dev = eth_dev->data->dev_private;
+
+	*features &= dev->flows->no_marks ? 0 : RTE_ETH_RX_METADATA_USER_MARK;
+	return 0;
+}
+
 static struct vhostpci_flow_table *
 table_of(const struct rte_eth_dev *eth_dev)
 {
@@ -276,9 +285,7 @@ static int
 flow_isolate(struct rte_eth_dev *eth_dev, int set,
 	     struct rte_flow_error *error __rte_unused)
 {
-	/* relaxed: bursts see it soon. */
-	__atomic_store_n(&table_of(eth_dev)->isolated, set != 0,
-			 __ATOMIC_RELAXED);
+	vhostpci_flow_set_isolated(table_of(eth_dev), set != 0);
 	begin_steering(eth_dev->data->dev_private);
 	return 0;
 }

@@ -27,6 +27,7 @@ void vhostpci_flow_queue(struct vhostpci_dev *dev,
 /* ethdev: may rules move packets from the port or to it? 0 or -errno. */
 int vhostpci_flow_allow(struct vhostpci_dev *dev, bool on);
 /* As in struct eth_dev_ops. */
+int vhostpci_flow_negotiate(struct rte_eth_dev *eth_dev, uint64_t *features);
 int vhostpci_flow_ops_get(struct rte_eth_dev *eth_dev,
 			  const struct rte_flow_ops **ops);
 

@@ -42,6 +42,17 @@ rte_pmd_vhostpci_steering_set(uint16_t port_id, bool on)
 	return rc == 0 ? vhostpci_flow_allow(dev, on) : rc;
 }
 
+int
+rte_pmd_vhostpci_marks_set(uint16_t port_id, bool on)
+{
+	struct vhostpci_dev *dev;
+	int rc = vhostpci_port_of(port_id, &dev);
+
+	if (rc == 0)
+		vhostpci_flow_set_marks(dev->flows, on);
+	return rc;
+}
+
 struct listing {
 	struct vhostpci_flow_env env;
 	struct rte_pmd_vhostpci_flow *flows;

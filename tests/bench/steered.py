@@ -113,7 +113,7 @@ class RuledSwitch(OvsSwitch):
 
     def read(self):
         reading = super().read()
-        if self.steers:
+        if self.steers and self.wanted == "yes":
             self.check_below(reading.packets)
         return reading
 
@@ -143,7 +143,8 @@ def _settle(who, packets, options):
             if not switch.steers:
                 return
             count = switch.offloaded()
-            if count >= switch.expected and _is_below(switch, packets):
+            if count >= switch.expected and (switch.wanted == "partial" or
+                                             _is_below(switch, packets)):
                 return
             if time.monotonic() > deadline:
                 raise NotSteered(

@@ -841,17 +841,24 @@ packets_of_several_rules_to_one_output_are_counted_apart(void **state)
 }
 
 static struct rte_flow *
-mark_udp(uint16_t from, uint32_t mark)
+mark_udp_as(uint16_t from, uint32_t mark, bool counted)
 {
 	const struct rte_flow_attr ingress = { .ingress = 1 };
 	const struct rte_flow_action_mark value = { mark };
 	const struct rte_flow_action_rss rss = { 0 };
 	const struct rte_flow_action actions[] = {
+		COUNT,
 		{ RTE_FLOW_ACTION_TYPE_MARK, &value },
 		{ RTE_FLOW_ACTION_TYPE_RSS, &rss }, END
 	};
 
-	return create_udp(from, &ingress, actions);
+	return create_udp(from, &ingress, &actions[counted ? 0 : 1]);
+}
+
+static struct rte_flow *
+mark_udp(uint16_t from, uint32_t mark)
+{
+	return mark_udp_as(from, mark, false);
 }
 
 /* Receive @n packets of a's, that are udp_from(FROM(i), @len) from i = @at on:
@@ -917,6 +924,59 @@ marked_packets_and_others_go_up_in_one_burst(void **state)
 	assert_int_equal(fp_mbufs_in_use(), 0);
 	destroy(one);
 	destroy(most);
+}
+
+/* One packet comes up that is udp_from(100, 20). */
+static void
+check_one(bool marked)
+{
+	struct rte_mbuf *m;
+
+	send_turns(1, 20);
+	assert_int_equal(fp_rx(a, &m, 1), 1);
+	assert_int_equal(!!(m->ol_flags & RTE_MBUF_F_RX_FDIR_ID), marked);
+	if (marked)
+		assert_int_equal(m->hash.fdir.hi, 1000);
+	rte_pktmbuf_free(m);
+}
+
+/* Nobody looks for marks alone when the application does not want them, but for
+ * those of rules that count; all work while there is another rule. */
+static void
+marks_that_nobody_wants_cost_no_look(void **state)
+{
+	struct rte_flow *bare, *counted, *other;
+
+	assert_int_equal(rte_pmd_vhostpci_marks_set(a->port, false), 0);
+	bare = mark_udp(100, 1000);
+	check_one(false);
+	assert_int_equal(query(bare).hits, 0);
+	assert_int_equal(fp_xstat(a, "not_steered_no_rule"), 0);
+	/* A rule that no packet reaches. */
+	other = create_udp(500, &transfer, (const struct rte_flow_action[]){
+		{ RTE_FLOW_ACTION_TYPE_DROP, NULL }, END });
+	check_one(true);
+	assert_int_equal(query(bare).hits, 1);
+	destroy(other);
+	check_one(false);
+	/* The same rule once more, to be counted. */
+	counted = mark_udp_as(100, 1000, true);
+	check_one(true);
+	assert_int_equal(query(counted).hits, 1);
+	destroy(counted);
+	check_one(true);
+	destroy(bare);
+	bare = mark_udp(100, 1000);
+	check_one(false);
+	assert_int_equal(rte_pmd_vhostpci_marks_set(a->port, true), 0);
+	check_one(true);
+	assert_int_equal(rte_pmd_vhostpci_marks_set(a->port, false), 0);
+	check_one(false);
+	/* An isolated port looks at what it drops. */
+	assert_int_equal(rte_flow_isolate(a->port, 1, NULL), 0);
+	check_one(true);
+	assert_int_equal(rte_flow_isolate(a->port, 0, NULL), 0);
+	destroy(bare);
 }
 
 /* The pool has fewer than the burst needs: what has no mbuf comes later. */
@@ -1013,6 +1073,7 @@ main(void)
 		STEER_TEST(packets_of_several_rules_to_one_output_are_counted_apart),
 		STEER_TEST(marked_packets_and_others_go_up_in_one_burst),
 		STEER_TEST(marked_packets_wait_for_mbufs),
+		STEER_TEST(marks_that_nobody_wants_cost_no_look),
 		STEER_TEST(what_a_peer_takes_no_more_is_dropped_and_the_rest_goes),
 	};
 
