@@ -5,10 +5,12 @@ EXTRA_DIST += \
 	qemu-patches/7.2/0001-vhost-pci-hooks.patch \
 	qemu-patches/vhost-pci/Kconfig \
 	qemu-patches/vhost-pci/meson.build \
+	qemu-patches/vhost-pci/vhost-pci-attach.c \
 	qemu-patches/vhost-pci/vhost-pci-base-pci.c \
 	qemu-patches/vhost-pci/vhost-pci-base-pci.h \
 	qemu-patches/vhost-pci/vhost-pci-base.c \
 	qemu-patches/vhost-pci/vhost-pci-base.h \
+	qemu-patches/vhost-pci/vhost-pci-build.c \
 	qemu-patches/vhost-pci/vhost-pci-caller.c \
 	qemu-patches/vhost-pci/vhost-pci-caller.h \
 	qemu-patches/vhost-pci/vhost-pci-closer.c \
@@ -23,6 +25,7 @@ EXTRA_DIST += \
 	qemu-patches/vhost-pci/vhost-pci-props.c \
 	qemu-patches/vhost-pci/vhost-pci-ration.c \
 	qemu-patches/vhost-pci/vhost-pci-ration.h \
+	qemu-patches/vhost-pci/vhost-pci-session.h \
 	qemu-patches/vhost-pci/vhost-pci-socket.c \
 	qemu-patches/vhost-pci/vhost-pci-state.c \
 	qemu-patches/vhost-pci/vhost-pci-window.c

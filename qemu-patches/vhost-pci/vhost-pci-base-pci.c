@@ -3,7 +3,7 @@
  *
  *   BAR 0    doorbells, 4 KiB
  *   BAR 1    MSI-X: configuration, eventq, ackq, then those of kicks
- *   BAR 2/3  state page, and the window on the peer's memory; 64 bit,
+ *   BAR 2/3  state pages, and the window on the peer's memory; 64 bit,
  *            prefetchable, because the guest may map it write-back
  *   BAR 4/5  virtio 1.x registers
  * Three shared memory capabilities tell the driver where these are.
@@ -53,7 +53,8 @@ static bool vhost_pci_add_areas(PCIDevice *pdev, const VhostPciBase *s,
                                 Error **errp)
 {
     return vhost_pci_add_area(pdev, VHOST_PCI_AREA_STATE, WINDOW_BAR, 0,
-                              VHOST_PCI_STATE_PAGE_SIZE, errp) &&
+                              s->n_functions * VHOST_PCI_STATE_PAGE_SIZE,
+                              errp) &&
            vhost_pci_add_area(pdev, VHOST_PCI_AREA_WINDOW, WINDOW_BAR, 0,
                               s->window_size, errp) &&
            vhost_pci_add_area(pdev, VHOST_PCI_AREA_DOORBELL, DOORBELL_BAR, 0,
@@ -64,7 +65,8 @@ static void vhost_pci_base_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
 {
     VhostPciBase *s = VHOST_PCI_BASE_PCI(proxy)->vdev;
     PCIDevice *pdev = &proxy->pci_dev;
-    unsigned int vectors = VHOST_PCI_CTRL_VECTORS + vhost_pci_n_rings(s);
+    unsigned int vectors = VHOST_PCI_CTRL_VECTORS +
+                           s->n_functions * vhost_pci_n_rings(s);
 
     if (pci_is_express(pdev)) {
         error_setg(errp, "%s-pci: property 'x-disable-pcie' must be on: a PCI "

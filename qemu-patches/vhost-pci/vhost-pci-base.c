@@ -30,22 +30,28 @@ static uint64_t vhost_pci_get_features(VirtIODevice *vdev, uint64_t features,
 static void vhost_pci_get_config(VirtIODevice *vdev, uint8_t *config)
 {
     VhostPciBase *s = VHOST_PCI_BASE(vdev);
+    unsigned int n_rings = vhost_pci_n_rings(s), n;
     struct vhost_pci_config c = {
         .magic = cpu_to_le32(VHOST_PCI_MAGIC),
         .abi = cpu_to_le16(VHOST_PCI_ABI),
-        .n_functions = cpu_to_le16(1),
+        .n_functions = cpu_to_le16(s->n_functions),
         .flags = cpu_to_le32(VHOST_PCI_F_REVOKE_HARMLESS),
         .status = cpu_to_le32(vhost_pci_status(s)),
         .kick_vector = cpu_to_le16(s->kick_vector),
         .n_kick_vectors = cpu_to_le16(s->n_kick_vectors),
-        .n_rings = cpu_to_le16(vhost_pci_n_rings(s)),
-        .functions[0] = {
-            .type = cpu_to_le16(VHOST_PCI_BASE_GET_CLASS(s)->type),
-            .max_rings = cpu_to_le16(vhost_pci_n_rings(s)),
-            .offered_features = cpu_to_le64(s->peer_features),
-        },
+        .n_rings = cpu_to_le16(s->n_functions * n_rings),
     };
 
+    for (n = 0; n < s->n_functions; n++) {
+        if (s->functions[n].exists) {
+            c.functions[n] = (struct vhost_pci_function_config) {
+                .type = cpu_to_le16(VHOST_PCI_BASE_GET_CLASS(s)->type),
+                .first_ring = cpu_to_le16(s->functions[n].first_ring),
+                .max_rings = cpu_to_le16(n_rings),
+                .offered_features = cpu_to_le64(s->peer_features),
+            };
+        }
+    }
     memcpy(c.peer_uuid, s->uuid.data, sizeof(c.peer_uuid));
     pstrcpy(c.peer_name, sizeof(c.peer_name), s->peer);
     memcpy(config, &c, sizeof(c));
@@ -178,7 +184,7 @@ static int vhost_pci_same_peer(Object *obj, void *opaque)
         (VhostPciBase *)object_dynamic_cast(obj, TYPE_VHOST_PCI_BASE);
 
     return other && other != s && DEVICE(other)->realized &&
-           !strcmp(other->peer, s->peer);
+           !other->leaving && !strcmp(other->peer, s->peer);
 }
 
 static bool vhost_pci_check_properties(VhostPciBase *s, Error **errp)
@@ -202,6 +208,13 @@ static bool vhost_pci_check_properties(VhostPciBase *s, Error **errp)
                    (uint64_t)(2 * VHOST_PCI_WINDOW_FIRST / MiB));
         return false;
     }
+    return true;
+}
+
+bool vhost_pci_check_offer(VhostPciBase *s, Error **errp)
+{
+    const char *who = vhost_pci_name(s);
+
     if (s->max_regions < 1 || s->max_regions > VHOST_PCI_MAX_REGIONS) {
         error_setg(errp, "%s: property 'max-regions' must be 1 to %d", who,
                    VHOST_PCI_MAX_REGIONS);
@@ -212,25 +225,55 @@ static bool vhost_pci_check_properties(VhostPciBase *s, Error **errp)
                    "10000 (milliseconds)", who);
         return false;
     }
+    if (s->n_functions < 1 || s->n_functions > VHOST_PCI_MAX_FUNCTIONS) {
+        error_setg(errp, "%s: property 'max-functions' must be 1 to %d", who,
+                   VHOST_PCI_MAX_FUNCTIONS);
+        return false;
+    }
+    /* The bits no peer can do without. */
+    s->peer_features |= BIT_ULL(VIRTIO_F_VERSION_1) |
+                        BIT_ULL(VIRTIO_F_ANY_LAYOUT);
+    if (!VHOST_PCI_BASE_GET_CLASS(s)->check(s, errp)) {
+        return false;
+    }
+    if (s->n_functions * vhost_pci_n_rings(s) > VHOST_PCI_MAX_DEVICE_RINGS) {
+        error_setg(errp, "%s: %" PRIu32 " functions of %u rings each are more "
+                   "than the %d rings of a device", who, s->n_functions,
+                   vhost_pci_n_rings(s), VHOST_PCI_MAX_DEVICE_RINGS);
+        return false;
+    }
     return true;
+}
+
+static void vhost_pci_functions_new(VhostPciBase *s)
+{
+    unsigned int n;
+
+    s->functions = g_new0(VhostPciFunction, s->n_functions);
+    for (n = 0; n < s->n_functions; n++) {
+        VhostPciFunction *f = &s->functions[n];
+
+        f->dev = s;
+        f->index = n;
+        f->first_ring = n * vhost_pci_n_rings(s);
+        f->core = vhost_pci_no_core();
+    }
 }
 
 static void vhost_pci_base_realize(DeviceState *dev, Error **errp)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(dev);
     VhostPciBase *s = VHOST_PCI_BASE(dev);
-    VhostPciBaseClass *k = VHOST_PCI_BASE_GET_CLASS(dev);
 
-    if (!vhost_pci_check_properties(s, errp)) {
+    if (!vhost_pci_check_properties(s, errp) ||
+        !vhost_pci_check_offer(s, errp)) {
         return;
     }
-    /* The bits no peer can do without. */
-    s->peer_features |= BIT_ULL(VIRTIO_F_VERSION_1) |
-                        BIT_ULL(VIRTIO_F_ANY_LAYOUT);
-    if (!k->check(s, errp) || !vhost_pci_window_init(s, errp)) {
+    vhost_pci_functions_new(s);
+    if (!vhost_pci_window_init(s, errp)) {
+        g_free(s->functions);
         return;
     }
-    s->closer = vhost_pci_closer_new();
     vhost_pci_notify_init(s);
     virtio_init(vdev, VHOST_PCI_VIRTIO_ID, sizeof(struct vhost_pci_config));
     s->eventq = virtio_add_queue(vdev, VHOST_PCI_CTRLQ_SIZE,
@@ -242,7 +285,7 @@ static void vhost_pci_base_realize(DeviceState *dev, Error **errp)
     if (!vhost_pci_state_init(s, errp)) {
         goto fail;
     }
-    if (!vhost_pci_socket_init(s, errp)) {
+    if (!vhost_pci_session_init(&s->own, s, &s->chr, NULL, NULL, errp)) {
         vhost_pci_state_cleanup(s);
         goto fail;
     }
@@ -255,7 +298,7 @@ fail:
     virtio_cleanup(vdev);
     vhost_pci_notify_cleanup(s);
     vhost_pci_window_cleanup(s);
-    vhost_pci_closer_unref(s->closer);
+    g_free(s->functions);
 }
 
 static void vhost_pci_base_unrealize(DeviceState *dev)
@@ -267,15 +310,15 @@ static void vhost_pci_base_unrealize(DeviceState *dev)
     if (s->driver_on) {
         vhost_pci_driver_off(s);
     }
-    vhost_pci_socket_cleanup(s);
+    vhost_pci_session_cleanup(&s->own);
     vhost_pci_notify_cleanup(s);
     vhost_pci_state_cleanup(s);
     vhost_pci_window_cleanup(s);
-    vhost_pci_closer_unref(s->closer);
     qemu_bh_delete(s->queue_bh);
     virtio_delete_queue(s->eventq);
     virtio_delete_queue(s->ackq);
     virtio_cleanup(vdev);
+    g_clear_pointer(&s->functions, g_free);
 }
 
 /*
@@ -303,6 +346,7 @@ static Property vhost_pci_base_properties[] = {
     DEFINE_PROP_BOOL("unsealed", VhostPciBase, unsealed, false),
     DEFINE_PROP_UINT32("max-regions", VhostPciBase, max_regions,
                        VHOST_PCI_DEFAULT_REGIONS),
+    DEFINE_PROP_UINT32("max-functions", VhostPciBase, n_functions, 1),
     DEFINE_PROP_UINT32("ack-timeout", VhostPciBase, ack_timeout_ms,
                        VHOST_PCI_ACK_TIMEOUT_MS),
 

@@ -10,6 +10,12 @@
  * served through the chardev's callbacks, the driver through its virtqueues,
  * and the one wait there is (for the driver's acknowledgement) is a timer.
  *
+ * A device stands for one peer VM: it has that VM's memory, once, and
+ * functions, each of which is one virtio device of the peer behind a
+ * vhost-user session of its own. A function exists as long as the device; a
+ * session comes with a front-end, may exist before there is a device
+ * (vhost-pci-server.h), and is then attached.
+ *
  * The two parties meet in vhost-pci-state.c: the vhost-user core
  * (vhost_user.c) tells what the peer changed, the driver is told the whole
  * state and acknowledges it. The other files know one thing each:
@@ -17,7 +23,9 @@
  *   vhost-pci-base-pci.c its PCI shell: BARs, capabilities, vectors
  *   vhost-pci-net.c      a type: configuration space, rings, features
  *   vhost-pci-net-pci.c  ... and its PCI shell: what the guest takes it for
- *   vhost-pci-socket.c   bytes between the chardev and the core
+ *   vhost-pci-build.c    STATE, made of all functions
+ *   vhost-pci-socket.c   a session: bytes between the chardev and the core
+ *   vhost-pci-attach.c   ... its memory, and the function it is for
  *   vhost-pci-closer.c   what the peer sent, closed aside
  *   vhost-pci-place.c    where rings stand, lost commits
  *   vhost-pci-window.c   the peer's memory in the window BAR
@@ -34,7 +42,6 @@
 #include "hw/virtio/virtio.h"
 #include "hw/pci/pci.h"
 #include "chardev/char-fe.h"
-#include "io/channel-socket.h"
 #include "qemu/event_notifier.h"
 #include "qemu/queue.h"
 #include "qemu/rcu.h"
@@ -46,11 +53,12 @@
 #include "vhost-pci-caller.h"
 #include "vhost-pci-closer.h"
 #include "vhost-pci-ration.h"
+#include "vhost-pci-session.h"
 
 #define TYPE_VHOST_PCI_BASE "vhost-pci-base"
 OBJECT_DECLARE_TYPE(VhostPciBase, VhostPciBaseClass, VHOST_PCI_BASE)
 
-/* BAR 2: the state page, then from here on the peer's regions. */
+/* BAR 2: the state pages, then from here on the peer's regions. */
 #define VHOST_PCI_STATE_PAGE_SIZE   4096
 #define VHOST_PCI_WINDOW_FIRST      (2 * MiB)
 #define VHOST_PCI_DOORBELL_SIZE     4096
@@ -66,6 +74,7 @@ OBJECT_DECLARE_TYPE(VhostPciBase, VhostPciBaseClass, VHOST_PCI_BASE)
 #define VHOST_PCI_CTRL_VECTORS      3
 
 typedef struct VhostPciMapping VhostPciMapping;
+typedef struct VhostPciServer VhostPciServer;
 
 /* The peer's call eventfd of one ring, bound to its doorbell. */
 typedef struct VhostPciDoorbell {
@@ -76,7 +85,7 @@ typedef struct VhostPciDoorbell {
 
 /* The peer's kick eventfd of one ring, bound to its MSI-X vector. */
 typedef struct VhostPciKick {
-    VhostPciBase *dev;
+    VhostPciFunction *function;
     EventNotifier notifier;     /* our duplicate of the peer's fd */
     int peer_fd;                /* the core's fd it was made from, or -1 */
     int epoll;                  /* tells of its signals */
@@ -103,11 +112,35 @@ typedef struct VhostPciRingState {
     char rule[sizeof(((struct vhost_pci_broken *)0)->rule)];
 } VhostPciRingState;
 
+/* One virtio device of the peer. */
+struct VhostPciFunction {
+    VhostPciBase *dev;
+    unsigned int index;
+    unsigned int first_ring;    /* the device's number of its ring 0 */
+    bool exists;                /* once it had a session; has a type then */
+
+    /* Who serves it: NULL, and a core that is never connected, if nobody. */
+    VhostPciSession *session;
+    struct vu_core *core;
+
+    bool waiting;               /* the core waits for @wait_generation */
+    uint64_t wait_generation;
+    int64_t wait_until;         /* ms */
+    bool apart;                 /* see vhost_pci_build() */
+    bool told_apart;            /* ... and the log says so */
+
+    VhostPciRingState rings[VHOST_PCI_MAX_RINGS];
+    struct vhost_pci_state_page *state_page;
+    VhostPciDoorbell doorbells[VHOST_PCI_MAX_RINGS];
+    VhostPciKick kicks[VHOST_PCI_MAX_RINGS];
+};
+
 struct VhostPciBase {
     VirtIODevice parent_obj;
 
     /* Properties. */
     CharBackend chr;
+    VhostPciServer *server;     /* whose sessions it has; NULL: one, of @chr */
     char *peer;
     QemuUUID uuid;
     uint64_t window_size;
@@ -115,6 +148,7 @@ struct VhostPciBase {
     uint32_t ack_timeout_ms;
     bool unsealed;
     uint32_t max_regions;
+    uint32_t n_functions;
 
     /* Set by the PCI shell. */
     PCIDevice *pdev;
@@ -124,33 +158,23 @@ struct VhostPciBase {
     VirtQueue *eventq;
     VirtQueue *ackq;
 
-    /* The peer: vhost-pci-socket.c. */
-    struct vu_core core;
-    unsigned int in_core;       /* depth of calls into the core */
+    VhostPciFunction *functions;    /* @n_functions */
+    VhostPciSession own;        /* without a server: of @chr */
     VhostPciRation changes;     /* that the driver may still be told of */
-    QEMUTimer *ration_timer;    /* there is none left, but something to read */
-    QEMUTimer *quiet_timer;     /* nothing to read, and the core holds a ring */
-    bool open;                  /* the chardev has a connection */
-    QIOChannelSocket *channel;  /* the connection: a reference, or NULL */
-    VhostPciCloser *closer;     /* of what the peer sends */
-    VhostPciCaller *caller;     /* of its eventfds */
-    uint64_t violations;        /* connections ended for a broken rule */
-    char *last_violation;
+    VhostPciCaller *caller;     /* of the peer's eventfds */
+    bool leaving;               /* the server has asked for its unplug */
 
     /* The driver: vhost-pci-state.c. */
     bool driver_on;             /* DRIVER_OK */
-    bool waiting;               /* the core waits for @wait_generation */
     bool revoked;               /* the driver did not answer in time */
     uint64_t generation;        /* of @state */
     uint64_t sent_generation;
     uint64_t acked_generation;
-    uint64_t wait_generation;
     uint64_t revoke_generation; /* its ack ends @revoked */
     uint64_t timeouts;
     size_t state_len;               /* bytes of each of the next two */
     struct vhost_pci_state *state;  /* current, in wire format */
     struct vhost_pci_state *sent;   /* what the driver may still use */
-    VhostPciRingState rings[VHOST_PCI_MAX_RINGS];
     VhostPciRation commits;     /* that may still be ended */
     QEMUTimer *ack_timer;
     QEMUBH *queue_bh;
@@ -161,7 +185,6 @@ struct VhostPciBase {
     MemoryRegion window;        /* BAR 2 */
     MemoryRegion window_hole;   /* what is behind no region */
     MemoryRegion state_mr;
-    struct vhost_pci_state_page *state_page;
     QTAILQ_HEAD(, VhostPciMapping) mappings;
     Error *migration_blocker;
     bool migration_blocked;
@@ -169,8 +192,6 @@ struct VhostPciBase {
     /* vhost-pci-notify.c */
     MemoryRegion doorbell_mr;   /* BAR 0 */
     bool vector_notifiers;
-    VhostPciDoorbell doorbells[VHOST_PCI_MAX_RINGS];
-    VhostPciKick kicks[VHOST_PCI_MAX_RINGS];
 };
 
 /* What differs from type to type; set by the type's class_init. */
@@ -186,10 +207,11 @@ struct VhostPciBaseClass {
      * @peer_features, which holds the bits that every peer is offered.
      */
     bool (*check)(VhostPciBase *s, Error **errp);
-    /* How many rings the peer may have; called before and after check(). */
+    /* How many rings a function may have; called before and after check(). */
     unsigned int (*n_rings)(const VhostPciBase *s);
     /* What STATE says of functions of this type only; may be NULL. */
-    void (*fill_function)(const VhostPciBase *s, struct vhost_pci_function *f);
+    void (*fill_function)(const struct vu_core *core,
+                          struct vhost_pci_function *f);
 };
 
 static inline const char *vhost_pci_name(const VhostPciBase *s)
@@ -202,14 +224,40 @@ static inline unsigned int vhost_pci_n_rings(const VhostPciBase *s)
     return VHOST_PCI_BASE_GET_CLASS(s)->n_rings(s);
 }
 
+/* The function that has the device's ring @ring, and which of its rings that
+ * is. */
+static inline VhostPciFunction *
+vhost_pci_find_ring(const VhostPciBase *s, unsigned int ring, unsigned int *i)
+{
+    unsigned int n = vhost_pci_n_rings(s);
+
+    *i = ring % n;
+    return ring / n < s->n_functions ? &s->functions[ring / n] : NULL;
+}
+
 /* A property: is the peer offered this bit? */
 #define VHOST_PCI_PEER_BIT(_name, _bit, _default) \
     DEFINE_PROP_BIT64("peer-" _name, VhostPciBase, peer_features, _bit, \
                       _default)
 
+/* vhost-pci-base.c: check the properties that do not concern this device alone,
+ * and complete @peer_features. */
+bool vhost_pci_check_offer(VhostPciBase *s, Error **errp);
+
 /* vhost-pci-ration.c */
 /* One rationed line in the log, with the peer's name before it. */
 void vhost_pci_warn(VhostPciBase *s, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+/* What a line in the log begins with, unless it is about function 0. */
+const char *vhost_pci_which(const VhostPciFunction *f);
+
+/* vhost-pci-build.c */
+uint32_t vhost_pci_function_status(const VhostPciFunction *f);
+uint32_t vhost_pci_status(const VhostPciBase *s);
+/* What STATE is now, but for its generation. */
+void vhost_pci_build(VhostPciBase *s, struct vhost_pci_state *st);
+/* Does @now lack anything that a driver which knows @sent may be using? */
+bool vhost_pci_takes_away(const struct vhost_pci_state *sent,
+                          const struct vhost_pci_state *now);
 
 /* vhost-pci-state.c */
 bool vhost_pci_state_init(VhostPciBase *s, Error **errp);
@@ -221,35 +269,23 @@ void vhost_pci_driver_off(VhostPciBase *s);
 void vhost_pci_state_send(VhostPciBase *s);
 void vhost_pci_state_acked(VhostPciBase *s, uint64_t generation);
 void vhost_pci_ring_broken(VhostPciBase *s, const struct vhost_pci_broken *msg);
-uint32_t vhost_pci_status(const VhostPciBase *s);
-/* Callbacks of the core. */
-int vhost_pci_state_update(void *opaque, uint32_t changed);
+/* The core's update: 0 or VU_WAIT. */
+int vhost_pci_state_update(VhostPciFunction *f, uint32_t changed);
 
 /* vhost-pci-place.c */
 /* Has ring @i begun and not been stopped? It runs, or is paused. */
-bool vhost_pci_ring_has_place(const VhostPciBase *s, unsigned int i);
+bool vhost_pci_ring_has_place(const VhostPciFunction *f, unsigned int i);
 /* Where ring @i stands, for the next driver. */
-uint32_t vhost_pci_ring_place(VhostPciBase *s, unsigned int i);
-/* Callback of the core: the same for the front-end; the ring is at rest. */
-uint32_t vhost_pci_ring_base(void *opaque, unsigned int i);
+uint32_t vhost_pci_ring_place(VhostPciFunction *f, unsigned int i);
+/* The same for the front-end; the ring is at rest. */
+uint32_t vhost_pci_ring_base(VhostPciFunction *f, unsigned int i);
 /* Revocation: what the driver is told first, the two looks at the state page
  * around the replacement of the memory, and where rings stand by these. */
 void vhost_pci_place_init(void);
 void vhost_pci_rings_warn(VhostPciBase *s);
-void vhost_pci_rings_note_before(VhostPciBase *s);
-void vhost_pci_rings_note_after(VhostPciBase *s);
-void vhost_pci_rings_settle(VhostPciBase *s);
-
-/* vhost-pci-socket.c */
-bool vhost_pci_socket_init(VhostPciBase *s, Error **errp);
-void vhost_pci_socket_cleanup(VhostPciBase *s);
-/* The core may go on: what its update waited for has happened. */
-void vhost_pci_socket_resume(VhostPciBase *s);
-/* The peer changed something that the driver is to be told of, at the cost of
- * so many simple changes. */
-void vhost_pci_socket_changed(VhostPciBase *s, unsigned int cost);
-/* End the connection: @reason becomes the one log line. */
-void vhost_pci_socket_violation(VhostPciBase *s, const char *reason);
+void vhost_pci_rings_note_before(VhostPciFunction *f);
+void vhost_pci_rings_note_after(VhostPciFunction *f);
+void vhost_pci_rings_settle(VhostPciFunction *f);
 
 /* vhost-pci-window.c */
 bool vhost_pci_window_init(VhostPciBase *s, Error **errp);
@@ -263,11 +299,11 @@ bool vhost_pci_window_restore(VhostPciBase *s);
 uint64_t vhost_pci_window_offset(const struct vu_region *r);
 /* The file behind the peer's memory at @gpa, whatever is mapped, and where in
  * it; -1: there is none for all of @len bytes. */
-int vhost_pci_window_file(VhostPciBase *s, uint64_t gpa, size_t len,
+int vhost_pci_window_file(VhostPciFunction *f, uint64_t gpa, size_t len,
                           uint64_t *offset);
-/* Callbacks of the core. */
-int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd);
-void vhost_pci_window_unmap(void *opaque, struct vu_region *r);
+/* What functions have in common is mapped once. */
+int vhost_pci_window_map(VhostPciFunction *f, struct vu_region *r, int fd);
+void vhost_pci_window_unmap(VhostPciFunction *f, struct vu_region *r);
 
 /* vhost-pci-notify.c */
 void vhost_pci_notify_init(VhostPciBase *s);
@@ -277,9 +313,9 @@ void vhost_pci_notify_plugged(VhostPciBase *s);
 /* There is a new driver: declare the kick vectors used. */
 void vhost_pci_notify_driver(VhostPciBase *s);
 /* Bind what the peer and the driver make possible now. */
-void vhost_pci_notify_sync(VhostPciBase *s);
+void vhost_pci_notify_sync(VhostPciFunction *f);
 /* Tell the peer that one of its rings is out of order (err eventfd). */
-void vhost_pci_notify_error(VhostPciBase *s, unsigned int ring);
+void vhost_pci_notify_error(VhostPciFunction *f, unsigned int ring);
 
 /* vhost-pci-props.c: ends a property list. */
 extern const PropertyInfo vhost_pci_prop_connected;

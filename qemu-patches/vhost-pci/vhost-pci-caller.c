@@ -13,7 +13,7 @@
 #include <poll.h>
 #include <sys/syscall.h>
 #include <linux/aio_abi.h>
-#include "qemu/bitops.h"
+#include "qemu/bitmap.h"
 #include "qemu/queue.h"
 #include "qemu/thread.h"
 #include "vhost_pci.h"
@@ -34,8 +34,9 @@ struct VhostPciCaller {
     QemuMutex lock;             /* held for moments only */
     QemuCond work;
     /* Below: under the lock. */
-    uint64_t pending;           /* rings, by bit, that are to be called */
-    int fds[VHOST_PCI_MAX_RINGS];
+    /* Rings of the device, by bit, that are to be called. */
+    DECLARE_BITMAP(pending, VHOST_PCI_MAX_DEVICE_RINGS);
+    int fds[VHOST_PCI_MAX_DEVICE_RINGS];
     QSIMPLEQ_HEAD(, VhostPciLastCall) last;
     bool over;
 };
@@ -115,9 +116,8 @@ static void vhost_pci_caller_work(VhostPciCaller *c)
         qemu_mutex_lock(&c->lock);
         return;
     }
-    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        if (c->pending & BIT_ULL(i)) {
-            c->pending &= ~BIT_ULL(i);
+    for (i = 0; i < VHOST_PCI_MAX_DEVICE_RINGS; i++) {
+        if (test_and_clear_bit(i, c->pending)) {
             fd = c->fds[i];
             qemu_mutex_unlock(&c->lock);
             vhost_pci_signal(c, fd);
@@ -132,7 +132,8 @@ static void *vhost_pci_caller_run(void *opaque)
 
     qemu_mutex_lock(&c->lock);
     for (;;) {
-        if (c->pending || !QSIMPLEQ_EMPTY(&c->last)) {
+        if (!bitmap_empty(c->pending, VHOST_PCI_MAX_DEVICE_RINGS) ||
+            !QSIMPLEQ_EMPTY(&c->last)) {
             vhost_pci_caller_work(c);
         } else if (c->over) {
             break;
@@ -184,7 +185,7 @@ void vhost_pci_caller_free(VhostPciCaller *c)
 {
     unsigned int i;
 
-    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+    for (i = 0; i < VHOST_PCI_MAX_DEVICE_RINGS; i++) {
         vhost_pci_caller_bind(c, i, -1);
     }
     qemu_mutex_lock(&c->lock);
@@ -201,9 +202,9 @@ int vhost_pci_caller_bind(VhostPciCaller *c, unsigned int i, int fd)
 
     qemu_mutex_lock(&c->lock);
     if (c->fds[i] >= 0) {
-        vhost_pci_caller_let_go(c, c->fds[i], c->pending & BIT_ULL(i));
+        vhost_pci_caller_let_go(c, c->fds[i], test_bit(i, c->pending));
     }
-    c->pending &= ~BIT_ULL(i);
+    clear_bit(i, c->pending);
     c->fds[i] = copy;
     qemu_mutex_unlock(&c->lock);
     return err;
@@ -213,7 +214,7 @@ void vhost_pci_caller_call(VhostPciCaller *c, unsigned int i)
 {
     qemu_mutex_lock(&c->lock);
     if (c->fds[i] >= 0) {
-        c->pending |= BIT_ULL(i);
+        set_bit(i, c->pending);
         qemu_cond_signal(&c->work);
     }
     qemu_mutex_unlock(&c->lock);

@@ -99,6 +99,9 @@ VhostPciMapping *vhost_pci_mapping_new(const struct vu_region *r, int fd,
     m->gpa = r->gpa;
     m->size = r->size;
     m->delta = r->fd_offset - b->offset;
+    m->dev = r->dev;
+    m->ino = r->ino;
+    m->fd_offset = r->fd_offset;
     memory_region_init_ram_ptr(&m->mr, OBJECT(m), "vhost-pci-peer", r->size,
                                vhost_pci_mapping_addr(m));
     /* What dump-guest-memory leaves out: this is not the VM's own memory. */

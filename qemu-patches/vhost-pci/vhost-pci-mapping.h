@@ -12,6 +12,7 @@
 #include "qemu/queue.h"
 #include "qemu/rcu.h"
 #include "qom/object.h"
+#include "vhost_pci.h"
 #include "vhost_user.h"
 #include "vhost-pci-closer.h"
 
@@ -46,6 +47,9 @@ struct VhostPciMapping {
     uint64_t window_offset;     /* the window's: see vhost-pci-window.c */
     bool revoked;               /* anonymous memory is in its place */
     bool dead;                  /* unmapped by the core while revoked */
+    uint64_t dev, ino;          /* of the file */
+    uint64_t fd_offset;
+    uint8_t users[VHOST_PCI_MAX_FUNCTIONS]; /* regions of each function */
     QTAILQ_ENTRY(VhostPciMapping) next;
 };
 

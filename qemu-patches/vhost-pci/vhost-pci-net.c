@@ -86,12 +86,12 @@ static unsigned int vhost_pci_net_n_rings(const VhostPciBase *s)
     return 2 * VHOST_PCI_NET(s)->queues;
 }
 
-static void vhost_pci_net_fill_function(const VhostPciBase *s,
+static void vhost_pci_net_fill_function(const struct vu_core *core,
                                         struct vhost_pci_function *f)
 {
-    f->mtu = cpu_to_le16(s->core.mtu);
-    f->rarp_count = cpu_to_le16(s->core.rarp_count);
-    memcpy(f->rarp_mac, s->core.rarp_mac, sizeof(f->rarp_mac));
+    f->mtu = cpu_to_le16(core->mtu);
+    f->rarp_count = cpu_to_le16(core->rarp_count);
+    memcpy(f->rarp_mac, core->rarp_mac, sizeof(f->rarp_mac));
 }
 
 static const VMStateDescription vmstate_vhost_pci_net = {

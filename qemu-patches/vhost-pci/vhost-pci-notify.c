@@ -53,8 +53,10 @@ static void vhost_pci_doorbell_write(void *opaque, hwaddr addr, uint64_t val,
 {
     VhostPciBase *s = opaque;
     hwaddr ring = addr / VHOST_PCI_DOORBELL_STRIDE;
+    unsigned int i;
+    VhostPciFunction *f = vhost_pci_find_ring(s, ring, &i);
 
-    if (ring < VHOST_PCI_MAX_RINGS && s->doorbells[ring].peer_fd >= 0) {
+    if (f && f->doorbells[i].peer_fd >= 0) {
         vhost_pci_caller_call(s->caller, ring);
     }
 }
@@ -67,25 +69,33 @@ static const MemoryRegionOps vhost_pci_doorbell_ops = {
     .endianness = DEVICE_LITTLE_ENDIAN,
 };
 
-static void vhost_pci_doorbell_del(VhostPciBase *s, unsigned int i)
+static hwaddr vhost_pci_doorbell_at(const VhostPciFunction *f, unsigned int i)
 {
-    VhostPciDoorbell *d = &s->doorbells[i];
+    return (f->first_ring + i) * VHOST_PCI_DOORBELL_STRIDE;
+}
+
+static void vhost_pci_doorbell_del(VhostPciFunction *f, unsigned int i)
+{
+    VhostPciDoorbell *d = &f->doorbells[i];
 
     if (d->ioeventfd) {
-        memory_region_del_eventfd(&s->doorbell_mr,
-                                  i * VHOST_PCI_DOORBELL_STRIDE, 4, false, 0,
+        memory_region_del_eventfd(&f->dev->doorbell_mr,
+                                  vhost_pci_doorbell_at(f, i), 4, false, 0,
                                   &d->notifier);
         d->ioeventfd = false;
         ioeventfds_used--;
     }
 }
 
-static void vhost_pci_doorbell_add(VhostPciBase *s, unsigned int i, int peer_fd)
+static void vhost_pci_doorbell_add(VhostPciFunction *f, unsigned int i,
+                                   int peer_fd)
 {
-    VhostPciDoorbell *d = &s->doorbells[i];
+    VhostPciBase *s = f->dev;
+    VhostPciDoorbell *d = &f->doorbells[i];
     int fd = fcntl(peer_fd, F_DUPFD_CLOEXEC, 0);
 
-    if (fd < 0 || vhost_pci_caller_bind(s->caller, i, peer_fd) < 0) {
+    if (fd < 0 ||
+        vhost_pci_caller_bind(s->caller, f->first_ring + i, peer_fd) < 0) {
         warn_report_once("%s: no file descriptor left for a doorbell: %s",
                          vhost_pci_name(s), strerror(errno));
         close(fd);
@@ -95,7 +105,7 @@ static void vhost_pci_doorbell_add(VhostPciBase *s, unsigned int i, int peer_fd)
     d->peer_fd = peer_fd;
     if (kvm_eventfds_enabled() && ioeventfds_used < MAX_IOEVENTFDS) {
         memory_region_add_eventfd(&s->doorbell_mr,
-                                  i * VHOST_PCI_DOORBELL_STRIDE, 4, false, 0,
+                                  vhost_pci_doorbell_at(f, i), 4, false, 0,
                                   &d->notifier);
         d->ioeventfd = true;
         ioeventfds_used++;
@@ -105,16 +115,16 @@ static void vhost_pci_doorbell_add(VhostPciBase *s, unsigned int i, int peer_fd)
 /*
  * Bind ring i's doorbell to call[i], or to nothing where that is -1. Each
  * memory transaction costs a rebuild of the memory map, so there are two for
- * all rings; and an old notifier may only be closed after the first, because
- * KVM is told of a removal when the transaction ends.
+ * all rings of a function; and an old notifier may only be closed after the
+ * first, because KVM is told of a removal when the transaction ends.
  */
-static void vhost_pci_doorbells_bind(VhostPciBase *s, const int *call)
+static void vhost_pci_doorbells_bind(VhostPciFunction *f, const int *call)
 {
     bool changes = false;
     unsigned int i;
 
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        changes |= s->doorbells[i].peer_fd != call[i];
+        changes |= f->doorbells[i].peer_fd != call[i];
     }
     if (!changes) {
         return;
@@ -122,26 +132,26 @@ static void vhost_pci_doorbells_bind(VhostPciBase *s, const int *call)
 
     memory_region_transaction_begin();
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        if (s->doorbells[i].peer_fd != call[i]) {
-            vhost_pci_doorbell_del(s, i);
+        if (f->doorbells[i].peer_fd != call[i]) {
+            vhost_pci_doorbell_del(f, i);
         }
     }
     memory_region_transaction_commit();
 
     memory_region_transaction_begin();
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        VhostPciDoorbell *d = &s->doorbells[i];
+        VhostPciDoorbell *d = &f->doorbells[i];
 
         if (d->peer_fd == call[i]) {
             continue;
         }
         if (d->peer_fd >= 0) {
-            vhost_pci_caller_bind(s->caller, i, -1);
+            vhost_pci_caller_bind(f->dev->caller, f->first_ring + i, -1);
             event_notifier_cleanup(&d->notifier);
             d->peer_fd = -1;
         }
         if (call[i] >= 0) {
-            vhost_pci_doorbell_add(s, i, call[i]);
+            vhost_pci_doorbell_add(f, i, call[i]);
         }
     }
     memory_region_transaction_commit();
@@ -149,24 +159,25 @@ static void vhost_pci_doorbells_bind(VhostPciBase *s, const int *call)
 
 /* Kicks */
 
-static unsigned int vhost_pci_kick_vector(const VhostPciBase *s, unsigned int i)
+static unsigned int vhost_pci_kick_vector(const VhostPciFunction *f,
+                                          unsigned int i)
 {
-    return s->kick_vector + i % s->n_kick_vectors;
+    return f->dev->kick_vector + (f->first_ring + i) % f->dev->n_kick_vectors;
 }
 
 static void vhost_pci_kick_event(void *opaque)
 {
     VhostPciKick *k = opaque;
-    VhostPciBase *s = k->dev;
+    VhostPciFunction *f = k->function;
 
     if (vhost_pci_test_and_clear(k)) {
-        msix_notify(s->pdev, vhost_pci_kick_vector(s, k - s->kicks));
+        msix_notify(f->dev->pdev, vhost_pci_kick_vector(f, k - f->kicks));
     }
 }
 
-static bool vhost_pci_kick_irqfd(VhostPciBase *s, unsigned int i)
+static bool vhost_pci_kick_irqfd(VhostPciFunction *f, unsigned int i)
 {
-    VhostPciKick *k = &s->kicks[i];
+    VhostPciKick *k = &f->kicks[i];
     KVMRouteChange c;
     int virq;
 
@@ -174,7 +185,8 @@ static bool vhost_pci_kick_irqfd(VhostPciBase *s, unsigned int i)
         return false;
     }
     c = kvm_irqchip_begin_route_changes(kvm_state);
-    virq = kvm_irqchip_add_msi_route(&c, vhost_pci_kick_vector(s, i), s->pdev);
+    virq = kvm_irqchip_add_msi_route(&c, vhost_pci_kick_vector(f, i),
+                                     f->dev->pdev);
     if (virq < 0) {
         return false;
     }
@@ -189,22 +201,22 @@ static bool vhost_pci_kick_irqfd(VhostPciBase *s, unsigned int i)
 }
 
 /* Deliver kicks while there is an fd and the guest uses the vector. */
-static void vhost_pci_kick_start(VhostPciBase *s, unsigned int i)
+static void vhost_pci_kick_start(VhostPciFunction *f, unsigned int i)
 {
-    VhostPciKick *k = &s->kicks[i];
+    VhostPciKick *k = &f->kicks[i];
 
     if (k->peer_fd < 0 || !k->unmasked || k->watched || k->virq >= 0) {
         return;
     }
-    if (!vhost_pci_kick_irqfd(s, i)) {
+    if (!vhost_pci_kick_irqfd(f, i)) {
         k->watched = true;
         qemu_set_fd_handler(k->epoll, vhost_pci_kick_event, NULL, k);
     }
 }
 
-static void vhost_pci_kick_stop(VhostPciBase *s, unsigned int i)
+static void vhost_pci_kick_stop(VhostPciFunction *f, unsigned int i)
 {
-    VhostPciKick *k = &s->kicks[i];
+    VhostPciKick *k = &f->kicks[i];
 
     if (k->virq >= 0) {
         kvm_irqchip_remove_irqfd_notifier_gsi(kvm_state, &k->notifier,
@@ -218,17 +230,18 @@ static void vhost_pci_kick_stop(VhostPciBase *s, unsigned int i)
     }
 }
 
-static void vhost_pci_kick_bind(VhostPciBase *s, unsigned int i, int peer_fd)
+static void vhost_pci_kick_bind(VhostPciFunction *f, unsigned int i,
+                                int peer_fd)
 {
     struct epoll_event event = { .events = EPOLLIN | EPOLLET };
-    VhostPciKick *k = &s->kicks[i];
+    VhostPciKick *k = &f->kicks[i];
     int fd;
 
     if (k->peer_fd == peer_fd) {
         return;
     }
     if (k->peer_fd >= 0) {
-        vhost_pci_kick_stop(s, i);
+        vhost_pci_kick_stop(f, i);
         close(k->epoll);
         event_notifier_cleanup(&k->notifier);
         k->peer_fd = -1;
@@ -241,21 +254,21 @@ static void vhost_pci_kick_bind(VhostPciBase *s, unsigned int i, int peer_fd)
     if (fd < 0 || k->epoll < 0 ||
         epoll_ctl(k->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
         warn_report_once("%s: no file descriptor left for a kick: %s",
-                         vhost_pci_name(s), strerror(errno));
+                         vhost_pci_name(f->dev), strerror(errno));
         close(fd);
         close(k->epoll);
         return;
     }
     event_notifier_init_fd(&k->notifier, fd);
     k->peer_fd = peer_fd;
-    vhost_pci_kick_start(s, i);
+    vhost_pci_kick_start(f, i);
 }
 
 /* Does the kick of ring @i raise @vector? */
-static bool vhost_pci_kick_raises(const VhostPciBase *s, unsigned int i,
+static bool vhost_pci_kick_raises(const VhostPciFunction *f, unsigned int i,
                                   unsigned int vector)
 {
-    return s->kick_vector && vhost_pci_kick_vector(s, i) == vector;
+    return f->dev->kick_vector && vhost_pci_kick_vector(f, i) == vector;
 }
 
 static VhostPciBase *vhost_pci_of_pci(PCIDevice *pdev)
@@ -268,12 +281,16 @@ static int vhost_pci_vector_use(PCIDevice *pdev, unsigned int vector,
                                 MSIMessage msg)
 {
     VhostPciBase *s = vhost_pci_of_pci(pdev);
-    unsigned int i;
+    unsigned int n, i;
 
-    for (i = 0; i < vhost_pci_n_rings(s); i++) {
-        if (vhost_pci_kick_raises(s, i, vector)) {
-            s->kicks[i].unmasked = true;
-            vhost_pci_kick_start(s, i);
+    for (n = 0; n < s->n_functions; n++) {
+        VhostPciFunction *f = &s->functions[n];
+
+        for (i = 0; i < vhost_pci_n_rings(s); i++) {
+            if (vhost_pci_kick_raises(f, i, vector)) {
+                f->kicks[i].unmasked = true;
+                vhost_pci_kick_start(f, i);
+            }
         }
     }
     return 0;
@@ -282,12 +299,34 @@ static int vhost_pci_vector_use(PCIDevice *pdev, unsigned int vector,
 static void vhost_pci_vector_release(PCIDevice *pdev, unsigned int vector)
 {
     VhostPciBase *s = vhost_pci_of_pci(pdev);
+    unsigned int n, i;
+
+    for (n = 0; n < s->n_functions; n++) {
+        VhostPciFunction *f = &s->functions[n];
+
+        for (i = 0; i < vhost_pci_n_rings(s); i++) {
+            if (vhost_pci_kick_raises(f, i, vector)) {
+                vhost_pci_kick_stop(f, i);
+                f->kicks[i].unmasked = false;
+            }
+        }
+    }
+}
+
+static void vhost_pci_kicks_poll(VhostPciFunction *f, unsigned int start,
+                                 unsigned int end)
+{
+    PCIDevice *pdev = f->dev->pdev;
     unsigned int i;
 
-    for (i = 0; i < vhost_pci_n_rings(s); i++) {
-        if (vhost_pci_kick_raises(s, i, vector)) {
-            vhost_pci_kick_stop(s, i);
-            s->kicks[i].unmasked = false;
+    for (i = 0; i < vhost_pci_n_rings(f->dev); i++) {
+        unsigned int vector = vhost_pci_kick_vector(f, i);
+        VhostPciKick *k = &f->kicks[i];
+
+        if (vector >= start && vector < end && k->peer_fd >= 0 &&
+            msix_is_masked(pdev, vector) &&
+            vhost_pci_test_and_clear(k)) {
+            msix_set_pending(pdev, vector);
         }
     }
 }
@@ -297,17 +336,10 @@ static void vhost_pci_vector_poll(PCIDevice *pdev, unsigned int start,
                                   unsigned int end)
 {
     VhostPciBase *s = vhost_pci_of_pci(pdev);
-    unsigned int i;
+    unsigned int n;
 
-    for (i = 0; s->kick_vector && i < vhost_pci_n_rings(s); i++) {
-        unsigned int vector = vhost_pci_kick_vector(s, i);
-        VhostPciKick *k = &s->kicks[i];
-
-        if (vector >= start && vector < end && k->peer_fd >= 0 &&
-            msix_is_masked(pdev, vector) &&
-            vhost_pci_test_and_clear(k)) {
-            msix_set_pending(pdev, vector);
-        }
+    for (n = 0; s->kick_vector && n < s->n_functions; n++) {
+        vhost_pci_kicks_poll(&s->functions[n], start, end);
     }
 }
 
@@ -322,40 +354,50 @@ void vhost_pci_notify_driver(VhostPciBase *s)
     }
 }
 
-void vhost_pci_notify_sync(VhostPciBase *s)
+void vhost_pci_notify_sync(VhostPciFunction *f)
 {
+    const bool on = f->dev->driver_on;
     int call[VHOST_PCI_MAX_RINGS];
     unsigned int i;
 
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        const struct vu_ring *r = &s->core.rings[i];
+        const struct vu_ring *r = &f->core->rings[i];
 
-        call[i] = s->driver_on ? r->call_fd : -1;
-        vhost_pci_kick_bind(s, i, s->driver_on && r->run ? r->kick_fd : -1);
+        call[i] = on ? r->call_fd : -1;
+        vhost_pci_kick_bind(f, i, on && r->run ? r->kick_fd : -1);
     }
-    vhost_pci_doorbells_bind(s, call);
+    vhost_pci_doorbells_bind(f, call);
 }
 
-void vhost_pci_notify_error(VhostPciBase *s, unsigned int ring)
+void vhost_pci_notify_error(VhostPciFunction *f, unsigned int ring)
 {
-    if (s->core.rings[ring].err_fd >= 0) {
-        vhost_pci_caller_once(s->caller, s->core.rings[ring].err_fd);
+    if (f->core->rings[ring].err_fd >= 0) {
+        vhost_pci_caller_once(f->dev->caller, f->core->rings[ring].err_fd);
+    }
+}
+
+static void vhost_pci_notify_init_function(VhostPciFunction *f)
+{
+    unsigned int i;
+
+    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+        f->doorbells[i].peer_fd = -1;
+        f->kicks[i].function = f;
+        f->kicks[i].peer_fd = -1;
+        f->kicks[i].virq = -1;
     }
 }
 
 void vhost_pci_notify_init(VhostPciBase *s)
 {
-    unsigned int i;
+    unsigned int n;
 
     memory_region_init_io(&s->doorbell_mr, OBJECT(s->pdev),
                           &vhost_pci_doorbell_ops, s, "vhost-pci-doorbell",
                           VHOST_PCI_DOORBELL_SIZE);
     s->caller = vhost_pci_caller_new();
-    for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        s->doorbells[i].peer_fd = -1;
-        s->kicks[i].dev = s;
-        s->kicks[i].peer_fd = -1;
-        s->kicks[i].virq = -1;
+    for (n = 0; n < s->n_functions; n++) {
+        vhost_pci_notify_init_function(&s->functions[n]);
     }
 }
 
@@ -370,16 +412,25 @@ void vhost_pci_notify_plugged(VhostPciBase *s)
                               vhost_pci_vector_release, vhost_pci_vector_poll);
 }
 
-void vhost_pci_notify_cleanup(VhostPciBase *s)
+static void vhost_pci_notify_cleanup_function(VhostPciFunction *f)
 {
     int call[VHOST_PCI_MAX_RINGS];
     unsigned int i;
 
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
         call[i] = -1;
-        vhost_pci_kick_bind(s, i, -1);
+        vhost_pci_kick_bind(f, i, -1);
     }
-    vhost_pci_doorbells_bind(s, call);
+    vhost_pci_doorbells_bind(f, call);
+}
+
+void vhost_pci_notify_cleanup(VhostPciBase *s)
+{
+    unsigned int n;
+
+    for (n = 0; n < s->n_functions; n++) {
+        vhost_pci_notify_cleanup_function(&s->functions[n]);
+    }
     vhost_pci_caller_free(s->caller);
     s->caller = NULL;
     if (s->vector_notifiers) {

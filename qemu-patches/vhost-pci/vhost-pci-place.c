@@ -10,14 +10,14 @@
  * front-end stops the ring: a front-end is told one place, since what it gives
  * back in SET_VRING_BASE is not always what it was told, and it may never come
  * back. So when it asks, the device ends the commit, as doc/device-spec.md,
- * section 9, asks of drivers (vring_commit.c says how, to both). Left alone, the
- * peer's driver would wait for the first of those used descriptors for ever, and
- * everybody else would go on behind them.
+ * section 9, asks of drivers (vring_commit.c says how, to both). Left alone,
+ * the peer's driver would wait for the first of those used descriptors for
+ * ever, and everybody else would go on behind them.
  *
  * A driver whose memory is replaced ("revoked") is not lost: its bursts go on,
  * and nothing tells them at which of their stores the memory became another.
- * The device has to know two things: which used descriptors may have reached the
- * peer, and which never will. So it looks at the state page twice.
+ * The device has to know two things: which used descriptors may have reached
+ * the peer, and which never will. So it looks at the state page twice.
  *
  *   device                                driver, in each commit
  *   1 page.revoked = next generation      a progress = behind it | before it
@@ -68,12 +68,12 @@ QEMU_BUILD_BUG_ON(offsetof(struct vring_packed_desc, len) + sizeof(Used) !=
                   sizeof(struct vring_packed_desc));
 
 /*
- * Commits that are ended, in units of COMMIT_UNIT descriptors: 32768 descriptors
- * at once, in all rings together, and then so many a second. (60 rings of 4096
- * took 90 ms in one go on a busy machine: these take an eighth of that.)
- * A driver has one commit for each thread that polls when it is lost, each of a
- * burst's length; one that says it has more colludes with the peer, to keep this
- * thread at work.
+ * Commits that are ended, in units of COMMIT_UNIT descriptors: 32768
+ * descriptors at once, in all rings together, and then so many a second. (60
+ * rings of 4096 took 90 ms in one go on a busy machine: these take an eighth
+ * of that.) A driver has one commit for each thread that polls when it is
+ * lost, each of a burst's length; one that says it has more colludes with the
+ * peer, to keep this thread at work.
  */
 #define COMMIT_UNIT         512
 #define COMMITS_BURST       64
@@ -86,15 +86,17 @@ typedef struct Pieces {
     unsigned int n;
 } Pieces;
 
-static bool vhost_pci_read(VhostPciBase *s, uint64_t gpa, void *buf, size_t len)
+static bool vhost_pci_read(VhostPciFunction *f, uint64_t gpa, void *buf,
+                           size_t len)
 {
     uint64_t offset;
-    int fd = vhost_pci_window_file(s, gpa, len, &offset);
+    int fd = vhost_pci_window_file(f, gpa, len, &offset);
 
     return fd >= 0 && pread(fd, buf, len, offset) == len;
 }
 
-/* Copy @n descriptors from place @used on of the ring at @offset of the file. */
+/* Copy @n descriptors from place @used on of the ring at @offset of the file.
+ * */
 static bool vhost_pci_copy(struct vring_packed_desc *desc, int fd,
                            uint64_t offset, uint32_t num, uint16_t used,
                            uint32_t n)
@@ -189,10 +191,10 @@ static uint8_t *vhost_pci_map_ring(int fd, uint64_t offset, size_t len,
            (uint8_t *)map->iov_base + (offset - start);
 }
 
-static bool vhost_pci_end_commit(VhostPciBase *s, unsigned int i,
+static bool vhost_pci_end_commit(VhostPciFunction *f, unsigned int i,
                                  uint16_t avail, uint16_t used)
 {
-    const VhostPciRingState *r = &s->rings[i];
+    const VhostPciRingState *r = &f->rings[i];
     const size_t len = r->num * sizeof(struct vring_packed_desc);
     const uint32_t length = vring_commit_length(avail, used, r->num);
     g_autofree struct vring_packed_desc *copy = g_new(struct vring_packed_desc,
@@ -208,19 +210,19 @@ static bool vhost_pci_end_commit(VhostPciBase *s, unsigned int i,
     if (!length) {
         return true;
     }
-    if (!vhost_pci_ration_left(&s->commits, COMMITS_BURST,
+    if (!vhost_pci_ration_left(&f->dev->commits, COMMITS_BURST,
                                COMMITS_INTERVAL_MS)) {
-        vhost_pci_warn(s, "ring %u: the driver was lost in more commits than "
-                       "an honest one has", i);
+        vhost_pci_warn(f->dev, "%sring %u: the driver was lost in more "
+                       "commits than an honest one has", vhost_pci_which(f), i);
         return false;
     }
-    vhost_pci_ration_take(&s->commits, DIV_ROUND_UP(length, COMMIT_UNIT));
-    fd = vhost_pci_window_file(s, r->desc, len, &offset);
+    vhost_pci_ration_take(&f->dev->commits, DIV_ROUND_UP(length, COMMIT_UNIT));
+    fd = vhost_pci_window_file(f, r->desc, len, &offset);
     if (fd < 0 || !vhost_pci_copy(copy, fd, offset, r->num, used, length)) {
         return false;
     }
     n = vring_commit_end(copy, r->num, avail, used,
-                         vring_commit_flags(i, s->core.features), stores,
+                         vring_commit_flags(i, f->core->features), stores,
                          length);
     if (n <= 0) {
         return n == 0;
@@ -234,25 +236,25 @@ static bool vhost_pci_end_commit(VhostPciBase *s, unsigned int i,
     return ok;
 }
 
-static bool vhost_pci_is_packed(const VhostPciBase *s)
+static bool vhost_pci_is_packed(const VhostPciFunction *f)
 {
-    return s->core.features & BIT_ULL(VIRTIO_F_RING_PACKED);
+    return f->core->features & BIT_ULL(VIRTIO_F_RING_PACKED);
 }
 
-static uint64_t vhost_pci_progress(const VhostPciBase *s, unsigned int i)
+static uint64_t vhost_pci_progress(const VhostPciFunction *f, unsigned int i)
 {
     /* acquire: what the driver stored before it is seen, too. */
     return le64_to_cpu(
-        qatomic_load_acquire(&s->state_page->rings[i].progress));
+        qatomic_load_acquire(&f->state_page->rings[i].progress));
 }
 
 /* What @progress says of this start of the ring; nothing: @base. */
-static uint32_t vhost_pci_page_place(const VhostPciBase *s,
+static uint32_t vhost_pci_page_place(const VhostPciFunction *f,
                                      const VhostPciRingState *r,
                                      uint64_t progress, uint32_t base)
 {
     if (progress >> 32 == r->epoch &&
-        (!vhost_pci_is_packed(s) ||
+        (!vhost_pci_is_packed(f) ||
          (vring_place_is_valid(progress, r->num) &&
           vring_place_is_valid(progress >> 16, r->num)))) {
         return progress;
@@ -261,14 +263,14 @@ static uint32_t vhost_pci_page_place(const VhostPciBase *s,
 }
 
 /* The used index first: what is available then is no less than with it. */
-static uint16_t vhost_pci_split_place(VhostPciBase *s,
+static uint16_t vhost_pci_split_place(VhostPciFunction *f,
                                       const VhostPciRingState *r, uint16_t base)
 {
     uint16_t used, avail;
 
-    if (!vhost_pci_read(s, r->used + offsetof(struct vring_used, idx), &used,
+    if (!vhost_pci_read(f, r->used + offsetof(struct vring_used, idx), &used,
                         sizeof(used)) ||
-        !vhost_pci_read(s, r->avail + offsetof(struct vring_avail, idx), &avail,
+        !vhost_pci_read(f, r->avail + offsetof(struct vring_avail, idx), &avail,
                         sizeof(avail))) {
         return base;
     }
@@ -282,25 +284,26 @@ static uint16_t vhost_pci_split_place(VhostPciBase *s,
  * a split ring used->idx tells the truth then, because our rings return buffers
  * in the order in which they take them.
  */
-uint32_t vhost_pci_ring_place(VhostPciBase *s, unsigned int i)
+uint32_t vhost_pci_ring_place(VhostPciFunction *f, unsigned int i)
 {
-    const VhostPciRingState *r = &s->rings[i];
+    const VhostPciRingState *r = &f->rings[i];
     uint32_t base;
 
     if (r->settled || !r->epoch) {
         return r->base;
     }
-    base = vhost_pci_page_place(s, r, vhost_pci_progress(s, i), r->base);
-    return vhost_pci_is_packed(s) ? base : vhost_pci_split_place(s, r, base);
+    base = vhost_pci_page_place(f, r, vhost_pci_progress(f, i), r->base);
+    return vhost_pci_is_packed(f) ? base : vhost_pci_split_place(f, r, base);
 }
 
-static void vhost_pci_end_or_warn(VhostPciBase *s, unsigned int i,
+static void vhost_pci_end_or_warn(VhostPciFunction *f, unsigned int i,
                                   uint16_t avail, uint16_t used)
 {
-    if (avail != used && !vhost_pci_end_commit(s, i, avail, used)) {
-        vhost_pci_warn(s, "ring %u: the driver was lost while it returned "
-                       "buffers, and its memory cannot be written; the "
-                       "peer may wait for them for ever", i);
+    if (avail != used && !vhost_pci_end_commit(f, i, avail, used)) {
+        vhost_pci_warn(f->dev, "%sring %u: the driver was lost while it "
+                       "returned buffers, and its memory cannot be written; "
+                       "the peer may wait for them for ever",
+                       vhost_pci_which(f), i);
     }
 }
 
@@ -309,14 +312,13 @@ static uint32_t vhost_pci_both(uint16_t place)
     return place | (uint32_t)place << 16;
 }
 
-uint32_t vhost_pci_ring_base(void *opaque, unsigned int i)
+uint32_t vhost_pci_ring_base(VhostPciFunction *f, unsigned int i)
 {
-    VhostPciBase *s = opaque;
-    VhostPciRingState *r = &s->rings[i];
-    uint32_t base = vhost_pci_ring_place(s, i);
+    VhostPciRingState *r = &f->rings[i];
+    uint32_t base = vhost_pci_ring_place(f, i);
 
-    if (vhost_pci_is_packed(s) && !r->settled) {
-        vhost_pci_end_or_warn(s, i, base, base >> 16);
+    if (vhost_pci_is_packed(f) && !r->settled) {
+        vhost_pci_end_or_warn(f, i, base, base >> 16);
         base = vhost_pci_both(base);
     }
     r->base = base;
@@ -324,20 +326,20 @@ uint32_t vhost_pci_ring_base(void *opaque, unsigned int i)
     return base;
 }
 
-bool vhost_pci_ring_has_place(const VhostPciBase *s, unsigned int i)
+bool vhost_pci_ring_has_place(const VhostPciFunction *f, unsigned int i)
 {
-    const struct vu_ring *v = &s->core.rings[i];
-    const VhostPciRingState *r = &s->rings[i];
+    const struct vu_ring *v = &f->core->rings[i];
+    const VhostPciRingState *r = &f->rings[i];
 
-    return s->core.connected &&
+    return f->core->connected &&
            (r->run || (v->ran && r->epoch && r->core_epoch == v->epoch));
 }
 
 /*
  * Add @n to the used index at @idx, in the upper half of its word. The peer's
- * driver polls it: no other value may show. The kernel's futex operation is one
- * atomic instruction, and returns an error where ours would be a SIGBUS. It adds
- * powers of two; what shows in between are buffers of the same burst.
+ * driver polls it: no other value may show. The kernel's futex operation is
+ * one atomic instruction, and returns an error where ours would be a SIGBUS.
+ * It adds powers of two; what shows in between are buffers of the same burst.
  */
 static bool vhost_pci_add_used(uint32_t *word, uint16_t n)
 {
@@ -358,8 +360,9 @@ static bool vhost_pci_add_used(uint32_t *word, uint16_t n)
 
 /* Return @n buffers of a split ring from @used on, in the order in which they
  * became available, with length 0. */
-static bool vhost_pci_split_return(VhostPciBase *s, const VhostPciRingState *r,
-                                   uint16_t used, uint16_t n)
+static bool vhost_pci_split_return(VhostPciFunction *f,
+                                   const VhostPciRingState *r, uint16_t used,
+                                   uint16_t n)
 {
     const size_t len = offsetof(struct vring_used, ring) +
                        r->num * sizeof(struct vring_used_elem);
@@ -371,7 +374,7 @@ static bool vhost_pci_split_return(VhostPciBase *s, const VhostPciRingState *r,
     uint64_t offset;
     uint16_t i, head;
     bool ok;
-    int fd = vhost_pci_window_file(s, r->used, len, &offset);
+    int fd = vhost_pci_window_file(f, r->used, len, &offset);
 
     ring = fd < 0 ? NULL : (void *)vhost_pci_map_ring(fd, offset, len, &map);
     if (!ring) {
@@ -381,7 +384,7 @@ static bool vhost_pci_split_return(VhostPciBase *s, const VhostPciRingState *r,
     for (i = 0; i < n && ok; i++) {
         uint16_t at = (uint16_t)(used + i) % r->num;
 
-        ok = vhost_pci_read(s, r->avail + offsetof(struct vring_avail, ring) +
+        ok = vhost_pci_read(f, r->avail + offsetof(struct vring_avail, ring) +
                             at * sizeof(head), &head, sizeof(head));
         elems[i] = (struct vring_used_elem) {
             .id = cpu_to_le32(le16_to_cpu(head)),
@@ -403,19 +406,19 @@ static bool vhost_pci_split_return(VhostPciBase *s, const VhostPciRingState *r,
  * returned it into memory that is nobody's: it is returned here, or the next
  * driver would receive it again. Buffers of a ring to the peer just stay there.
  */
-static uint32_t vhost_pci_settle_split(VhostPciBase *s, unsigned int i)
+static uint32_t vhost_pci_settle_split(VhostPciFunction *f, unsigned int i)
 {
-    const VhostPciRingState *r = &s->rings[i];
-    uint16_t used = vhost_pci_split_place(s, r, r->base);
-    uint16_t after = vhost_pci_page_place(s, r, r->page_after, used);
+    const VhostPciRingState *r = &f->rings[i];
+    uint16_t used = vhost_pci_split_place(f, r, r->base);
+    uint16_t after = vhost_pci_page_place(f, r, r->page_after, used);
     uint16_t n = after - used;
     uint16_t avail;
 
     if (!(i & 1) || n == 0 || n > MIN(r->num, VHOST_PCI_MAX_COMMIT) ||
-        !vhost_pci_read(s, r->avail + offsetof(struct vring_avail, idx), &avail,
-                        sizeof(avail)) ||
+        !vhost_pci_read(f, r->avail + offsetof(struct vring_avail, idx),
+                        &avail, sizeof(avail)) ||
         n > (uint16_t)(le16_to_cpu(avail) - used) ||
-        !vhost_pci_split_return(s, r, used, n)) {
+        !vhost_pci_split_return(f, r, used, n)) {
         return used;
     }
     return after;
@@ -427,67 +430,70 @@ void vhost_pci_place_init(void)
     syscall(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 }
 
-/*
- * A processor that runs the guest leaves it for the membarrier's interrupt. Where
- * the kernel has none (before 4.14), the driver may find out a burst later.
- */
+/* Of all functions: they share the window. A processor that runs the guest
+ * leaves it for the membarrier's interrupt; Linux before 4.14 has none. */
 void vhost_pci_rings_warn(VhostPciBase *s)
 {
-    qatomic_set(&s->state_page->revoked, cpu_to_le64(s->generation + 1));
+    unsigned int n;
+
+    for (n = 0; n < s->n_functions; n++) {
+        qatomic_set(&s->functions[n].state_page->revoked,
+                    cpu_to_le64(s->generation + 1));
+    }
     /* Pairs with the driver's order of stores and loads in a commit. */
     smp_mb();
     syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
-void vhost_pci_rings_note_before(VhostPciBase *s)
+void vhost_pci_rings_note_before(VhostPciFunction *f)
 {
     unsigned int i;
 
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        s->rings[i].page_before = vhost_pci_progress(s, i);
+        f->rings[i].page_before = vhost_pci_progress(f, i);
     }
     /* The memory is replaced after these loads. */
     smp_mb();
 }
 
-void vhost_pci_rings_note_after(VhostPciBase *s)
+void vhost_pci_rings_note_after(VhostPciFunction *f)
 {
     unsigned int i;
 
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        s->rings[i].page_after = vhost_pci_progress(s, i);
+        f->rings[i].page_after = vhost_pci_progress(f, i);
     }
 }
 
-static uint32_t vhost_pci_settle_packed(VhostPciBase *s, unsigned int i)
+static uint32_t vhost_pci_settle_packed(VhostPciFunction *f, unsigned int i)
 {
-    const VhostPciRingState *r = &s->rings[i];
-    uint32_t before = vhost_pci_page_place(s, r, r->page_before, r->base);
-    uint32_t after = vhost_pci_page_place(s, r, r->page_after, before);
+    const VhostPciRingState *r = &f->rings[i];
+    uint32_t before = vhost_pci_page_place(f, r, r->page_before, r->base);
+    uint32_t after = vhost_pci_page_place(f, r, r->page_after, before);
     uint16_t place = before;
 
-    vhost_pci_end_or_warn(s, i, place, before >> 16);
+    vhost_pci_end_or_warn(f, i, place, before >> 16);
     /* Not where a driver that gave up goes back to. */
     if (vring_commit_length(after, place, r->num)) {
-        vhost_pci_end_or_warn(s, i, after, place);
+        vhost_pci_end_or_warn(f, i, after, place);
         place = after;
     }
     return vhost_pci_both(place);
 }
 
-void vhost_pci_rings_settle(VhostPciBase *s)
+void vhost_pci_rings_settle(VhostPciFunction *f)
 {
     unsigned int i;
 
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
-        VhostPciRingState *r = &s->rings[i];
+        VhostPciRingState *r = &f->rings[i];
 
-        if (!vhost_pci_ring_has_place(s, i) || r->settled) {
+        if (!vhost_pci_ring_has_place(f, i) || r->settled) {
             continue;
         }
         if (r->epoch) {
-            r->base = vhost_pci_is_packed(s) ? vhost_pci_settle_packed(s, i) :
-                      vhost_pci_settle_split(s, i);
+            r->base = vhost_pci_is_packed(f) ? vhost_pci_settle_packed(f, i) :
+                      vhost_pci_settle_split(f, i);
         }
         r->settled = true;
     }

@@ -51,3 +51,13 @@ void vhost_pci_warn(VhostPciBase *s, const char *fmt, ...)
     va_end(ap);
     warn_report("%s-pci (peer %s): %s", vhost_pci_name(s), s->peer, text);
 }
+
+const char *vhost_pci_which(const VhostPciFunction *f)
+{
+    static const char *const names[VHOST_PCI_MAX_FUNCTIONS] = {
+        "", "function 1: ", "function 2: ", "function 3: ", "function 4: ",
+        "function 5: ", "function 6: ", "function 7: ",
+    };
+
+    return names[f->index];
+}

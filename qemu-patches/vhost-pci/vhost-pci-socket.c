@@ -1,6 +1,7 @@
 /*
- * vhost-pci: the connection to the peer's front-end. Bytes and file
- * descriptors go from the chardev into the vhost-user core, replies back.
+ * vhost-pci: a session with a front-end of the peer (vhost-pci-session.h).
+ * Bytes and file descriptors go from the chardev into the vhost-user core,
+ * replies back.
  *
  * The core is not re-entrant, but the chardev can report the end of a
  * connection from inside a write, and the end of a wait can come from the
@@ -40,23 +41,23 @@ QEMU_BUILD_BUG_ON(TCP_MAX_FDS != MAX_FDS);
 
 static int vhost_pci_send(void *opaque, const void *buf, size_t len)
 {
-    VhostPciBase *s = opaque;
+    VhostPciSession *ss = opaque;
 
-    if (!s->open) {
+    if (!ss->open) {
         return -EPIPE;
     }
     /*
      * Replies are short and one at a time: a peer whose socket has no room
      * for one does not read, and is not waited for.
      */
-    if (qemu_chr_fe_write(&s->chr, buf, len) != len) {
-        vu_core_set_error(&s->core, "the peer does not read its replies");
+    if (qemu_chr_fe_write(ss->chr, buf, len) != len) {
+        vu_core_set_error(&ss->core, "the peer does not read its replies");
         return -EPIPE;
     }
     return 0;
 }
 
-static void vhost_pci_settle(VhostPciBase *s);
+static void vhost_pci_settle(VhostPciSession *ss);
 
 static void vhost_pci_ration_timeout(void *opaque)
 {
@@ -66,38 +67,69 @@ static void vhost_pci_ration_timeout(void *opaque)
 
 static void vhost_pci_close_fd(void *opaque, int fd)
 {
-    VhostPciBase *s = opaque;
+    vhost_pci_closer_fd(vhost_pci_session_closer(opaque), fd);
+}
 
-    vhost_pci_closer_fd(s->closer, fd);
+static int vhost_pci_session_update(void *opaque, uint32_t changed)
+{
+    VhostPciSession *ss = opaque;
+    int ret = ss->ops ? ss->ops->update(ss->opaque, changed) : 0;
+
+    return ret == 0 && ss->function ?
+           vhost_pci_state_update(ss->function, changed) : ret;
+}
+
+/* Without a function no ring is told to anybody, so none was begun. */
+static uint32_t vhost_pci_session_ring_base(void *opaque, unsigned int i)
+{
+    VhostPciSession *ss = opaque;
+
+    return ss->function ? vhost_pci_ring_base(ss->function, i) :
+           ss->core.rings[i].base;
 }
 
 static const struct vu_ops vhost_pci_vu_ops = {
-    .map = vhost_pci_window_map,
-    .unmap = vhost_pci_window_unmap,
-    .update = vhost_pci_state_update,
-    .ring_base = vhost_pci_ring_base,
+    .map = vhost_pci_session_map,
+    .unmap = vhost_pci_session_unmap,
+    .update = vhost_pci_session_update,
+    .ring_base = vhost_pci_session_ring_base,
     .send = vhost_pci_send,
     .close_fd = vhost_pci_close_fd,
 };
 
-void vhost_pci_socket_changed(VhostPciBase *s, unsigned int cost)
+VhostPciCloser *vhost_pci_session_closer(VhostPciSession *ss)
 {
-    vhost_pci_ration_take(&s->changes, cost);
+    if (!ss->closer) {
+        ss->closer = ss->ops ? ss->ops->closer(ss->opaque) :
+                     vhost_pci_closer_new();
+    }
+    return ss->closer;
+}
+
+/* The sessions of a device share the driver, and so its ration. */
+static VhostPciRation *vhost_pci_session_ration(VhostPciSession *ss)
+{
+    return ss->function ? &ss->function->dev->changes : &ss->changes;
+}
+
+void vhost_pci_session_changed(VhostPciSession *ss, unsigned int cost)
+{
+    vhost_pci_ration_take(vhost_pci_session_ration(ss), cost);
 }
 
 /* May the peer change anything? If not, there will be another call for it. */
-static bool vhost_pci_may_change(VhostPciBase *s)
+static bool vhost_pci_may_change(VhostPciSession *ss)
 {
     unsigned int wait_ms = CHANGES_INTERVAL_MS;
 
-    if (vhost_pci_closer_busy(s->closer)) {
+    if (ss->closer && vhost_pci_closer_busy(ss->closer)) {
         wait_ms = CLOSER_INTERVAL_MS;
-    } else if (vhost_pci_ration_left(&s->changes, CHANGES_BURST,
-                                     CHANGES_INTERVAL_MS)) {
+    } else if (vhost_pci_ration_left(vhost_pci_session_ration(ss),
+                                     CHANGES_BURST, CHANGES_INTERVAL_MS)) {
         return true;
     }
-    if (!timer_pending(s->ration_timer)) {
-        timer_mod(s->ration_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+    if (!timer_pending(ss->ration_timer)) {
+        timer_mod(ss->ration_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                   wait_ms);
     }
     return false;
@@ -109,76 +141,89 @@ static bool vhost_pci_may_change(VhostPciBase *s)
  * socket open until it is taken out of the channel; at CLOSED the chardev has
  * let go of both.
  */
-static void vhost_pci_keep_connection(VhostPciBase *s)
+static void vhost_pci_keep_connection(VhostPciSession *ss)
 {
-    SocketChardev *chr = SOCKET_CHARDEV(qemu_chr_fe_get_driver(&s->chr));
+    SocketChardev *chr = SOCKET_CHARDEV(qemu_chr_fe_get_driver(ss->chr));
 
-    s->channel = chr->sioc;
-    object_ref(OBJECT(s->channel));
+    ss->channel = chr->sioc;
+    object_ref(OBJECT(ss->channel));
 }
 
-static void vhost_pci_drop_connection(VhostPciBase *s)
+static void vhost_pci_drop_connection(VhostPciSession *ss)
 {
-    if (!s->channel) {
+    if (!ss->channel) {
         return;
     }
     /* The peer knows at once. */
-    qio_channel_shutdown(QIO_CHANNEL(s->channel), QIO_CHANNEL_SHUTDOWN_BOTH,
+    qio_channel_shutdown(QIO_CHANNEL(ss->channel), QIO_CHANNEL_SHUTDOWN_BOTH,
                          NULL);
-    vhost_pci_closer_fd(s->closer, s->channel->fd);
-    s->channel->fd = -1;
-    object_unref(OBJECT(s->channel));
-    s->channel = NULL;
+    vhost_pci_close_fd(ss, ss->channel->fd);
+    ss->channel->fd = -1;
+    object_unref(OBJECT(ss->channel));
+    ss->channel = NULL;
+}
+
+static bool vhost_pci_session_waits(const VhostPciSession *ss)
+{
+    return ss->function && ss->function->waiting;
 }
 
 /* Bring the core in line with the chardev, unless it is at work or waits. */
-static void vhost_pci_settle(VhostPciBase *s)
+static void vhost_pci_settle(VhostPciSession *ss)
 {
     int ret = 0;
 
-    if (s->in_core) {
+    if (ss->in_core) {
         return;
     }
-    if (s->core.connected && !s->open) {
-        s->in_core++;
-        vu_core_disconnect(&s->core);
-        s->in_core--;
+    if (ss->core.connected && !ss->open) {
+        ss->in_core++;
+        vu_core_disconnect(&ss->core);
+        ss->in_core--;
     }
-    if (!s->core.connected && !s->waiting && s->open &&
-        vhost_pci_may_change(s)) {
-        s->in_core++;
-        ret = vu_core_connect(&s->core);
-        s->in_core--;
+    if (!ss->core.connected && !vhost_pci_session_waits(ss) && ss->open &&
+        vhost_pci_may_change(ss)) {
+        ss->in_core++;
+        ret = vu_core_connect(&ss->core);
+        ss->in_core--;
     }
     if (ret < 0) {
         /* A core that failed reads nothing: do not leave the peer waiting.
          * Comes back here when the chardev has closed. */
-        vhost_pci_socket_violation(s, vu_core_error(&s->core));
-    } else if (s->open && s->core.connected) {
-        qemu_chr_fe_accept_input(&s->chr);
+        vhost_pci_session_violation(ss, vu_core_error(&ss->core));
+    } else if (ss->open && ss->core.connected) {
+        qemu_chr_fe_accept_input(ss->chr);
+    } else if (ss->ops && !ss->open && !ss->core.connected &&
+               !vhost_pci_session_waits(ss)) {
+        ss->ops->over(ss->opaque);
     }
 }
 
-void vhost_pci_socket_violation(VhostPciBase *s, const char *reason)
+void vhost_pci_session_violation(VhostPciSession *ss, const char *reason)
 {
-    g_free(s->last_violation);
-    s->last_violation = g_strdup(reason);
-    s->violations++;
-    vhost_pci_warn(s, "%s; closing the connection", reason);
-    /* Reports CHR_EVENT_CLOSED, which clears s->open. */
-    qemu_chr_fe_disconnect(&s->chr);
+    g_free(ss->last_violation);
+    ss->last_violation = g_strdup(reason);
+    ss->violations++;
+    if (ss->ops) {
+        ss->ops->violation(ss->opaque, reason);
+    } else {
+        vhost_pci_warn(ss->function->dev, "%s; closing the connection",
+                       reason);
+    }
+    /* Reports CHR_EVENT_CLOSED, which clears ss->open. */
+    qemu_chr_fe_disconnect(ss->chr);
 }
 
 /* After a call of the core that returned @ret. */
-static void vhost_pci_core_returned(VhostPciBase *s, int ret)
+static void vhost_pci_core_returned(VhostPciSession *ss, int ret)
 {
-    s->in_core--;
-    if (ret < 0 && s->open) {
-        vhost_pci_socket_violation(s, vu_core_error(&s->core));
+    ss->in_core--;
+    if (ret < 0 && ss->open) {
+        vhost_pci_session_violation(ss, vu_core_error(&ss->core));
     }
-    vhost_pci_settle(s);
-    if (s->open && vu_core_holds(&s->core)) {
-        timer_mod(s->quiet_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+    vhost_pci_settle(ss);
+    if (ss->open && vu_core_holds(&ss->core)) {
+        timer_mod(ss->quiet_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                   VU_QUIET_MS);
     }
 }
@@ -186,42 +231,42 @@ static void vhost_pci_core_returned(VhostPciBase *s, int ret)
 /* If there is something to read that we may not, it is not quiet. */
 static void vhost_pci_quiet(void *opaque)
 {
-    VhostPciBase *s = opaque;
+    VhostPciSession *ss = opaque;
     int ret = 0;
 
-    if (s->in_core) {
+    if (ss->in_core) {
         return; /* comes back with its end */
     }
-    s->in_core++;
-    if (s->open && !timer_pending(s->ration_timer)) {
-        ret = vu_core_quiet(&s->core);
+    ss->in_core++;
+    if (ss->open && !timer_pending(ss->ration_timer)) {
+        ret = vu_core_quiet(&ss->core);
     }
-    vhost_pci_core_returned(s, ret);
+    vhost_pci_core_returned(ss, ret);
 }
 
-void vhost_pci_socket_resume(VhostPciBase *s)
+void vhost_pci_session_resume(VhostPciSession *ss)
 {
     int ret;
 
-    s->in_core++;
-    ret = vu_core_resume(&s->core);
-    vhost_pci_core_returned(s, ret);
+    ss->in_core++;
+    ret = vu_core_resume(&ss->core);
+    vhost_pci_core_returned(ss, ret);
 }
 
 static int vhost_pci_can_read(void *opaque)
 {
-    VhostPciBase *s = opaque;
+    VhostPciSession *ss = opaque;
 
-    if (!s->open || !s->core.connected || s->in_core ||
-        !vhost_pci_may_change(s)) {
+    if (!ss->open || !ss->core.connected || ss->in_core ||
+        !vhost_pci_may_change(ss)) {
         return 0;
     }
-    return MIN(vu_core_want(&s->core), INT_MAX);
+    return MIN(vu_core_want(&ss->core), INT_MAX);
 }
 
 static void vhost_pci_read(void *opaque, const uint8_t *buf, int size)
 {
-    VhostPciBase *s = opaque;
+    VhostPciSession *ss = opaque;
     int fds[MAX_FDS];
     int n, ret;
 
@@ -229,80 +274,102 @@ static void vhost_pci_read(void *opaque, const uint8_t *buf, int size)
      * The chardev has cleared their O_NONBLOCK, which the peer shares; the
      * core sets it again on those that are eventfds.
      */
-    n = qemu_chr_fe_get_msgfds(&s->chr, fds, MAX_FDS);
-    s->in_core++;
-    ret = vu_core_input(&s->core, buf, size, fds, MAX(n, 0));
-    vhost_pci_core_returned(s, ret);
+    n = qemu_chr_fe_get_msgfds(ss->chr, fds, MAX_FDS);
+    ss->in_core++;
+    ret = vu_core_input(&ss->core, buf, size, fds, MAX(n, 0));
+    vhost_pci_core_returned(ss, ret);
 }
 
 static void vhost_pci_event(void *opaque, QEMUChrEvent event)
 {
-    VhostPciBase *s = opaque;
+    VhostPciSession *ss = opaque;
 
     switch (event) {
     case CHR_EVENT_OPENED:
-        s->open = true;
-        vhost_pci_drop_connection(s);
-        vhost_pci_keep_connection(s);
+        ss->open = true;
+        vhost_pci_drop_connection(ss);
+        vhost_pci_keep_connection(ss);
         break;
     case CHR_EVENT_CLOSED:
-        s->open = false;
-        vhost_pci_drop_connection(s);
+        ss->open = false;
+        vhost_pci_drop_connection(ss);
+        if (ss->ops) {
+            ss->ops->closed(ss->opaque);
+        }
         break;
     default:
         return;
     }
-    vhost_pci_settle(s);
+    vhost_pci_settle(ss);
 }
 
-bool vhost_pci_socket_init(VhostPciBase *s, Error **errp)
+static int vhost_pci_session_core(VhostPciSession *ss, VhostPciBase *like)
 {
-    const VhostPciBaseClass *k = VHOST_PCI_BASE_GET_CLASS(s);
+    const VhostPciBaseClass *k = VHOST_PCI_BASE_GET_CLASS(like);
     struct vu_config config = {
-        .features = s->peer_features,
+        .features = like->peer_features,
         .protocol_features = BIT_ULL(VU_PROTOCOL_F_MQ) |
                              BIT_ULL(VU_PROTOCOL_F_REPLY_ACK) |
                              BIT_ULL(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |
                              k->protocol_features,
-        .max_queue_pairs = vhost_pci_n_rings(s) / 2,
-        .max_regions = s->max_regions,
-        .require_seals = !s->unsealed,
+        .max_queue_pairs = vhost_pci_n_rings(like) / 2,
+        .max_regions = like->max_regions,
+        .require_seals = !like->unsealed,
     };
-    Chardev *chr = qemu_chr_fe_get_driver(&s->chr);
 
-    if (!chr) {
+    return vu_core_init(&ss->core, &config, &vhost_pci_vu_ops, ss);
+}
+
+bool vhost_pci_session_init(VhostPciSession *ss, VhostPciBase *like,
+                            CharBackend *chr, const VhostPciSessionOps *ops,
+                            void *opaque, Error **errp)
+{
+    const char *who = vhost_pci_name(like);
+    Chardev *chardev = qemu_chr_fe_get_driver(chr);
+
+    ss->chr = chr;
+    ss->ops = ops;
+    ss->opaque = opaque;
+    if (!chardev) {
         error_setg(errp, "%s: property 'chardev' must name a socket chardev",
-                   k->name);
+                   who);
         return false;
     }
-    if (!qemu_chr_has_feature(chr, QEMU_CHAR_FEATURE_FD_PASS)) {
+    if (!qemu_chr_has_feature(chardev, QEMU_CHAR_FEATURE_FD_PASS)) {
         error_setg(errp, "%s: chardev '%s' cannot pass file descriptors; it "
-                   "must be a UNIX socket", k->name, chr->label);
+                   "must be a UNIX socket", who, chardev->label);
         return false;
     }
-    if (vu_core_init(&s->core, &config, &vhost_pci_vu_ops, s) < 0) {
-        error_setg(errp, "%s: %s", k->name, vu_core_error(&s->core));
+    if (vhost_pci_session_core(ss, like) < 0) {
+        error_setg(errp, "%s: %s", who, vu_core_error(&ss->core));
         return false;
     }
-    s->ration_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
-                                   vhost_pci_ration_timeout, s);
-    s->quiet_timer = timer_new_ms(QEMU_CLOCK_REALTIME, vhost_pci_quiet, s);
-    qemu_chr_fe_set_handlers(&s->chr, vhost_pci_can_read, vhost_pci_read,
-                             vhost_pci_event, NULL, s, NULL, true);
+    ss->ration_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
+                                    vhost_pci_ration_timeout, ss);
+    ss->quiet_timer = timer_new_ms(QEMU_CLOCK_REALTIME, vhost_pci_quiet, ss);
+    if (!ops) {
+        /* The thread exists before there is a peer: see vhost-pci-closer.c. */
+        vhost_pci_session_closer(ss);
+        vhost_pci_session_attach(ss, &like->functions[0]);
+    }
+    qemu_chr_fe_set_handlers(ss->chr, vhost_pci_can_read, vhost_pci_read,
+                             vhost_pci_event, NULL, ss, NULL, true);
     return true;
 }
 
-void vhost_pci_socket_cleanup(VhostPciBase *s)
+void vhost_pci_session_cleanup(VhostPciSession *ss)
 {
-    qemu_chr_fe_set_handlers(&s->chr, NULL, NULL, NULL, NULL, NULL, NULL,
+    qemu_chr_fe_set_handlers(ss->chr, NULL, NULL, NULL, NULL, NULL, NULL,
                              false);
-    qemu_chr_fe_disconnect(&s->chr);
-    vhost_pci_drop_connection(s);
-    s->open = false;
-    vhost_pci_settle(s);
-    timer_free(s->ration_timer);
-    s->ration_timer = NULL;
-    timer_free(s->quiet_timer);
-    s->quiet_timer = NULL;
-    g_clear_pointer(&s->last_violation, g_free);
+    qemu_chr_fe_disconnect(ss->chr);
+    vhost_pci_drop_connection(ss);
+    ss->open = false;
+    vhost_pci_settle(ss);
+    vhost_pci_session_detach(ss);
+    timer_free(ss->ration_timer);
+    ss->ration_timer = NULL;
+    timer_free(ss->quiet_timer);
+    ss->quiet_timer = NULL;
+    g_clear_pointer(&ss->last_violation, g_free);
+    g_clear_pointer(&ss->closer, vhost_pci_closer_unref);
 }

@@ -2,8 +2,9 @@
  * vhost-pci: the peer's memory in the window (BAR 2).
  *
  * Each region of the peer is one RAM MemoryRegion inside the container
- * s->window. Regions are init_ram_ptr, never _from_fd: a region with a file
- * descriptor would pass vhost-user's section filter, and this VM's own
+ * s->window, however many of the peer's functions have it: it goes when the
+ * last one let go. Regions are init_ram_ptr, never _from_fd: a region with a
+ * file descriptor would pass vhost-user's section filter, and this VM's own
  * vhost-user back-ends would be handed the peer's memory.
  *
  * Taking memory away while the guest may be using it ("revoke") replaces the
@@ -15,6 +16,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/mmap-alloc.h"
 #include "qemu/units.h"
@@ -107,42 +109,57 @@ static void vhost_pci_mapping_remove(VhostPciBase *s, VhostPciMapping *m)
 
 /*
  * While the driver does not let go, each peer that comes and goes leaves
- * regions behind: memory slots, which all devices share, and address space.
+ * regions behind: memory slots, which all devices share, and address space. And
+ * functions may disagree on what the memory is.
  */
-static bool vhost_pci_window_littered(const VhostPciBase *s)
+static int vhost_pci_window_littered(VhostPciFunction *f)
 {
-    unsigned int dead = 0;
+    VhostPciBase *s = f->dev;
+    unsigned int dead = 0, live = 0;
     VhostPciMapping *m;
 
     QTAILQ_FOREACH(m, &s->mappings, next) {
         dead += m->dead;
+        live += !m->dead;
     }
-    return dead >= s->max_regions;
-}
-
-/* What else must hold before a region can be added; sets the error text. */
-static int vhost_pci_window_check(VhostPciBase *s, const struct vu_region *r)
-{
-    Error *err = NULL;
-
-    if (vhost_pci_window_littered(s)) {
-        vu_core_set_error(&s->core, "the driver has not let go of the memory "
+    if (dead >= s->max_regions) {
+        vu_core_set_error(f->core, "the driver has not let go of the memory "
                           "of peers before");
         return -EBUSY;
     }
+    /* Twice: a new table is mapped beside the one before. */
+    if (live >= 2 * s->max_regions) {
+        vu_core_set_error(f->core, "all devices of the peer together have "
+                          "more than %" PRIu32 " regions", s->max_regions);
+        return -E2BIG;
+    }
+    return 0;
+}
+
+/* What else must hold before a region can be added; sets the error text. */
+static int vhost_pci_window_check(VhostPciFunction *f,
+                                  const struct vu_region *r)
+{
+    VhostPciBase *s = f->dev;
+    Error *err = NULL;
+    int ret = vhost_pci_window_littered(f);
+
+    if (ret < 0) {
+        return ret;
+    }
     if ((kvm_enabled() && !kvm_has_free_slot(MACHINE(qdev_get_machine()))) ||
         !vhost_has_free_slot()) {
-        vu_core_set_error(&s->core, "no memory slot is left for it");
+        vu_core_set_error(f->core, "no memory slot is left for it");
         return -ENOSPC;
     }
     if (!QEMU_IS_ALIGNED(r->size | r->fd_offset,
                          qemu_real_host_page_size())) {
-        vu_core_set_error(&s->core, "a region is not made of whole pages");
+        vu_core_set_error(f->core, "a region is not made of whole pages");
         return -EINVAL;
     }
     if (!s->migration_blocked &&
         migrate_add_blocker(s->migration_blocker, &err) < 0) {
-        vu_core_set_error(&s->core, "%s", error_get_pretty(err));
+        vu_core_set_error(f->core, "%s", error_get_pretty(err));
         error_free(err);
         return -EBUSY;
     }
@@ -166,15 +183,43 @@ static void vhost_pci_window_show(VhostPciBase *s, VhostPciMapping *m,
     memory_region_transaction_commit();
 }
 
-int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
+/* Another function has it already? */
+static VhostPciMapping *vhost_pci_window_same(VhostPciBase *s,
+                                              const struct vu_region *r)
 {
-    VhostPciBase *s = opaque;
+    VhostPciMapping *m;
+
+    QTAILQ_FOREACH(m, &s->mappings, next) {
+        if (!m->dead && m->dev == r->dev && m->ino == r->ino &&
+            m->fd_offset == r->fd_offset && m->gpa == r->gpa &&
+            m->size == r->size) {
+            return m;
+        }
+    }
+    return NULL;
+}
+
+static int vhost_pci_window_no_room(VhostPciFunction *f,
+                                    const struct vu_region *r)
+{
+    vu_core_set_error(f->core, "no room for %" PRIu64 " MiB of memory in "
+                      "the window of %" PRIu64 " MiB: %s", r->size / MiB,
+                      f->dev->window_size / MiB, f->dev->server ?
+                      "it was made for twice the memory that the peer had" :
+                      "raise the device's window-size");
+    return -ENOSPC;
+}
+
+static int vhost_pci_window_add(VhostPciFunction *f, const struct vu_region *r,
+                                int fd, VhostPciMapping **added)
+{
+    VhostPciBase *s = f->dev;
     size_t pagesize = qemu_fd_getpagesize(fd);
     uint64_t align = GUEST_HUGE_PAGE, offset;
     VhostPciMapping *m, *dead;
     int err;
 
-    err = vhost_pci_window_check(s, r);
+    err = vhost_pci_window_check(f, r);
     if (err < 0) {
         return err;
     }
@@ -182,40 +227,54 @@ int vhost_pci_window_map(void *opaque, struct vu_region *r, int fd)
     if (dead) {
         offset = dead->window_offset;
     } else if (!vhost_pci_window_place(s, r, pagesize, &align, &offset)) {
-        vu_core_set_error(&s->core, "no room for %" PRIu64 " MiB of memory in "
-                          "the window of %" PRIu64 " MiB: raise the device's "
-                          "window-size", r->size / MiB, s->window_size / MiB);
-        return -ENOSPC;
+        return vhost_pci_window_no_room(f, r);
     }
-    m = vhost_pci_mapping_new(r, fd, pagesize, MAX(align, pagesize), s->closer,
-                              &err);
+    m = vhost_pci_mapping_new(r, fd, pagesize, MAX(align, pagesize),
+                              vhost_pci_session_closer(f->session), &err);
     if (!m) {
-        vu_core_set_error(&s->core, "%" PRIu64 " MiB of memory cannot be "
+        vu_core_set_error(f->core, "%" PRIu64 " MiB of memory cannot be "
                           "mapped: %s", r->size / MiB, strerror(-err));
         return -ENOMEM;
     }
     m->window_offset = offset;
     vhost_pci_window_show(s, m, dead);
     /* The memory map is made anew for each of them. */
-    vhost_pci_socket_changed(s, 1);
+    vhost_pci_session_changed(f->session, 1);
+    *added = m;
+    return 0;
+}
+
+int vhost_pci_window_map(VhostPciFunction *f, struct vu_region *r, int fd)
+{
+    VhostPciMapping *m = vhost_pci_window_same(f->dev, r);
+
+    if (!m) {
+        int err = vhost_pci_window_add(f, r, fd, &m);
+
+        if (err < 0) {
+            return err;
+        }
+    }
+    m->users[f->index]++;
     r->addr = vhost_pci_mapping_addr(m);
     r->cookie = (uintptr_t)m;
     return 0;
 }
 
-void vhost_pci_window_unmap(void *opaque, struct vu_region *r)
+void vhost_pci_window_unmap(VhostPciFunction *f, struct vu_region *r)
 {
-    VhostPciBase *s = opaque;
     VhostPciMapping *m = (VhostPciMapping *)(uintptr_t)r->cookie;
 
-    if (s->revoked) {
+    m->users[f->index]--;
+    if (!buffer_is_zero(m->users, sizeof(m->users))) {
+        return;
+    }
+    if (f->dev->revoked) {
         /* The driver has not let go of it: it stays, without the peer. */
         vhost_pci_mapping_abandon(m);
     } else {
-        vhost_pci_mapping_remove(s, m);
+        vhost_pci_mapping_remove(f->dev, m);
     }
-    r->addr = NULL;
-    r->cookie = 0;
 }
 
 uint64_t vhost_pci_window_offset(const struct vu_region *r)
@@ -249,15 +308,15 @@ bool vhost_pci_window_restore(VhostPciBase *s)
     return ok;
 }
 
-int vhost_pci_window_file(VhostPciBase *s, uint64_t gpa, size_t len,
+int vhost_pci_window_file(VhostPciFunction *f, uint64_t gpa, size_t len,
                           uint64_t *offset)
 {
     VhostPciMapping *m;
 
-    QTAILQ_FOREACH(m, &s->mappings, next) {
+    QTAILQ_FOREACH(m, &f->dev->mappings, next) {
         uint64_t off = gpa - m->gpa;
 
-        if (!m->dead && off < m->size && len <= m->size - off) {
+        if (m->users[f->index] && off < m->size && len <= m->size - off) {
             *offset = m->backing->offset + m->delta + off;
             return m->backing->fd;
         }
@@ -292,7 +351,9 @@ bool vhost_pci_window_init(VhostPciBase *s, Error **errp)
 {
     /* Memory maps hold references to the owner: the whole PCI device. */
     Object *owner = OBJECT(s->pdev);
+    struct vhost_pci_state_page *pages;
     Error *err = NULL;
+    unsigned int n;
 
     QTAILQ_INIT(&s->mappings);
     memory_region_init(&s->window, owner, "vhost-pci-window", s->window_size);
@@ -300,13 +361,17 @@ bool vhost_pci_window_init(VhostPciBase *s, Error **errp)
                           "vhost-pci-hole", s->window_size);
     memory_region_add_subregion_overlap(&s->window, 0, &s->window_hole, -1);
     memory_region_init_ram_nomigrate(&s->state_mr, owner, "vhost-pci-state",
-                                     VHOST_PCI_STATE_PAGE_SIZE, &err);
+                                     s->n_functions * VHOST_PCI_STATE_PAGE_SIZE,
+                                     &err);
     if (err) {
         error_propagate(errp, err);
         return false;
     }
     memory_region_add_subregion(&s->window, 0, &s->state_mr);
-    s->state_page = memory_region_get_ram_ptr(&s->state_mr);
+    pages = memory_region_get_ram_ptr(&s->state_mr);
+    for (n = 0; n < s->n_functions; n++) {
+        s->functions[n].state_page = &pages[n];
+    }
 
     error_setg(&s->migration_blocker, "%s-pci (peer %s): the peer's memory is "
                "mapped and cannot migrate", vhost_pci_name(s), s->peer);
