@@ -186,21 +186,41 @@ pass_gso(const struct vhostpci_ring *ring, uint16_t takes,
 }
 
 bool
+vhostpci_offload_is_l4_slow(const struct virtio_net_hdr_v1 *hdr,
+			    const uint8_t *head, uint32_t len,
+			    const struct vhostpci_flow_meta *meta)
+{
+	const uint32_t start = rte_le_to_cpu_16(hdr->csum_start);
+	const uint32_t offset = meta->proto == IPPROTO_TCP ? 16 : 6;
+	const uint8_t *ip = head + meta->l3;
+
+	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
+	    meta->flags & (VHOSTPCI_FLOW_IS_LATER | VHOSTPCI_FLOW_HAS_EXT))
+		return false;
+	if (meta->flags & VHOSTPCI_FLOW_IS_IP4) {
+		/* A version, and no fragment. */
+		if (ip[0] >> 4 != 4 || (ip[6] & 0x3f) != 0 || ip[7] != 0)
+			return false;
+	} else if (!(meta->flags & VHOSTPCI_FLOW_IS_IP6) || ip[0] >> 4 != 6) {
+		return false;
+	}
+	if (meta->proto != IPPROTO_TCP &&
+	    (meta->proto != IPPROTO_UDP || meta->l4_len < 8))
+		return false;
+	/* All of it in the head: that is what was parsed. */
+	return start == meta->l4 &&
+		rte_le_to_cpu_16(hdr->csum_offset) == offset &&
+		start + offset + 2 <= RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
+}
+
+bool
 vhostpci_offload_pass_slow(const struct vhostpci_ring *ring, uint16_t takes,
 			   struct virtio_net_hdr_v1 *hdr, const uint8_t *head,
-			   uint32_t len, const struct vhostpci_flow_meta *meta)
+			   const struct vhostpci_flow_meta *meta)
 {
-	uint32_t start = rte_le_to_cpu_16(hdr->csum_start);
-	uint32_t offset = meta->proto == IPPROTO_TCP ? 16 : 6;
 	struct virtio_net_hdr_v1 next = *hdr;
 
-	/* All of it in the head: that is what was parsed. */
-	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
-	    !(takes & VHOSTPCI_OL_CSUM) || start != meta->l4 || start == 0 ||
-	    meta->flags & VHOSTPCI_FLOW_IS_LATER ||
-	    (meta->proto != IPPROTO_TCP && meta->proto != IPPROTO_UDP) ||
-	    rte_le_to_cpu_16(hdr->csum_offset) != offset ||
-	    start + offset + 2 > RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD))
+	if (!(takes & VHOSTPCI_OL_CSUM))
 		return false;
 	next.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	next.num_buffers = 1;

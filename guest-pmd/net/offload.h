@@ -95,31 +95,58 @@ vhostpci_offload_rx(struct vhostpci_ring *ring, struct rte_mbuf *m,
 
 struct vhostpci_flow_meta;
 
+bool vhostpci_offload_is_l4_slow(const struct virtio_net_hdr_v1 *hdr,
+				 const uint8_t *head, uint32_t len,
+				 const struct vhostpci_flow_meta *meta);
 bool vhostpci_offload_pass_slow(const struct vhostpci_ring *ring,
 				uint16_t takes, struct virtio_net_hdr_v1 *hdr,
-				const uint8_t *head, uint32_t len,
+				const uint8_t *head,
 				const struct vhostpci_flow_meta *meta);
 
+/* datapath: is all complete in a packet of @ring, as its header @hdr says? */
+static __rte_always_inline bool
+vhostpci_offload_is_complete(const struct vhostpci_ring *ring,
+			     const struct virtio_net_hdr_v1 *hdr)
+{
+	return likely(ring->offload == 0 ||
+		      (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+		       hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE));
+}
+
 /*
- * datapath: may a packet of @ring go on unfinished to a peer that takes @takes
- * (VHOSTPCI_OL_NEGOTIATED)? It has @len bytes, begins with @head, which is as
- * parsed, and *@hdr is our copy of its header, if ring->offload is not 0. Makes
- * *@hdr the header to go with it. False: the packet is one to be looked at by
+ * datapath: is what is missing in a packet of @ring nothing but the checksum of its
+ * TCP or UDP header, one that vhostpci_headers_parse() also finds? It has @len
+ * bytes, begins with @head, which is as parsed, and @hdr is our copy of its header,
+ * if ring->offload is not 0. False: vhostpci_offload_rx() may write the checksum
+ * to any place of the packet, also to one that a rule looks at.
+ */
+static __rte_always_inline bool
+vhostpci_offload_is_l4(const struct vhostpci_ring *ring,
+		       const struct virtio_net_hdr_v1 *hdr,
+		       const uint8_t *head, uint32_t len,
+		       const struct vhostpci_flow_meta *meta)
+{
+	return vhostpci_offload_is_complete(ring, hdr) ||
+		vhostpci_offload_is_l4_slow(hdr, head, len, meta);
+}
+
+/*
+ * datapath: may a packet of @ring, for which vhostpci_offload_is_l4() is true, go
+ * on unfinished to a peer that takes @takes (VHOSTPCI_OL_NEGOTIATED)? Makes *@hdr
+ * the header to go with it. False: the packet is one to be looked at by
  * vhostpci_offload_rx(), which also says what is wrong with it; *@hdr is as it
  * was.
  */
 static __rte_always_inline bool
 vhostpci_offload_pass(const struct vhostpci_ring *ring, uint16_t takes,
 		      struct virtio_net_hdr_v1 *hdr, const uint8_t *head,
-		      uint32_t len, const struct vhostpci_flow_meta *meta)
+		      const struct vhostpci_flow_meta *meta)
 {
-	if (likely(ring->offload == 0 ||
-		   (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
-		    hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE))) {
+	if (likely(vhostpci_offload_is_complete(ring, hdr))) {
 		*hdr = (struct virtio_net_hdr_v1) { .num_buffers = 1 };
 		return true;
 	}
-	return vhostpci_offload_pass_slow(ring, takes, hdr, head, len, meta);
+	return vhostpci_offload_pass_slow(ring, takes, hdr, head, meta);
 }
 
 /*

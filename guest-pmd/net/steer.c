@@ -142,7 +142,7 @@ obstacle(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	if (unlikely(!vhostpci_offload_pass(ring, ways.takes,
 					    &batch->heads[i].hdr,
 					    batch->heads[i].bytes,
-					    batch->lens[i], &batch->metas[i])))
+					    &batch->metas[i])))
 		return VHOSTPCI_FLOW_MISS_OFFLOAD;
 	/* What the peer is to segment is no frame yet. */
 	if (unlikely(batch->lens[i] + grows > ways.max_len &&
@@ -169,9 +169,16 @@ decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 
 	if (unlikely(rule == NULL))
 		return steer->isolated ? VHOSTPCI_AWAY : VHOSTPCI_UP;
-	if (unlikely(vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_MARK))
+	/* By any rule: its checksum may become what the rule looks at. */
+	if (unlikely(!vhostpci_offload_is_l4(ring, &batch->heads[i].hdr,
+					     batch->heads[i].bytes,
+					     batch->lens[i],
+					     &batch->metas[i])))
+		why = VHOSTPCI_FLOW_MISS_OFFLOAD;
+	else if (unlikely(vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_MARK))
 		return VHOSTPCI_UP;
-	why = obstacle(ring, steer, batch, i, rule);
+	else
+		why = obstacle(ring, steer, batch, i, rule);
 	if (unlikely(why != VHOSTPCI_FLOW_HIT)) {
 		batch->misses[i] = why;
 		batch->rules[i] = NULL;

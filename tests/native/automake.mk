@@ -36,6 +36,7 @@ native_tests = \
 	tests/native/test_scatter \
 	tests/native/test_steer \
 	tests/native/test_steer_needs \
+	tests/native/test_steer_offload \
 	tests/native/test_steer_race \
 	tests/native/test_txmap \
 	$(native_socket_tests)
