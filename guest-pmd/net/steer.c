@@ -275,6 +275,7 @@ vhostpci_steer_look(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	uint16_t i;
 
 	batch->slow = false;
+	batch->cut = false;
 	batch->uniform = VHOSTPCI_MIXED;
 	batch->n_mbufs = 0;
 	for (i = 0; i < n; i++) {
@@ -387,7 +388,8 @@ vhostpci_steer_send(struct vhostpci_ring *ring,
 	batch->n_extra = 0;
 }
 
-/* Send a frame as it is now; @last: nobody changes it any more. */
+/* Let a frame go as it is now; @last: nobody changes it any more. There is place:
+ * vhostpci_steer_fits(). */
 static void
 frame_goes(struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch,
 	   uint16_t i, const struct vhostpci_flow_frame *frame, void *dest,
@@ -399,9 +401,6 @@ frame_goes(struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch,
 	struct vhostpci_steer_head *copy;
 	struct vhostpci_item *item;
 
-	if (unlikely(batch->n_items == VHOSTPCI_FORWARD_MAX ||
-		     batch->n_extra == VHOSTPCI_BATCH))
-		vhostpci_steer_send(ring, batch);
 	item = &batch->items[batch->n_items++];
 	*item = (struct vhostpci_item) {
 		.inlet = dest,
@@ -433,11 +432,6 @@ vhostpci_steer_go_slow(struct vhostpci_ring *ring,
 	struct vhostpci_flow_frame frame = frame_of(ring, batch, i);
 	uint16_t at = 0, k;
 
-	if (vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_OUTPUT) {
-		frame_goes(ring, batch, i, &frame, vhostpci_flow_dest(rule),
-			   tail, true);
-		return;
-	}
 	for (k = 1; k <= rule->n_out; k++) {
 		void *dest = vhostpci_flow_edit(rule, &at, &frame);
 

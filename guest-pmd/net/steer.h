@@ -80,6 +80,7 @@ struct vhostpci_steer_batch {
 	uint8_t misses[VHOSTPCI_BATCH];		/* enum vhostpci_flow_miss */
 	uint8_t verdicts[VHOSTPCI_BATCH];
 	bool slow;		/* packets whose chains are not walked yet */
+	bool cut;		/* ended early: no place for more items */
 	enum vhostpci_uniform uniform;
 	uint16_t n_mbufs;	/* at most so many packets go up */
 	uint32_t lens[VHOSTPCI_BATCH];
@@ -92,7 +93,7 @@ struct vhostpci_steer_batch {
 	/* Items that wait to be sent, and copies of heads for some of them. */
 	uint16_t n_items, n_extra;
 	struct vhostpci_item items[VHOSTPCI_FORWARD_MAX];
-	struct vhostpci_steer_head extra[VHOSTPCI_BATCH];
+	struct vhostpci_steer_head extra[VHOSTPCI_FORWARD_MAX];
 };
 
 /* Of a packet that is complete. */
@@ -189,6 +190,23 @@ vhostpci_steer_add(const struct vhostpci_ring *ring,
 	};
 }
 
+/* datapath: is there place for all items of packet @i, looked at as @slot? A
+ * packet that is sent before its burst is announced may be sent once more, so none
+ * is sent to make place: what follows is for the next round. Without items there
+ * is place for any packet. */
+static __rte_always_inline bool
+vhostpci_steer_fits(const struct vhostpci_steer_batch *batch, uint16_t i,
+		    const struct vhostpci_slot *slot)
+{
+	const uint16_t room = VHOSTPCI_FORWARD_MAX - batch->n_items;
+
+	if (likely(room >= VHOSTPCI_FLOW_MAX_OUT))
+		return true;
+	/* The rule of one that is not walked yet is not known. */
+	return slot->addr != NULL &&
+		(batch->rules[i] == NULL || batch->rules[i]->n_out <= room);
+}
+
 void vhostpci_steer_go_slow(struct vhostpci_ring *ring,
 			    struct vhostpci_steer_batch *batch, uint16_t i,
 			    const uint8_t *tail);
@@ -201,8 +219,7 @@ vhostpci_steer_go(struct vhostpci_ring *ring,
 {
 	const struct vhostpci_flow_rule *rule = batch->rules[i];
 
-	if (unlikely(vhostpci_flow_kind(rule) != VHOSTPCI_FLOW_OUTPUT ||
-		     batch->n_items == VHOSTPCI_FORWARD_MAX))
+	if (unlikely(vhostpci_flow_kind(rule) != VHOSTPCI_FLOW_OUTPUT))
 		vhostpci_steer_go_slow(ring, batch, i, tail);
 	else
 		vhostpci_steer_add(ring, batch, i, tail,

@@ -203,7 +203,8 @@ steer_all_up(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 
 /* Handle the packets of @n slots, in their order; returns how many are in
  * @pkts. Fewer are handled where mbufs are short: the rest is for the next
- * burst. One function: as pull_batch(). */
+ * burst; and where there is no place for more items: for the next round. One
+ * function: as pull_batch(). */
 static __rte_always_inline uint16_t
 steer_batch(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	    struct vhostpci_burst *b, const struct vhostpci_slot *slots,
@@ -221,6 +222,11 @@ steer_batch(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 			     (batch->slow ||
 			      batch->verdicts[i] == VHOSTPCI_UP))) {
 			*rule = 0;
+			break;
+		}
+		if (unlikely(!vhostpci_steer_fits(batch, i, &slots[i]))) {
+			*rule = 0;
+			batch->cut = true;
 			break;
 		}
 		if (likely(slots[i].addr != NULL)) {
@@ -315,7 +321,7 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	steer->all_up = false;
 	batch.n_items = 0;
 	batch.n_extra = 0;
-	/* Once, unless a packed ring has chains. */
+	/* Once, unless a packed ring has chains or items are too many. */
 	do {
 		given = b.given;
 		had = done;
@@ -343,8 +349,9 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		if (likely(!revoked))
 			vhostpci_steer_send(ring, &batch);
 		steer_mbufs_put(steer->mp, &mbufs);
-	} while (likely(!revoked) && flags & F_PACKED && rule == 0 && b.given < n &&
-		 b.given > given && ring->walked < VHOSTPCI_RX_WALK);
+	} while (likely(!revoked) && (flags & F_PACKED || batch.cut) &&
+		 rule == 0 && b.given < n && b.given > given &&
+		 ring->walked < VHOSTPCI_RX_WALK);
 	if (unlikely(revoked)) {
 		/* Of the rounds before this one the device has seen what was
 		 * announced, and hands it over. */
@@ -353,8 +360,9 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		not_delivered(ring, pkts + had, done - had);
 		return had;
 	}
-	/* Last: whoever is killed before this has sent a burst that is sent
-	 * again, and has lost none. */
+	/* Last. Whoever is killed before this has lost none of a split ring's
+	 * packets, and those of the burst are sent again. A packed ring's, once
+	 * announced, are not: those of the round at hand may be lost. */
 	if (b.given > 0)
 		vhostpci_hand_over(ring, &b, flags);
 	ring->end = b.end;

@@ -38,6 +38,7 @@ native_tests = \
 	tests/native/test_steer_needs \
 	tests/native/test_steer_offload \
 	tests/native/test_steer_race \
+	tests/native/test_steer_rounds \
 	tests/native/test_txmap \
 	$(native_socket_tests)
 # Those over the real socket transport.

@@ -40,6 +40,8 @@ call(struct vhostpci_dev *dev, unsigned int i)
 	uint64_t end = rte_get_timer_cycles() + 5 * rte_get_timer_hz();
 
 	__atomic_fetch_add(&fp->calls[i], 1, __ATOMIC_RELEASE);
+	if (fp->called != NULL)
+		fp->called(fp, i);
 	while (__atomic_load_n(&fp->hold, __ATOMIC_ACQUIRE) >> i & 1 &&
 	       rte_get_timer_cycles() < end)
 		rte_delay_us_sleep(100);

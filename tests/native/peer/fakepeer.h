@@ -68,6 +68,8 @@ struct fakepeer {
 	/* test: w, datapath: r: calls of these rings, by bit, and with them
 	 * bursts, do not end */
 	uint32_t hold;
+	/* test: w, datapath: r: if not NULL, each call calls it with the ring */
+	void (*called)(struct fakepeer *fp, unsigned int i);
 };
 
 #define FP_MODERN	(1ULL << VIRTIO_F_VERSION_1)
