@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+# What users would copy.
+examplesdir = $(docdir)/examples
+dist_examples_DATA = examples/controller/mesh_controller.py \
+	examples/controller/network.py examples/controller/README.md
+TESTS += examples/controller/test_network.py
+EXTRA_DIST += examples/controller/test_network.py
