@@ -12,6 +12,7 @@ EXTRA_DIST += \
 	tests/vm/guest/rawseq.c \
 	tests/vm/guest/rxsleep.c \
 	tests/vm/guest/seqstream.c \
+	tests/vm/guest/tcpstall.c \
 	tests/vm/harness/__init__.py \
 	tests/vm/harness/agent.py \
 	tests/vm/harness/config.py \
@@ -19,12 +20,14 @@ EXTRA_DIST += \
 	tests/vm/harness/frontend.py \
 	tests/vm/harness/images.py \
 	tests/vm/harness/keep.py \
+	tests/vm/harness/monitor.py \
 	tests/vm/harness/mesh.py \
 	tests/vm/harness/native.py \
 	tests/vm/harness/ovs.py \
 	tests/vm/harness/procs.py \
 	tests/vm/harness/qmp.py \
 	tests/vm/harness/record.py \
+	tests/vm/harness/rounds.py \
 	tests/vm/harness/shared.py \
 	tests/vm/harness/talk.py \
 	tests/vm/harness/testpmd.py \
@@ -44,6 +47,7 @@ EXTRA_DIST += \
 	tests/vm/test_peers.py \
 	tests/vm/test_pmd.py \
 	tests/vm/test_port.py \
+	tests/vm/test_rounds.py \
 	tests/vm/test_steering.py \
 	tests/vm/test_stock_ovs.py \
 	tests/vm/test_traffic.py \

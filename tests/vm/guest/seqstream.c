@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * seqstream recv PORT            counts a stream of numbered UDP packets
+ * seqstream recv PORT [GAP]      counts a stream of numbered UDP packets
  * seqstream send DEST PORT RATE  sends one (RATE packets a second) until
  *                                SIGTERM or the end of its standard input
+ *
+ * With GAP, the receiver says "gap MS" at once when a packet comes that many
+ * milliseconds or more after the one before it.
  *
  * A test keeps one running across an event and then knows exactly how many
  * packets the event lost, duplicated, reordered or changed.  The sender ends
@@ -104,15 +107,28 @@ send_stream(const char *dest, int port, unsigned rate)
 	return 0;
 }
 
+static void
+tell_gap(uint64_t *last, unsigned gap_ms)
+{
+	uint64_t now = now_ns(), ms = (now - *last) / 1000000;
+
+	if (gap_ms && *last && ms >= gap_ms) {
+		printf("gap %u\n", (unsigned)ms);
+		fflush(stdout);
+	}
+	*last = now;
+}
+
 /* One function: a loop with what it counts. */
 static int
-receive_stream(int port)
+receive_stream(int port, unsigned gap_ms)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port) };
 	int sock = socket(AF_INET, SOCK_DGRAM, 0), buffer = 16 << 20;
 	unsigned char *seen = calloc(1, MAX_PACKETS);
 	uint32_t received = 0, duplicated = 0, reordered = 0, corrupted = 0;
 	uint32_t highest = 0, total = 0, lost = 0;
+	uint64_t last = 0;
 	int ended = 0;
 
 	if (sock < 0 || !seen || bind(sock, (struct sockaddr *)&at, sizeof(at))) {
@@ -131,6 +147,7 @@ receive_stream(int port)
 			corrupted++;
 			continue;
 		}
+		tell_gap(&last, gap_ms);
 		fill(&good, p.seq, p.end);
 		if (memcmp(&p, &good, sizeof(p)) || p.seq >= MAX_PACKETS) {
 			corrupted++;
@@ -160,10 +177,10 @@ main(int argc, char **argv)
 	struct sigaction term = { .sa_handler = on_term };
 
 	sigaction(SIGTERM, &term, NULL); /* no SA_RESTART: poll returns */
-	if (argc == 3 && !strcmp(argv[1], "recv"))
-		return receive_stream(atoi(argv[2]));
+	if ((argc == 3 || argc == 4) && !strcmp(argv[1], "recv"))
+		return receive_stream(atoi(argv[2]), argc == 4 ? atoi(argv[3]) : 0);
 	if (argc == 5 && !strcmp(argv[1], "send") && atoi(argv[4]) > 0)
 		return send_stream(argv[2], atoi(argv[3]), atoi(argv[4]));
-	fprintf(stderr, "usage: seqstream recv PORT | send DEST PORT RATE\n");
+	fprintf(stderr, "usage: seqstream recv PORT [GAP] | send DEST PORT RATE\n");
 	return 2;
 }

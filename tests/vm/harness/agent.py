@@ -107,6 +107,12 @@ class Agent:
             raise AgentError(f"{self.name}: the guest did not come up within "
                              f"{seconds} s")
 
+    def forget(self):
+        """The guest is about to begin anew: commands under way never end."""
+        with self.changed:
+            self.hello = False
+            self.commands.clear()
+
     def wait(self, condition, seconds):
         """Wait for condition() under the lock; False when late."""
         with self.changed:

@@ -69,7 +69,8 @@ class Images:
         archive.symlink("bin/sh", "busybox")
         archive.file("init", GUEST / "init", 0o755)
         archive.file("bin/agent", self._guest_tool("agent"), 0o755)
-        archive.file("usr/bin/seqstream", self._guest_tool("seqstream"), 0o755)
+        for name in ("seqstream", "tcpstall"):
+            archive.file("usr/bin/" + name, self._guest_tool(name), 0o755)
         archive.data("etc/hostname", "vm\n")
         archive.data("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"
                      "openvswitch:x:100:100::/run/openvswitch:/bin/sh\n"

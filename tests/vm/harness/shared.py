@@ -100,6 +100,16 @@ def _set_mtu(ovs, peers, mtu):
         peer.sh(f"ip link set {peer.interface} mtu {mtu}")
 
 
+class HostOf:
+    """Another address of a VM, for traffic helpers."""
+
+    def __init__(self, vm, address):
+        self.vm, self.address = vm, address
+
+    def __getattr__(self, name):
+        return getattr(self.vm, name)
+
+
 def memory(vm):
     """Hugepages and ordinary memory of a switch VM, in KiB."""
     names = {"HugePages_Total": "huge_total", "HugePages_Free": "huge_free",

@@ -159,11 +159,33 @@ def frames_of_every_size(a, b, mtu):
 
 
 @contextlib.contextmanager
-def numbered_stream(a, b, rate=200, port=9000):
-    """Numbered packets from a to b while the body runs; afterwards the
-    yielded dictionary has the counts of both ends."""
+def tcp_stall(a, b, port=9100):
+    """A TCP stream of small records from a to b while the body runs;
+    afterwards the yielded dictionary has `stall`, the longest time without
+    one, and `lag`, the longest times by which the two guests themselves ran
+    late, together (milliseconds)."""
     counts = {}
-    receiver = b.start_command(f"seqstream recv {port}")
+    receiver = b.start_command(f"exec tcpstall recv {port}")
+    receiver.wait_output("ready", 20)
+    sender = a.start_command(f"exec tcpstall send {b.address} {port}")
+    sender.wait_output("connected", 20)
+    try:
+        yield counts
+    finally:
+        sender.close_stdin()
+        sent = _values(sender.wait(40).check().stdout)
+        counts.update(_values(receiver.wait(40).check().stdout))
+        counts["sent"] = sent["bytes"]
+        counts["lag"] += sent["lag"]
+
+
+@contextlib.contextmanager
+def numbered_stream(a, b, rate=200, port=9000, gap=0):
+    """Numbered packets from a to b while the body runs; afterwards the
+    yielded dictionary has the counts of both ends.  With `gap`, its
+    "receiver" says at once when a packet ends so many milliseconds without."""
+    receiver = b.start_command(f"seqstream recv {port} {gap}")
+    counts = {"receiver": receiver} if gap else {}
     receiver.wait_output("ready", 20)
     sender = a.start_command(f"seqstream send {b.address} {port} {rate}")
     try:

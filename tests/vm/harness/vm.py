@@ -150,6 +150,16 @@ class Vm:
         self.kill()
         return self.start().ready()
 
+    def reboot_now(self):
+        """The guest's kernel resets the machine under running programs; QEMU
+        lives on.  wait_booted() waits for the guest."""
+        self.qmp.command("set-action", reboot="reset")
+        self.agent.forget()
+        self.agent.start("echo b > /proc/sysrq-trigger")
+
+    def wait_booted(self, seconds=BOOT_SECONDS):
+        self.agent.wait_hello(seconds)
+
     def _close(self):
         for channel in (self.agent, self.qmp):
             if channel:
