@@ -122,7 +122,10 @@ vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 	uint16_t done = 0;
 	bool shared;
 
-	if (unlikely(n == 0) || !vhostpci_queue_enter(queue))
+	if (unlikely(n == 0))
+		return 0;
+	if (unlikely(!vhostpci_queue_enter(queue)) &&
+	    !vhostpci_queue_enter_moved(queue))
 		return 0;
 	/* acquire: pairs with the release in vhostpci_txmap_assign(). */
 	ring = __atomic_load_n(&queue->rings[0], __ATOMIC_ACQUIRE);

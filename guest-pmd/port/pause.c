@@ -34,6 +34,34 @@ full_barrier(void)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+void
+vhostpci_move_begin(struct vhostpci_dev *dev)
+{
+	unsigned int q;
+
+	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
+		if (dev->txq[q] != NULL)
+			__atomic_store_n(&dev->txq[q]->moving, 1,
+					 __ATOMIC_RELAXED);
+	}
+	/* Pairs with the acquire of run in a burst: who finds it 0 from now on
+	 * finds these. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+void
+vhostpci_move_end(struct vhostpci_dev *dev)
+{
+	unsigned int q;
+
+	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
+		/* release: run is as it is to be. */
+		if (dev->txq[q] != NULL)
+			__atomic_store_n(&dev->txq[q]->moving, 0,
+					 __ATOMIC_RELEASE);
+	}
+}
+
 static void
 ask_to_stop(struct vhostpci_queue *const *queues, uint64_t set)
 {

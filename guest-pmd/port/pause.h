@@ -22,6 +22,11 @@ struct vhostpci_queue_set {
 int vhostpci_pause_queues(struct vhostpci_dev *dev,
 			  struct vhostpci_queue_set set);
 
+/* Around a pause in which nothing but the peer's memory moves: what is sent
+ * meanwhile waits instead of being lost. */
+void vhostpci_move_begin(struct vhostpci_dev *dev);
+void vhostpci_move_end(struct vhostpci_dev *dev);
+
 /* No burst uses an rx queue any more, or: false. They stay stopped. */
 bool vhostpci_rx_bursts_stop(struct vhostpci_dev *dev);
 /* After the caller changed how tx queues send, or to which rings: do the bursts

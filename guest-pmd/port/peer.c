@@ -254,8 +254,11 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 		dev->revoked = peer->generation;
 	note_revoked(dev);
 	set = concerned(dev, peer);
+	if (!same_regions(&dev->peer, peer))
+		vhostpci_move_begin(dev);
 	rc = vhostpci_pause_queues(dev, set);
 	if (rc != 0) {
+		vhostpci_move_end(dev);
 		pthread_mutex_unlock(&dev->lock);
 		return rc;
 	}
@@ -267,6 +270,7 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	dev->unshared &= peer->connected;
 	dev->total.adoptions++;
 	vhostpci_resume_queues(dev, set);
+	vhostpci_move_end(dev);
 	/* A port being closed has nobody left to tell. */
 	link_changed = vhostpci_update_link(dev) && !dev->closed;
 	queues_changed = queues_changed && !dev->closed &&

@@ -21,6 +21,10 @@
  * makes bursts execute the full barrier themselves.
  * The release of in_burst pairs with control's acquire: what the burst did is
  * over. The release of run pairs with the burst's acquire: it sees the change.
+ *
+ * What is sent to a queue that is stopped is lost. A peer that grows has done
+ * nothing to lose packets for: while control swaps its table of memory, and says
+ * so by `moving`, a tx burst waits outside instead, for a bounded time.
  */
 
 #ifndef VHOSTPCI_VRING_QUEUE_H
@@ -39,6 +43,9 @@ struct vhostpci_steering;
 struct vhostpci_queue {
 	uint32_t in_burst;	/* datapath: w, control: r */
 	uint32_t run;		/* control: w, datapath: r */
+	/* tx: stopped for the moment in which the peer's memory moves. control:
+	 * w, datapath: r, and w 0 when that takes too long. */
+	uint32_t moving;
 	bool fence;		/* constant */
 	bool old;		/* rx; ethdev: rw: of an earlier configuration */
 	/* control: w while in_burst is 0; datapath: r. rx: every running ring
@@ -83,6 +90,10 @@ vhostpci_queue_leave(struct vhostpci_queue *queue)
 	/* release: pairs with control's acquire: our accesses are over. */
 	__atomic_store_n(&queue->in_burst, 0, __ATOMIC_RELEASE);
 }
+
+/* datapath: vhostpci_queue_enter() of a tx queue failed: wait, if its peer's memory
+ * moves, and try again. */
+bool vhostpci_queue_enter_moved(struct vhostpci_queue *queue);
 
 /* control: wait until *@flag, which bursts set while they are at work, is 0. False:
  * it is not by @deadline (timer cycles). */

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Control's half of "Quiescence" in vring/queue.h. */
+/* Who waits for whom in "Quiescence" of vring/queue.h. */
 
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
 #include "vring/queue.h"
+
+/* The most that a thread waits for control to swap one peer's memory: control
+ * needs some 20 us for it, and longer only when it is preempted. A tenth of what
+ * control itself waits for bursts. */
+#define MOVE_MS		10
 
 bool
 vhostpci_wait_zero(const uint32_t *flag, uint64_t deadline)
@@ -24,4 +29,20 @@ vhostpci_wait_zero(const uint32_t *flag, uint64_t deadline)
 			rte_delay_us_sleep(20);
 	}
 	return true;
+}
+
+bool
+vhostpci_queue_enter_moved(struct vhostpci_queue *queue)
+{
+	uint64_t deadline;
+
+	if (!__atomic_load_n(&queue->moving, __ATOMIC_RELAXED))
+		return false;
+	deadline = rte_get_timer_cycles() + rte_get_timer_hz() * MOVE_MS / 1000;
+	if (!vhostpci_wait_zero(&queue->moving, deadline)) {
+		/* Once: what is sent next does not wait again. */
+		__atomic_store_n(&queue->moving, 0, __ATOMIC_RELAXED);
+		return false;
+	}
+	return vhostpci_queue_enter(queue);
 }

@@ -25,6 +25,7 @@
 #define NUM	16
 #define TABLES	(FP_LOW + 0x40000)
 #define SECONDS	2
+#define MOVES	1000
 
 struct mutator {
 	struct fp_ring rings[2];	/* its own: addresses do not change */
@@ -230,6 +231,71 @@ peer_writes_while_event_index_rings_run(void **state)
 	attack(FP_MRG | FP_EVENT_IDX, first_seed + 2);
 }
 
+/* A third region comes and goes: rings and buffers are in another one. */
+static void *
+grow_and_shrink(void *opaque)
+{
+	struct fakepeer *fp = opaque;
+	unsigned int i;
+
+	for (i = 0; i < MOVES; i++) {
+		fp->peer.n_regions = FP_REGIONS - 1 + i % 2;
+		fp_adopt(fp);
+		rte_delay_us_block(100);
+	}
+	__atomic_store_n(&fp->hold, 1u << 31, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Times in which bursts sent nothing, while the peer always has room. */
+static unsigned int
+send_until_moved(struct fakepeer *fp, unsigned int *bursts)
+{
+	struct fp_ring *r = &fp->rings[FP_TO_PEER];
+	unsigned int lost = 0;
+	bool sent = true;
+
+	while (!__atomic_load_n(&fp->hold, __ATOMIC_ACQUIRE)) {
+		struct rte_mbuf *m = fp_packet(60, 1);
+
+		if (fp_tx(fp, &m, 1) == 1) {
+			const struct vring_used_elem *used = fp_used(r);
+
+			assert_non_null(used);
+			fp_avail(r, used->id);
+			fp_publish(r);
+			sent = true;
+		} else {
+			rte_pktmbuf_free(m);
+			lost += sent;
+			sent = false;
+		}
+		++*bursts;
+	}
+	return lost;
+}
+
+/* A thread that is preempted while it moves the memory may cost packets, which
+ * happens on a busy machine. */
+static void
+peer_that_grows_and_shrinks_loses_nothing_sent_to_it(void **state)
+{
+	struct fakepeer *fp = fp_new(FP_MODERN, NUM);
+	unsigned int lost, bursts = 0;
+	pthread_t thread;
+
+	(void)state;
+	make_honest(fp, FP_TO_PEER);
+	assert_int_equal(pthread_create(&thread, NULL, grow_and_shrink, fp), 0);
+	lost = send_until_moved(fp, &bursts);
+	pthread_join(thread, NULL);
+	print_message("  %u moves, %u bursts, %u times nothing was sent\n", MOVES,
+		      bursts, lost);
+	assert_true(bursts > 0);
+	assert_true(lost <= MOVES / 20);
+	fp_free(fp);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -237,6 +303,8 @@ main(int argc, char *argv[])
 		cmocka_unit_test(peer_writes_while_plain_rings_run),
 		cmocka_unit_test(peer_writes_while_mergeable_rings_run),
 		cmocka_unit_test(peer_writes_while_event_index_rings_run),
+		cmocka_unit_test(
+			peer_that_grows_and_shrinks_loses_nothing_sent_to_it),
 	};
 	const char *from = getenv("VHOSTPCI_TEST_SEED");
 
