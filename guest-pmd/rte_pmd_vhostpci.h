@@ -42,6 +42,7 @@ struct rte_pmd_vhostpci_info {
 	bool revoked;		/* the peer's memory is taken away now */
 	uint64_t revocations;	/* ... times it was, since creation */
 	uint16_t function;	/* which of the peer's devices, from 0 */
+	uint32_t functions;	/* bit f: the peer has a network device f now */
 };
 
 /*

@@ -126,6 +126,7 @@ struct vhostpci_transport {
 	 * long as the device. */
 	const char *place;
 	uint16_t function;	/* which of the peer's devices, from 0 */
+	uint32_t functions;	/* bit f: the peer has a network device f now */
 	uint16_t max_queue_pairs;
 	uint64_t offered_features;	/* virtio bits offered to the peer */
 	enum vhostpci_window_type window_type;

@@ -127,6 +127,18 @@ check_function(const struct vhostpci_pci *p, const struct vhost_pci_config *c,
 	return 0;
 }
 
+/* Is @peer, a name or a UUID, what the device says of its peer? */
+static bool
+is_peer(const struct vhost_pci_config *c, const char *peer)
+{
+	rte_uuid_t uuid;
+
+	if (strcmp(peer, c->peer_name) == 0)
+		return true;
+	return rte_uuid_parse(peer, uuid) == 0 && !rte_uuid_is_null(uuid) &&
+	       memcmp(uuid, c->peer_uuid, sizeof(uuid)) == 0;
+}
+
 int
 vhostpci_pci_check_config(const struct vhostpci_pci_port *port,
 			  const char *peer)
@@ -139,7 +151,7 @@ vhostpci_pci_check_config(const struct vhostpci_pci_port *port,
 		ret = check_device(p, &c);
 	if (ret != 0)
 		return ret;
-	if (peer[0] != '\0' && strcmp(peer, c.peer_name) != 0) {
+	if (peer[0] != '\0' && !is_peer(&c, peer)) {
 		VHOSTPCI_LOG(NOTICE, "%s: the peer is \"%s\", not \"%s\"",
 			     p->pci->name, c.peer_name, peer);
 		return -ENODEV;
@@ -151,4 +163,21 @@ vhostpci_pci_check_config(const struct vhostpci_pci_port *port,
 	if (ret == 0)
 		p->config = c;
 	return ret;
+}
+
+uint32_t
+vhostpci_pci_functions(const struct vhostpci_pci *p)
+{
+	uint32_t functions = 0;
+	unsigned int f;
+
+	for (f = 0; f < p->config.n_functions; f++) {
+		uint16_t type = p->has_state ?
+			rte_le_to_cpu_16(p->state->functions[f].type) :
+			p->config.functions[f].type;
+
+		if (type == VHOST_PCI_TYPE_NET)
+			functions |= 1u << f;
+	}
+	return functions;
 }

@@ -81,6 +81,19 @@ set_window_type(struct vhostpci_pci *p, enum vhostpci_window_type type)
 	}
 }
 
+static void
+note_functions(struct vhostpci_pci *p)
+{
+	uint32_t functions = vhostpci_pci_functions(p);
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(p->ports); i++) {
+		if (p->ports[i].dev != NULL)
+			vhostpci_dev_transport(p->ports[i].dev)->functions =
+				functions;
+	}
+}
+
 /*
  * Before the first STATE nothing is in the window, nor in area STATE. What tells
  * the memory type is memory of the window; a state page, which is always there,
@@ -153,6 +166,7 @@ adopt_pending(struct vhostpci_pci *p)
 		return;
 	}
 	p->state_pending = false;
+	note_functions(p);
 	if (p->stuck)
 		vhostpci_pci_window_keep(p);
 	else

@@ -267,6 +267,7 @@ create_ethdev(struct vhostpci_pci_port *port)
 		.ops = &pci_ops,
 		.priv = port,
 		.function = port->function,
+		.functions = vhostpci_pci_functions(p),
 		.max_queue_pairs = f->max_rings / 2,
 		.offered_features = f->offered_features,
 		.window_type = p->window_type,

@@ -149,10 +149,12 @@ void vhostpci_pci_window_commit(struct vhostpci_pci *p);
 /* pci/config.c */
 
 /* Read the device's configuration and check that it is one for us: @port's
- * function is a net function that we can serve, of @peer ("": any). Sets
- * p->config. 0 or -errno, and logs why. */
+ * function is a net function that we can serve, of @peer (a name or a UUID; "":
+ * any). Sets p->config. 0 or -errno, and logs why. */
 int vhostpci_pci_check_config(const struct vhostpci_pci_port *port,
 			      const char *peer);
+/* Bit f: function f is a net function now. */
+uint32_t vhostpci_pci_functions(const struct vhostpci_pci *p);
 /* The part of the configuration that is about the port's function. */
 static inline const struct vhost_pci_function_config *
 vhostpci_pci_function(const struct vhostpci_pci_port *port)

@@ -61,7 +61,8 @@ void vhostpci_ethdev_abandon(struct vhostpci_dev *dev);
 /* For bus remove callbacks: stop, close and release the port. Does nothing
  * for a port that the application has closed already. 0 or -errno. */
 int vhostpci_ethdev_destroy(struct rte_eth_dev *eth_dev);
-/* The device's copy: a transport may change window_type in it, in control. */
+/* The device's copy: a transport may change window_type and functions in it, in
+ * control. */
 struct vhostpci_transport *vhostpci_dev_transport(struct vhostpci_dev *dev);
 /* The port as EAL knows it. */
 struct rte_eth_dev *vhostpci_dev_ethdev(const struct vhostpci_dev *dev);

@@ -61,6 +61,7 @@ fill(const struct vhostpci_dev *dev, struct rte_pmd_vhostpci_info *info)
 	strlcpy(info->peer_name, t->peer_name, sizeof(info->peer_name));
 	memcpy(info->peer_uuid, t->peer_uuid, sizeof(info->peer_uuid));
 	info->function = t->function;
+	info->functions = t->functions;
 	strlcpy(info->window, window_text(t->window_type),
 		sizeof(info->window));
 	info->connected = peer->connected;

@@ -246,6 +246,7 @@ dev_new(struct rte_eth_dev *eth_dev, struct vhostpci_socket *s)
 		.place = s->addr.sun_path,
 		.max_queue_pairs = s->queues,
 		.offered_features = s->core.config.features,
+		.functions = 1,
 		.window_type = VHOSTPCI_WINDOW_SHM,
 		.legacy_ol_flags = s->legacy_ol_flags,
 		.progress = s->progress,
