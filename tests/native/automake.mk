@@ -83,7 +83,8 @@ TESTS += $(native_pytests)
 EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/native_ovs.py tests/native/raw_peer.py \
 	tests/native/osken_switch.py \
-	tests/native/diff_frames.py tests/native/diff_tables.py \
+	tests/native/diff_frames.py tests/native/diff_offloads.py \
+	tests/native/diff_tables.py \
 	tests/native/steering_diff.py tests/native/steering_rig.py
 
 # More cases of test_steering_diff.py; SEED=... for others.

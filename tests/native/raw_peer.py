@@ -164,16 +164,19 @@ class PackedRing:
 
 
 class RawPeer:
-    """`buffer`: bytes of each receive buffer; small ones need `mergeable`."""
+    """`buffer`: bytes of each receive buffer; small ones need `mergeable`.
+    `room`: bytes for each frame that is sent. `features`: more bits."""
 
     def __init__(self, path, num=1024, buffer=2048, mergeable=True,
-                 packed=False, indirect=False, shared=True):
+                 packed=False, indirect=False, shared=True, room=2048,
+                 features=0):
         self.num, self.buffer, self.mergeable = num, buffer, mergeable
+        self.room = room
         self.features = F_PROTOCOL_FEATURES | F_VERSION_1 \
             | (F_MRG_RXBUF if mergeable else 0) | (F_PACKED if packed else 0) \
-            | (F_INDIRECT if indirect else 0)
+            | (F_INDIRECT if indirect else 0) | features
         self.n_sent = 0
-        size = BUFFERS + num * (2048 + buffer + TABLE)
+        size = BUFFERS + num * (room + buffer + TABLE)
         size += -size % mmap.PAGESIZE
         self.size = size
         self.fd = os.memfd_create("peer", os.MFD_CLOEXEC
@@ -237,24 +240,25 @@ class RawPeer:
                          NEED_REPLY) == 0
 
     def _rx_buffer(self, slot):
-        return BUFFERS + self.num * 2048 + slot * self.buffer
+        return BUFFERS + self.num * self.room + slot * self.buffer
 
     def _post(self, slot):
         self.rx.add(slot, [(self._rx_buffer(slot), self.buffer)], WRITE)
 
-    def put(self, frame, cuts=()):
+    def put(self, frame, cuts=(), header=bytes(HDR)):
         """Place a frame behind the earlier ones; it goes with send(). `cuts`:
         where the bytes of header and frame part into descriptors; of an even
         length these are in a table, where the switch takes any."""
-        data = bytes(HDR) + frame
+        data = header + frame
         # No more are on their way than the ring has descriptors.
         slot, self.n_sent = self.n_sent % self.num, self.n_sent + 1
-        at = BUFFERS + 2048 * slot
-        assert len(data) <= 2048
+        at = BUFFERS + self.room * slot
+        assert len(data) <= self.room
         self.memory[at:at + len(data)] = data
         parts = pieces(at, len(data), cuts)
         if self.features & F_INDIRECT and len(data) % 2 == 0:
-            table = BUFFERS + self.num * (2048 + self.buffer) + TABLE * slot
+            table = BUFFERS + self.num * (self.room + self.buffer) \
+                + TABLE * slot
             self.tx.table(table, parts)
             self.tx.add(slot, [(table, 16 * len(parts))], INDIRECT)
         else:
@@ -274,13 +278,18 @@ class RawPeer:
 
     def receive(self):
         """The frames that have come since."""
-        frames = []
+        return [frame for _, frame in self.packets()]
+
+    def packets(self):
+        """As receive(), each with its header."""
+        packets = []
         while (first := self.rx.taken()) is not None:
             slot, length = first
             at = self._rx_buffer(slot)
             count = 1
             if self.mergeable:
                 count = struct.unpack_from("<H", self.memory, at + 10)[0]
+            header = self.memory[at:at + HDR]
             data = self.memory[at + HDR:at + length]
             self._post(slot)
             for _ in range(count - 1):
@@ -289,10 +298,10 @@ class RawPeer:
                 at = self._rx_buffer(slot)
                 data += self.memory[at:at + length]
                 self._post(slot)
-            frames.append(data)
-        if frames:
+            packets.append((header, data))
+        if packets:
             self.rx.publish()
-        return frames
+        return packets
 
     def close(self):
         self.socket.close()

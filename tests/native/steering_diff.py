@@ -22,6 +22,7 @@ import time
 from collections import Counter
 
 import diff_frames
+import diff_offloads
 import diff_tables
 from native_ovs import config, wait_until
 from raw_peer import RawPeer, cuts
@@ -31,6 +32,9 @@ NAMES = "abc"
 # Small buffers: a frame goes over several.
 PEERS = {"a": {"mergeable": False}, "b": {"buffer": 300, "num": 2048},
          "c": {}}
+# With "offloads" (diff_offloads.py) in a peer, the switch takes unfinished
+# packets; each peer leaves to others, and takes, what its own names.
+ROOM = {"room": 1 << 15, "num": 512}
 # What runs with what: peers, PMD threads.
 CONFIGS = {
     "split": (PEERS, 1),
@@ -38,6 +42,16 @@ CONFIGS = {
                 for name, peer in PEERS.items()}, 1),
     "mixed": ({**PEERS, "b": {**PEERS["b"], "packed": True},
                "c": {"indirect": True}}, 2),
+    "offloads": ({
+        "a": {**ROOM, "offloads": diff_offloads.TSO},
+        "b": {**ROOM, "buffer": 1000, "num": 2048,
+              "offloads": diff_offloads.TSO},
+        "c": {**ROOM, "mergeable": False, "offloads": diff_offloads.CSUM}}, 1),
+    "unlike": ({
+        "a": {**ROOM, "packed": True, "offloads": diff_offloads.TSO4},
+        "b": {**ROOM, "packed": True, "indirect": True,
+              "offloads": diff_offloads.TSO},
+        "c": {**ROOM, "indirect": True, "offloads": {}}}, 2),
 }
 # Of what comes from a port under NORMAL.
 MACS = dict(zip(NAMES, diff_frames.MACS))
@@ -78,18 +92,26 @@ class Switch(OffloadOvs):
     """Three vhostpci ports, and a peer at each."""
 
     def __init__(self, name, steers, cpus, peers):
-        self.steers, self.kinds = steers, peers
+        self.steers, self.kinds = steers, dict(peers)
+        self.offloads = {name: kind.get("offloads") for name, kind in
+                         peers.items()}
         mask = sum(1 << cpu for cpu in cpus)
         self.other_config = {
             **OffloadOvs.other_config, "pmd-cpu-mask": f"{mask:x}",
-            "hw-offload": str(steers).lower(), "vlan-limit": "2"}
+            "hw-offload": str(steers).lower(), "vlan-limit": "2",
+            "userspace-tso-enable": str(
+                self.offloads["a"] is not None).lower()}
         super().__init__("ours", name=name)
         self.peers = {}
 
     def start(self):
         super().start()
         for name in NAMES:
-            self.peers[name] = RawPeer(self.add(name), **self.kinds[name])
+            kind = dict(self.kinds[name])
+            names = kind.pop("offloads", ())
+            self.peers[name] = RawPeer(
+                self.add(name), **kind,
+                features=diff_offloads.features(names))
         self.wait_link_up(*NAMES)
         self.vsctl("set", "bridge", self.bridge,
                    "other_config:mac-aging-time=1000000")
@@ -165,6 +187,8 @@ class Case:
         if self.is_normal:
             self.table = diff_tables.with_normal(rng, self.table)
         self.plain_table = self.table
+        self.offloads = {name: kind["offloads"] for name, kind in
+                         CONFIGS[config][0].items() if "offloads" in kind}
         self.sources = {}
         self.seeds = []
         for _ in range(rng.choice([4, 8, 12, 16])):
@@ -188,22 +212,35 @@ class Case:
             data = data[:6] + address + data[12:]
         return data
 
+    def packet(self, template, copy):
+        """Header and frame."""
+        data = self.frame(template, copy)
+        if not self.offloads:
+            return diff_offloads.PLAIN, data
+        return diff_offloads.unfinished(
+            random.Random(self.seeds[template] + 1), data,
+            self.offloads[self.sources[template]])
+
     def frames(self, number):
-        """Of a round: source, frame, cuts."""
+        """Of a round: source, frame, cuts, header."""
         rng = random.Random(self.cuts + number)
         for template, copy in self.rounds[number]:
-            source, data = self.sources[template], self.frame(template, copy)
-            yield source, data, cuts(rng, len(data))
+            header, data = self.packet(template, copy)
+            yield (self.sources[template], data, cuts(rng, len(data)), header)
 
     def one(self, template, copy):
         """As frames(), of a single frame."""
-        return [(self.sources[template], self.frame(template, copy), ())]
+        header, data = self.packet(template, copy)
+        return [(self.sources[template], data, (), header)]
 
     def describe(self):
         lines = [f"case {self.name}", *self.table]
         for template, source in self.sources.items():
-            lines.append(f"frame {template} from {source}: "
-                         f"{self.frame(template, 0).hex()}")
+            header, data = self.packet(template, 0)
+            words = "" if header == diff_offloads.PLAIN else \
+                f" with {diff_offloads.HEADER.unpack(header)}"
+            lines.append(f"frame {template} from {source}{words}: "
+                         f"{data.hex()}")
         return "\n".join(lines)
 
 
@@ -252,7 +289,8 @@ class Differ:
         self.counts = Counter(dict.fromkeys(
             ["cases", "cases that were steered",
              "cases of NORMAL that were", "frames", "moved",
-             "dropped", "purges that left flows", "undecided"], 0))
+             "dropped", "large that were moved", "purges that left flows",
+             "undecided"], 0))
         self.ports = None
 
     def start(self):
@@ -275,11 +313,11 @@ class Differ:
         for name, addresses in head:
             self.exchange([(name, addresses + tag + end, ()) for tag in [
                 b"", *(b"\x81\0" + vid.to_bytes(2, "big")
-                       for vid in diff_frames.VIDS if 0 < vid < 4095)]])
+                       for vid in diff_frames.VIDS if vid)]])
         for switch in self.switches:
             text = switch.appctl_now("fdb/show", switch.bridge)
             for address in MACS.values():
-                assert text.count(address) == len(diff_frames.VIDS) - 1, text
+                assert text.count(address) == len(diff_frames.VIDS), text
         self.purge()
 
     def close(self):
@@ -293,7 +331,12 @@ class Differ:
         """Take what has come; sentinels apart."""
         for switch, frames, sentinels in zip(self.switches, got, seen):
             for name, peer in switch.peers.items():
-                for data in peer.receive():
+                for header, data in peer.packets():
+                    if switch.steers:
+                        self.counts["large that were moved"] += \
+                            diff_offloads.is_moved_whole(header, data)
+                    data = diff_offloads.meaning(
+                        header, data, switch.offloads[name] or ())
                     if data in SENTINELS:
                         sentinels[name, SENTINELS[data]] += 1
                     else:
@@ -306,9 +349,9 @@ class Differ:
         seen = [Counter() for _ in self.switches]
         peers = [peer for switch in self.switches
                  for peer in switch.peers.values()]
-        for source, data, where in sent:
+        for source, data, where, *header in sent:
             for switch in self.switches:
-                switch.peers[source].put(data, where)
+                switch.peers[source].put(data, where, *header)
 
         def all_sent():
             self.collect(got, seen)
