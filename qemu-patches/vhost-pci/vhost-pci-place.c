@@ -473,8 +473,12 @@ static uint32_t vhost_pci_settle_packed(VhostPciFunction *f, unsigned int i)
     uint16_t place = before;
 
     vhost_pci_end_or_warn(f, i, place, before >> 16);
-    /* Not where a driver that gave up goes back to. */
-    if (vring_commit_length(after, place, r->num)) {
+    /*
+     * Not where a driver that gave up goes back to. What it gave up may have been
+     * the whole ring: that place then looks like one more ring ahead.
+     */
+    if (after != vhost_pci_both(before >> 16) &&
+        vring_commit_length(after, place, r->num)) {
         vhost_pci_end_or_warn(f, i, after, place);
         place = after;
     }

@@ -25,6 +25,8 @@
  *   NO_PLACE_AFTER	the place is published before the used descriptors only:
  *			the walk then finds nothing to do. The driver does
  *			publish it, for halves that are equal at rest.
+ *   REVOKE		the device takes the memory away and gives it back, again
+ *			and again; nobody is killed. See device().
  * Broken, each in one place:
  *   FIRST_TO_LAST	used descriptors are written from the first to the last
  *   NO_PLACE_BEFORE	the place is published after the used descriptors only
@@ -37,6 +39,14 @@
  *   WALK_BLINDLY	the walk takes descriptors that are not available
  *   NO_FORGET		MRG: the lengths already written stay
  *   STALE_BASE		the base of a new epoch is not where the page stood
+ * Broken, with REVOKE:
+ *   NO_LOOK		the driver does not look whether it may go on
+ *   LOOK_FIRST		... or before it says what it is about to do
+ *   NO_MEMBARRIER	the device does not make the driver's processor execute
+ *			a barrier
+ *   NO_BEFORE		the device looks at the page after the memory is gone, only
+ *   GIVEN_UP_IS_NEXT	a burst of the whole ring that was given up looks like
+ *			one more
  */
 
 #ifndef N
@@ -45,6 +55,17 @@
 #define PAGE		N	/* the ring's progress in the state page */
 #define CELLS		(N + 1)
 
+#ifndef TIMES
+#define TIMES	2
+#endif
+bit revoked;		/* what the page says */
+bit gone;		/* the memory is nobody's: stores are lost */
+bit waits;		/* the driver, for its memory */
+bit settled, acked;	/* the device knows where the ring stands; the driver is
+			 * through with the memory */
+byte place;		/* ... where that is */
+bit place_wrap = 1;
+#define REACHES(a)	(!gone || (a) == PAGE)
 #include "tso.pml"
 
 /* A descriptor in a byte. More ids than descriptors: what was left behind a lap
@@ -99,6 +120,7 @@ inline step(at, wrap, n)
 
 byte free = N;		/* descriptors of no chain */
 bool two[IDS];		/* chain @id takes two */
+bool received[IDS];	/* ... was received; REVOKE */
 byte next_id;
 
 inline post_desc(at, wrap, flags)
@@ -113,6 +135,7 @@ inline take_back()
 	free = free + 1 + two[oldest];
 	step(last, last_wrap, 1 + two[oldest]);
 	two[oldest] = false;
+	received[oldest] = false;
 	oldest = (oldest + 1) % IDS
 }
 
@@ -176,10 +199,14 @@ active proctype peer()
 /* The next store; or the driver is killed before it, after the one before. */
 inline put(cell, v)
 {
+#ifdef REVOKE
+	store(sb, cell, v)
+#else
 	if
 	:: goto killed
 	:: store(sb, cell, v)
 	fi
+#endif
 }
 
 /* vring/ring.h: vhostpci_ring_publish() */
@@ -203,13 +230,46 @@ inline give(l)
 	}
 }
 
+/* vring/layout.h: vhostpci_announce() has looked. What is received from here on
+ * comes once. */
+inline look()
+{
+#ifdef REVOKE
+	atomic {
+#ifndef NO_LOOK
+		if
+		:: revoked -> goto gives_up
+		:: else
+		fi;
+#endif
+		i = 0;
+		do
+		:: i < given ->
+			assert(!received[D_ID(given_used[i])]);
+			received[D_ID(given_used[i])] = true;
+			i++
+		:: else -> break
+		od;
+		i = 0
+	}
+#else
+	skip
+#endif
+}
+
 /* vring/packed.h: packed_commit(), from first to (at, wrap) */
 inline commit()
 {
+#ifdef LOOK_FIRST
+	look();
+#endif
 #ifdef PLACE_TOO_EARLY
 	publish(PLACE(at, wrap), PLACE(at, wrap));
 #elif !defined(NO_PLACE_BEFORE)
 	publish(PLACE(at, wrap), first);
+#endif
+#ifndef LOOK_FIRST
+	look();
 #endif
 #ifdef IN_ORDER
 	put(given_at[0], DESC(USED_IN(PLACE_WRAP(first)),
@@ -341,7 +401,7 @@ inline resume_packed()
 inline burst()
 {
 	atomic {
-		D_FLAGS(mem[at]) == AVAIL_IN(wrap) ->
+		!gone && D_FLAGS(mem[at]) == AVAIL_IN(wrap) ->
 		first = PLACE(at, wrap);
 		give(FIRST);
 		do
@@ -360,6 +420,131 @@ inline burst()
 	commit()
 }
 
+#ifdef REVOKE
+byte n;	/* of device(), 0 between two steps */
+
+/* As vhost_pci_end_commit(): the commit from where the ring stands up to @end is
+ * ended; the ring stands there. */
+inline end_commit(end)
+{
+	do
+	:: PLACE(place, place_wrap) != (end) &&
+	   D_FLAGS(mem[place]) == AVAIL_IN(place_wrap) ->
+		n = (mem[place] & D_NEXT -> 2 : 1);
+		mem[place] = DESC(USED_IN(place_wrap), D_ID(mem[place]), LOST);
+		step(place, place_wrap, n)
+	:: else -> break
+	od;
+	n = 0;
+	place = PLACE_AT(end);
+	place_wrap = PLACE_WRAP(end)
+}
+
+/* What the page says of this start of the ring. */
+#define page_place()	(mem[PAGE] & P_PRESENT -> mem[PAGE] : \
+			 BASE(PLACE(place, place_wrap), PLACE(place, place_wrap)))
+#define LAP(p)		(PLACE_AT(p) + (PLACE_WRAP(p) -> 0 : N))
+/* protocol/vring_commit.c: vring_commit_length() */
+#define LENGTH(from, to)	((LAP(to) + 2 * N - LAP(from)) % (2 * N))
+#ifdef GIVEN_UP_IS_NEXT
+#define is_given_up	false
+#else
+#define is_given_up	(P_AVAIL(after) == P_USED(after) && \
+			 P_USED(after) == P_USED(before))
+#endif
+
+/* vhost-pci-place.c: vhost_pci_settle_packed(). One step: what it stores the peer
+ * sees last, with the first descriptor. */
+inline settle()
+{
+	d_step {
+		place = PLACE_AT(P_USED(before));
+		place_wrap = PLACE_WRAP(P_USED(before));
+		end_commit(P_AVAIL(before));
+		if
+		:: !is_given_up && LENGTH(P_AVAIL(before), P_AVAIL(after)) > 0 &&
+		   LENGTH(P_AVAIL(before), P_AVAIL(after)) <= N ->
+			end_commit(P_AVAIL(after))
+		:: else
+		fi;
+		before = 0;
+		after = 0
+	}
+}
+
+/*
+ * vhost-pci-state.c: vhost_pci_ack_timeout(), and vhost_pci_unrevoke() once the
+ * driver has answered. TIMES times, so that who waits for ever is found.
+ */
+active proctype device()
+{
+	byte before, after, times;
+
+end:	do
+	:: times < TIMES ->
+		times++;
+		revoked = 1;
+#ifndef NO_MEMBARRIER
+		fence(sb);
+#endif
+#ifdef NO_BEFORE
+		gone = 1;
+		before = page_place();
+#else
+		before = page_place();
+		gone = 1;
+#endif
+		after = page_place();
+		settle();
+		settled = 1;
+		acked;
+		d_step {
+			acked = 0;
+			settled = 0;
+			gone = 0;
+			revoked = 0;
+			mem[PAGE] = 0	/* a new epoch */
+		};
+		!waits
+	od
+}
+
+active proctype driver()
+{
+	byte base;
+	byte at, first, given, i, d;
+	byte given_at[N], given_used[N];
+	bit wrap;
+
+successor:
+	skip;
+	d_step {
+		base = BASE(PLACE(place, place_wrap), PLACE(place, place_wrap));
+		at = PLACE_AT(P_AVAIL(base));
+		wrap = PLACE_WRAP(P_AVAIL(base))
+	};
+	publish(PLACE(at, wrap), PLACE(at, wrap));	/* publish_place() */
+	do
+	:: burst()
+	:: settled -> goto lets_go
+	od;
+gives_up:
+	publish(first, first);	/* vring/ring.c: vhostpci_withdraw() */
+	settled;
+lets_go:
+	atomic {
+		fence(sb);
+		forget_burst();
+		acked = 1;
+		waits = true
+	};
+	d_step {
+		!revoked;
+		waits = false
+	};
+	goto successor
+}
+#else
 active proctype driver()
 {
 	byte base = BASE(PLACE(0, 1), PLACE(0, 1));
@@ -381,6 +566,7 @@ killed:
 		goto successor
 	}
 }
+#endif
 
 active proctype processor()
 {

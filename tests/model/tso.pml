@@ -20,6 +20,10 @@
 #ifndef DEPTH
 #define DEPTH	2
 #endif
+/* Is the cell mapped where the store goes? */
+#ifndef REACHES
+#define REACHES(a)	true
+#endif
 
 typedef store_buffer {
 	byte n;
@@ -67,7 +71,8 @@ inline drain_one(sb, k)
 {
 	d_step {
 		sb.n > k ->
-		mem[sb.at[k]] = sb.value[k];
+		mem[sb.at[k]] = (REACHES(sb.at[k]) -> sb.value[k] :
+				 mem[sb.at[k]]);
 		tso_i = k;
 		do
 		:: tso_i + 1 < sb.n ->

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 from driver import Driver
-from frontend import (HIGH, LOW, MIB, RING_PACKED, SET_VRING_ENABLE,
-                      UVA)
+from frontend import (HIGH, LOW, MIB, RING_PACKED, RING_SIZE,
+                      SET_VRING_ENABLE, UVA)
 from machine import wait_until
 from test_commit import (AVAIL, FROM_PEER, LENGTH, TO_PEER, USED, VERSION_1,
                          ahead, both)
@@ -85,7 +85,9 @@ def touch(cpu, driver, state):
 class PackedDriver(threading.Thread):
     """Returns BURST buffers at a time, and posts them, as the peer, before."""
 
-    def __init__(self, cpu, driver, front, state, place, obeys):
+    burst = BURST
+
+    def __init__(self, cpu, driver, front, state, place, obeys=True):
         super().__init__(daemon=True)
         self.cpu, self.front, self.obeys = cpu, front, obeys
         self.place = self.end = place
@@ -99,12 +101,12 @@ class PackedDriver(threading.Thread):
         self.commits = 0
 
     def post(self):
-        for i in range(BURST):
+        for i in range(self.burst):
             place = ahead(self.place, i)
             struct.pack_into("<QIHH", self.front.memory,
                              self.file + 16 * (place & 0x7fff), 4711, 2048,
                              i + 1, AVAIL if place >> 15 else USED)
-        self.end = ahead(self.place, BURST)
+        self.end = ahead(self.place, self.burst)
 
     def publish(self, avail, used):
         self.cpu.store64(self.progress, self.epoch << 32 | used << 16 | avail)
@@ -118,7 +120,7 @@ class PackedDriver(threading.Thread):
         if self.obeys and self.is_revoked():
             self.publish(self.place, self.place)
             return False
-        for i in reversed(range(BURST)):
+        for i in reversed(range(self.burst)):
             place = ahead(self.place, i)
             flags = AVAIL | USED if place >> 15 else 0
             self.cpu.store64(self.ring + 16 * (place & 0x7fff) + 8,
@@ -137,7 +139,7 @@ class PackedDriver(threading.Thread):
     def check(self, told):
         """All is back before the place where the ring stands, none behind."""
         assert told in (both(self.place), both(self.end))
-        for i in range(BURST):
+        for i in range(self.burst):
             place = ahead(self.place, i)
             _, length, ident, flags = struct.unpack_from(
                 "<QIHH", self.front.memory, self.file + 16 * (place & 0x7fff))
@@ -167,6 +169,43 @@ def test_packed_commit_under_way(make_bench, cpus, obeys):
         place = told & 0xffff
         driver.reset()
     assert f"{turn + 1} timeouts" in bench.get("driver")
+
+
+class WholeRing(PackedDriver):
+    """Says that it returns all there is, and gives that up."""
+
+    burst = RING_SIZE
+
+    def run(self):
+        self.post()
+        self.publish(self.end, self.place)
+        self.commits = 1
+        while not self.is_revoked():
+            pass
+        self.publish(self.place, self.place)
+
+
+def test_a_whole_ring_that_is_given_up(make_bench, cpus):
+    """Where it began is one ring behind where it ends, or one ahead."""
+    bench = make_bench(",ack-timeout=50,window-size=512M")
+    driver, front = connect(bench, VERSION_1 | RING_PACKED)
+    cpu = Cpu(bench.machine)
+    cpus(cpu)
+    place = START
+    for _ in range(10):
+        state = run_rings(driver, front, both(place))
+        touch(cpu, driver, state)
+        thread = WholeRing(cpu, driver, front, state, place)
+        thread.start()
+        wait_until(lambda t=thread: t.commits, "it begins")
+        front.stop_ring(TO_PEER)
+        thread.join(10)
+        assert not thread.is_alive()
+        told = front.stop_ring(FROM_PEER)
+        assert told == both(thread.end)
+        thread.check(told)
+        place = told & 0xffff
+        driver.reset()
 
 
 def flags_at(bench, at):
