@@ -107,6 +107,9 @@ enum vhost_pci_area {
  * vhost_pci_function.status: of that one. */
 #define VHOST_PCI_S_CONNECTED	(1u << 0) /* a front-end is there */
 #define VHOST_PCI_S_LINK_UP	(1u << 1) /* and at least one ring runs */
+/* The peer kicks, and nothing ever moves: its guest seems to use other memory than
+ * was sent, a private copy of it. */
+#define VHOST_PCI_S_UNSHARED	(1u << 2)
 
 /* vhost_pci_config.flags */
 /* Memory that the device takes back without the driver's consent stays readable

@@ -28,4 +28,5 @@ EXTRA_DIST += \
 	qemu-patches/vhost-pci/vhost-pci-session.h \
 	qemu-patches/vhost-pci/vhost-pci-socket.c \
 	qemu-patches/vhost-pci/vhost-pci-state.c \
+	qemu-patches/vhost-pci/vhost-pci-unshared.c \
 	qemu-patches/vhost-pci/vhost-pci-window.c

@@ -138,11 +138,18 @@ adopt_port(struct vhostpci_pci *p, struct vhostpci_pci_port *port)
 	struct vhostpci_vring_desc rings[VHOSTPCI_MAX_RINGS];
 	const struct vhostpci_peer absent = { .rings = rings };
 	struct vhostpci_peer peer = absent;
+	const struct vhost_pci_function *f;
+	int ret;
 
 	if (p->gone || vhostpci_pci_convert_state(port, &peer) != 0)
 		peer = absent;
 	measure_window(p, port, &peer);
-	return vhostpci_peer_adopt(port->dev, &peer);
+	ret = vhostpci_peer_adopt(port->dev, &peer);
+	f = &p->state->functions[port->function];
+	if (ret == 0 && peer.connected &&
+	    rte_le_to_cpu_32(f->status) & VHOST_PCI_S_UNSHARED)
+		vhostpci_peer_unshared(port->dev);
+	return ret;
 }
 
 /* The device is told when all of its ports have moved. */

@@ -32,6 +32,7 @@
  *   vhost-pci-mapping.c  ... and on this host
  *   vhost-pci-notify.c   doorbells (driver to peer) and kicks (peer to driver)
  *   vhost-pci-caller.c   ... the peer's eventfds, signalled aside
+ *   vhost-pci-unshared.c a peer whose guest uses other memory than it sent
  *   vhost-pci-ration.c   what a peer may cause at once, and the log
  *   vhost-pci-props.c    the state as read-only properties
  */
@@ -74,6 +75,7 @@ OBJECT_DECLARE_TYPE(VhostPciBase, VhostPciBaseClass, VHOST_PCI_BASE)
 #define VHOST_PCI_CTRL_VECTORS      3
 
 typedef struct VhostPciMapping VhostPciMapping;
+typedef struct VhostPciUnshared VhostPciUnshared;
 typedef struct VhostPciServer VhostPciServer;
 
 /* The peer's call eventfd of one ring, bound to its doorbell. */
@@ -128,6 +130,7 @@ struct VhostPciFunction {
     int64_t wait_until;         /* ms */
     bool apart;                 /* see vhost_pci_build() */
     bool told_apart;            /* ... and the log says so */
+    VhostPciUnshared *unshared;
 
     VhostPciRingState rings[VHOST_PCI_MAX_RINGS];
     struct vhost_pci_state_page *state_page;
@@ -269,10 +272,23 @@ void vhost_pci_driver_off(VhostPciBase *s);
 void vhost_pci_state_send(VhostPciBase *s);
 void vhost_pci_state_acked(VhostPciBase *s, uint64_t generation);
 void vhost_pci_ring_broken(VhostPciBase *s, const struct vhost_pci_broken *msg);
+/* Something that the driver is told of may have changed. */
+void vhost_pci_state_changed(VhostPciBase *s);
 /* The core's update: 0 or VU_WAIT. */
 int vhost_pci_state_update(VhostPciFunction *f, uint32_t changed);
 
+/* vhost-pci-unshared.c */
+void vhost_pci_unshared_init(VhostPciFunction *f);
+void vhost_pci_unshared_cleanup(VhostPciFunction *f);
+/* Rings or the connection may have changed. */
+void vhost_pci_unshared_follow(VhostPciFunction *f);
+/* Does it seem that the peer's guest uses other memory than was sent? */
+bool vhost_pci_unshared_told(const VhostPciFunction *f);
+
 /* vhost-pci-place.c */
+/* Copy what the peer has at @gpa, whatever is mapped. */
+bool vhost_pci_peer_read(VhostPciFunction *f, uint64_t gpa, void *buf,
+                         size_t len);
 /* Has ring @i begun and not been stopped? It runs, or is paused. */
 bool vhost_pci_ring_has_place(const VhostPciFunction *f, unsigned int i);
 /* Where ring @i stands, for the next driver. */

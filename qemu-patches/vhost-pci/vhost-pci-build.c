@@ -23,6 +23,9 @@ uint32_t vhost_pci_function_status(const VhostPciFunction *f)
             status |= VHOST_PCI_S_LINK_UP;
         }
     }
+    if (vhost_pci_unshared_told(f)) {
+        status |= VHOST_PCI_S_UNSHARED;
+    }
     return status;
 }
 

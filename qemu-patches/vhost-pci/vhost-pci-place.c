@@ -86,8 +86,8 @@ typedef struct Pieces {
     unsigned int n;
 } Pieces;
 
-static bool vhost_pci_read(VhostPciFunction *f, uint64_t gpa, void *buf,
-                           size_t len)
+bool vhost_pci_peer_read(VhostPciFunction *f, uint64_t gpa, void *buf,
+                         size_t len)
 {
     uint64_t offset;
     int fd = vhost_pci_window_file(f, gpa, len, &offset);
@@ -268,10 +268,10 @@ static uint16_t vhost_pci_split_place(VhostPciFunction *f,
 {
     uint16_t used, avail;
 
-    if (!vhost_pci_read(f, r->used + offsetof(struct vring_used, idx), &used,
-                        sizeof(used)) ||
-        !vhost_pci_read(f, r->avail + offsetof(struct vring_avail, idx), &avail,
-                        sizeof(avail))) {
+    if (!vhost_pci_peer_read(f, r->used + offsetof(struct vring_used, idx),
+                             &used, sizeof(used)) ||
+        !vhost_pci_peer_read(f, r->avail + offsetof(struct vring_avail, idx),
+                             &avail, sizeof(avail))) {
         return base;
     }
     return vring_split_place(le16_to_cpu(avail), le16_to_cpu(used), r->num,
@@ -384,8 +384,9 @@ static bool vhost_pci_split_return(VhostPciFunction *f,
     for (i = 0; i < n && ok; i++) {
         uint16_t at = (uint16_t)(used + i) % r->num;
 
-        ok = vhost_pci_read(f, r->avail + offsetof(struct vring_avail, ring) +
-                            at * sizeof(head), &head, sizeof(head));
+        ok = vhost_pci_peer_read(f, r->avail +
+                                 offsetof(struct vring_avail, ring) +
+                                 at * sizeof(head), &head, sizeof(head));
         elems[i] = (struct vring_used_elem) {
             .id = cpu_to_le32(le16_to_cpu(head)),
         };
@@ -415,8 +416,8 @@ static uint32_t vhost_pci_settle_split(VhostPciFunction *f, unsigned int i)
     uint16_t avail;
 
     if (!(i & 1) || n == 0 || n > MIN(r->num, VHOST_PCI_MAX_COMMIT) ||
-        !vhost_pci_read(f, r->avail + offsetof(struct vring_avail, idx),
-                        &avail, sizeof(avail)) ||
+        !vhost_pci_peer_read(f, r->avail + offsetof(struct vring_avail, idx),
+                             &avail, sizeof(avail)) ||
         n > (uint16_t)(le16_to_cpu(avail) - used) ||
         !vhost_pci_split_return(f, r, used, n)) {
         return used;

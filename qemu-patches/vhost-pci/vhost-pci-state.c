@@ -161,6 +161,12 @@ static void vhost_pci_arm(VhostPciBase *s)
     }
 }
 
+void vhost_pci_state_changed(VhostPciBase *s)
+{
+    vhost_pci_refresh(s);
+    vhost_pci_state_send(s);
+}
+
 int vhost_pci_state_update(VhostPciFunction *f, uint32_t changed)
 {
     VhostPciBase *s = f->dev;
@@ -168,6 +174,7 @@ int vhost_pci_state_update(VhostPciFunction *f, uint32_t changed)
 
     vhost_pci_rings_follow(f);
     vhost_pci_notify_sync(f);
+    vhost_pci_unshared_follow(f);
     /* Another fd is no news for the driver, but work for the notifiers. */
     if (vhost_pci_refresh(s) || changed & VU_CHANGED_FDS) {
         vhost_pci_session_changed(f->session, 1);
@@ -225,8 +232,7 @@ static void vhost_pci_unrevoke(VhostPciBase *s)
         return;
     }
     vhost_pci_rings_renew(s);
-    vhost_pci_refresh(s);
-    vhost_pci_state_send(s);
+    vhost_pci_state_changed(s);
 }
 
 static void vhost_pci_ack_timeout(void *opaque)
@@ -336,23 +342,32 @@ void vhost_pci_ring_broken(VhostPciBase *s, const struct vhost_pci_broken *msg)
                    *r->rule ? r->rule : "the driver gave no reason");
     vu_core_break_ring(f->core, i);
     vhost_pci_notify_error(f, i);
-    vhost_pci_refresh(s);
-    vhost_pci_state_send(s);
+    vhost_pci_state_changed(s);
 }
 
 bool vhost_pci_state_init(VhostPciBase *s, Error **errp)
 {
+    unsigned int n;
+
     s->state_len = vhost_pci_state_len(s->n_functions * vhost_pci_n_rings(s));
     s->state = g_malloc0(s->state_len);
     s->sent = g_malloc0(s->state_len);
     vhost_pci_build(s, s->state);
     s->ack_timer = timer_new_ms(QEMU_CLOCK_REALTIME, vhost_pci_ack_timeout, s);
     vhost_pci_place_init();
+    for (n = 0; n < s->n_functions; n++) {
+        vhost_pci_unshared_init(&s->functions[n]);
+    }
     return true;
 }
 
 void vhost_pci_state_cleanup(VhostPciBase *s)
 {
+    unsigned int n;
+
+    for (n = 0; n < s->n_functions; n++) {
+        vhost_pci_unshared_cleanup(&s->functions[n]);
+    }
     timer_free(s->ack_timer);
     s->ack_timer = NULL;
     g_clear_pointer(&s->state, g_free);

@@ -11,7 +11,8 @@ qtest_tests = \
 	tests/qtest/test_slow_commit.py \
 	tests/qtest/test_slow_signal.py \
 	tests/qtest/test_state.py \
-	tests/qtest/test_timeout.py
+	tests/qtest/test_timeout.py \
+	tests/qtest/test_unshared.py
 TESTS += $(qtest_tests)
 EXTRA_DIST += $(qtest_tests) \
 	tests/qtest/bench.py \

@@ -49,6 +49,7 @@ constants(void **state)
 	assert_int_equal(VHOST_PCI_ACK_TIMEOUT_MS, 100);
 	assert_int_equal(VHOST_PCI_S_CONNECTED, 1);
 	assert_int_equal(VHOST_PCI_S_LINK_UP, 2);
+	assert_int_equal(VHOST_PCI_S_UNSHARED, 4);
 	assert_int_equal(VHOST_PCI_F_REVOKE_HARMLESS, 1);
 	assert_int_equal(VHOST_PCI_TYPE_NONE, 0);
 	assert_int_equal(VHOST_PCI_TYPE_NET, 1);
