@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/queue.h"
 #include "qemu/thread.h"
+#include "qemu/units.h"
 #include "vhost-pci-closer.h"
 
 /*
@@ -14,6 +15,8 @@
  * of a message, and what a session holds.
  */
 #define CLOSER_BUSY 256
+
+#define UNMAP_PIECE (64 * MiB)
 
 typedef struct VhostPciJob {
     QSIMPLEQ_ENTRY(VhostPciJob) next;
@@ -31,10 +34,26 @@ struct VhostPciCloser {
     QSIMPLEQ_HEAD(, VhostPciJob) jobs;
 };
 
+/*
+ * In pieces: whoever maps or unmaps something meanwhile, as QEMU's main loop does,
+ * waits for one of them. A piece that cuts a huge page in two is refused.
+ */
+static void vhost_pci_closer_unmap_now(uint8_t *base, size_t len)
+{
+    size_t done;
+
+    for (done = 0; len - done > UNMAP_PIECE; done += UNMAP_PIECE) {
+        if (munmap(base + done, UNMAP_PIECE) < 0) {
+            break;
+        }
+    }
+    munmap(base + done, len - done);
+}
+
 static void vhost_pci_closer_do(VhostPciJob *job)
 {
     if (job->base) {
-        munmap(job->base, job->len);
+        vhost_pci_closer_unmap_now(job->base, job->len);
     } else {
         close(job->fd);
     }

@@ -208,8 +208,8 @@ def test_a_whole_ring_that_is_given_up(make_bench, cpus):
         driver.reset()
 
 
-def flags_at(bench, at):
-    """Of the mapping of QEMU's that the address lies in."""
+def smaps_at(bench, at, name):
+    """What the kernel says of the mapping of QEMU's that the address lies in."""
     inside = False
     with open(f"/proc/{bench.machine.process.pid}/smaps",
               encoding="utf-8") as maps:
@@ -218,12 +218,12 @@ def flags_at(bench, at):
             if "-" in first:
                 low, high = (int(n, 16) for n in first.split("-"))
                 inside = low <= at < high
-            elif inside and first == "VmFlags:":
+            elif inside and first == name + ":":
                 return line.split()[1:]
     raise AssertionError(f"nothing is mapped at {at:#x}")
 
 
-def test_revoked_window_takes_no_huge_pages(make_bench, cpus):
+def test_revoked_window_counts_what_is_written(make_bench, cpus):
     """Of memory that counts as the VM's: a page for each written to."""
     if not os.path.exists("/sys/kernel/mm/transparent_hugepage"):
         pytest.skip("a kernel without transparent huge pages")
@@ -235,7 +235,73 @@ def test_revoked_window_takes_no_huge_pages(make_bench, cpus):
     front.stop_ring(TO_PEER)
     assert "taken out" in bench.get("memory")
     at = cpu.at(driver.areas[1].address + state.regions[2].offset)
-    assert {"nh", "dd"} <= set(flags_at(bench, at))
+    assert {"nh", "dd"} <= set(smaps_at(bench, at, "VmFlags"))
+    # What is read counts nothing, what is written a page each.
+    for page in range(2000):
+        assert cpu.load64(at + 4096 * page) == 0
+    assert smaps_at(bench, at, "Anonymous")[0] == "0"
+    for page in range(0, 2000, 100):
+        cpu.store64(at + 4096 * page, 1)
+    assert smaps_at(bench, at, "Anonymous")[0] == str(20 * 4)
+
+
+def processor_time(bench):
+    """Of the main thread, and of all others, in seconds."""
+    pid, times = bench.machine.process.pid, {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat",
+                  encoding="utf-8") as stat:
+            times[int(task)] = int(stat.read().split()[0]) / 1e9
+    return times.pop(pid), sum(times.values())
+
+
+def test_large_memory_is_freed_aside(make_bench, cpus):
+    """To take 131072 pages out of the window costs tens of milliseconds: not of
+    the main loop's."""
+    bench = make_bench(",ack-timeout=50,window-size=2G")
+    driver, front = Driver(bench.machine), bench.front(size=528 * MIB)
+    front.regions = [(LOW, 8 * MIB, UVA + LOW, 0),
+                     (HIGH, 8 * MIB, UVA + HIGH, 8 * MIB)]
+    front.negotiate(VERSION_1)
+    assert front.set_memory(front.regions + [
+        (2 << 32, 512 * MIB, UVA + (2 << 32), 16 * MIB)]) == 0
+    state = run_rings(driver, front, 0)
+    cpu = Cpu(bench.machine)
+    cpus(cpu)
+    touch(cpu, driver, state)
+    before = processor_time(bench)
+    front.stop_ring(TO_PEER)
+    assert "taken out" in bench.get("memory")
+
+    def spent():
+        return [now - was for now, was in zip(processor_time(bench), before)]
+    wait_until(lambda: spent()[1] > 0.005, "it is freed")
+    wait_until(lambda: "Rss" not in rss_of(bench, front), "all of it")
+    main, others = spent()
+    print(f"main thread {1000 * main:.1f} ms, others {1000 * others:.1f} ms")
+    assert main < others / 2
+    # Nothing of the peer's shows, and all of it comes back.
+    front.memory[16 * MIB:16 * MIB + 8] = b"the peer"
+    at = cpu.at(driver.areas[1].address + state.regions[2].offset)
+    assert cpu.load64(at) == 0
+    driver.wait_state(lambda _: "taken out" not in bench.get("memory"),
+                      "it is given back")
+    assert struct.pack("<Q", cpu.load64(at)) == b"the peer"
+
+
+def rss_of(bench, front):
+    """What QEMU has mapped of the peer's file, where that is much."""
+    inode, text = os.fstat(front.fd).st_ino, ""
+    with open(f"/proc/{bench.machine.process.pid}/smaps",
+              encoding="utf-8") as maps:
+        inside = False
+        for line in maps:
+            words = line.split()
+            if "-" in words[0]:
+                inside = words[4] == str(inode)
+            elif inside and words[0] == "Rss:" and int(words[1]) > 1024:
+                text += line
+    return text
 
 
 def test_dump_of_the_vm_lacks_its_peers_memory(make_bench):
