@@ -344,6 +344,7 @@ static Property vhost_pci_base_properties[] = {
     DEFINE_PROP_UUID_NODEFAULT("uuid", VhostPciBase, uuid),
     DEFINE_PROP_SIZE("window-size", VhostPciBase, window_size, 4 * GiB),
     DEFINE_PROP_BOOL("unsealed", VhostPciBase, unsealed, false),
+    DEFINE_PROP_BOOL("x-ioeventfd", VhostPciBase, force_ioeventfd, false),
     DEFINE_PROP_UINT32("max-regions", VhostPciBase, max_regions,
                        VHOST_PCI_DEFAULT_REGIONS),
     DEFINE_PROP_UINT32("max-functions", VhostPciBase, n_functions, 1),

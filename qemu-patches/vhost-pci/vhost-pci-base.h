@@ -150,6 +150,7 @@ struct VhostPciBase {
     uint64_t peer_features;
     uint32_t ack_timeout_ms;
     bool unsealed;
+    bool force_ioeventfd;       /* for tests: without KVM, too */
     uint32_t max_regions;
     uint32_t n_functions;
 
@@ -195,6 +196,8 @@ struct VhostPciBase {
     /* vhost-pci-notify.c */
     MemoryRegion doorbell_mr;   /* BAR 0 */
     bool vector_notifiers;
+    QEMUBH *slow_bh;            /* calls take long */
+    bool calls_aside;           /* ... so no ioeventfd while this peer is here */
 };
 
 /* What differs from type to type; set by the type's class_init. */

@@ -14,10 +14,21 @@
 #include <sys/syscall.h>
 #include <linux/aio_abi.h>
 #include "qemu/bitmap.h"
+#include "qemu/main-loop.h"
 #include "qemu/queue.h"
 #include "qemu/thread.h"
+#include "qemu/timer.h"
 #include "vhost_pci.h"
 #include "vhost-pci-caller.h"
+
+/*
+ * What a signal may cost somebody else, in processor time; twice in a row, so that
+ * an interrupt at the wrong moment is no verdict. An honest one takes 1 or 2
+ * microseconds.
+ */
+#define SLOW_NS         (200 * 1000)
+#define SLOW_TIMES      2
+#define WATCH_MS        500
 
 /* An eventfd that is signalled, or not, and closed. */
 typedef struct VhostPciLastCall {
@@ -30,12 +41,18 @@ struct VhostPciCaller {
     /* The thread's. */
     aio_context_t context;      /* 0: no asynchronous I/O, or not yet */
     int nothing;                /* /dev/null, -1: not yet */
+    /* So many times in a row. */
+    uint8_t slow[VHOST_PCI_MAX_DEVICE_RINGS];
+    int64_t watch_at;           /* QEMU_CLOCK_REALTIME, ms */
 
     QemuMutex lock;             /* held for moments only */
     QemuCond work;
     /* Below: under the lock. */
-    /* Rings of the device, by bit, that are to be called. */
+    /* Rings of the device, by bit: that are to be called, that somebody else
+     * calls. */
     DECLARE_BITMAP(pending, VHOST_PCI_MAX_DEVICE_RINGS);
+    DECLARE_BITMAP(watched, VHOST_PCI_MAX_DEVICE_RINGS);
+    QEMUBH *slow_bh;            /* NULL: nobody is to be told any more */
     int fds[VHOST_PCI_MAX_DEVICE_RINGS];
     QSIMPLEQ_HEAD(, VhostPciLastCall) last;
     bool over;
@@ -126,6 +143,73 @@ static void vhost_pci_caller_work(VhostPciCaller *c)
     }
 }
 
+/*
+ * What a signal costs. To add 0 walks everything that waits, as any signal does,
+ * and readers see no more than before. A KVM of the peer's may take it for one:
+ * an interrupt too many. Never waits: see vhost_pci_signal().
+ */
+static int64_t vhost_pci_signal_cost(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLOUT };
+    struct timespec from, to;
+    uint64_t none = 0;
+    ssize_t n;
+
+    if (poll(&p, 1, 0) != 1 || p.revents != POLLOUT) {
+        return 0;
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    n = write(fd, &none, sizeof(none));
+    (void)n;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    return (to.tv_sec - from.tv_sec) * NANOSECONDS_PER_SECOND +
+           to.tv_nsec - from.tv_nsec;
+}
+
+/* The thread, with the lock, which it lets go of meanwhile. */
+static void vhost_pci_caller_look(VhostPciCaller *c)
+{
+    unsigned int i;
+    bool slow;
+    int fd;
+
+    for (i = 0; i < VHOST_PCI_MAX_DEVICE_RINGS; i++) {
+        if (!test_bit(i, c->watched)) {
+            c->slow[i] = 0;
+            continue;
+        }
+        fd = c->fds[i];
+        qemu_mutex_unlock(&c->lock);
+        slow = vhost_pci_signal_cost(fd) > SLOW_NS;
+        qemu_mutex_lock(&c->lock);
+        c->slow[i] = slow ? c->slow[i] + 1 : 0;
+        if (c->slow[i] == SLOW_TIMES) {
+            bitmap_zero(c->watched, VHOST_PCI_MAX_DEVICE_RINGS);
+            if (c->slow_bh) {
+                qemu_bh_schedule(c->slow_bh);
+            }
+        }
+    }
+    c->watch_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + WATCH_MS;
+}
+
+/* The thread, with the lock: nothing is to be called. */
+static void vhost_pci_caller_wait(VhostPciCaller *c)
+{
+    int64_t left;
+
+    if (bitmap_empty(c->watched, VHOST_PCI_MAX_DEVICE_RINGS)) {
+        qemu_cond_wait(&c->work, &c->lock);
+        return;
+    }
+    left = c->watch_at - qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    if (left <= 0) {
+        vhost_pci_caller_look(c);
+    } else {
+        qemu_cond_timedwait(&c->work, &c->lock, left);
+    }
+}
+
 static void *vhost_pci_caller_run(void *opaque)
 {
     VhostPciCaller *c = opaque;
@@ -138,7 +222,7 @@ static void *vhost_pci_caller_run(void *opaque)
         } else if (c->over) {
             break;
         } else {
-            qemu_cond_wait(&c->work, &c->lock);
+            vhost_pci_caller_wait(c);
         }
     }
     qemu_mutex_unlock(&c->lock);
@@ -154,12 +238,13 @@ static void *vhost_pci_caller_run(void *opaque)
     return NULL;
 }
 
-VhostPciCaller *vhost_pci_caller_new(void)
+VhostPciCaller *vhost_pci_caller_new(QEMUBH *slow)
 {
     VhostPciCaller *c = g_new0(VhostPciCaller, 1);
     QemuThread thread;
 
     c->nothing = -1;
+    c->slow_bh = slow;
     memset(c->fds, -1, sizeof(c->fds));
     QSIMPLEQ_INIT(&c->last);
     qemu_mutex_init(&c->lock);
@@ -190,6 +275,7 @@ void vhost_pci_caller_free(VhostPciCaller *c)
     }
     qemu_mutex_lock(&c->lock);
     c->over = true;
+    c->slow_bh = NULL;
     qemu_cond_signal(&c->work);
     /* The thread frees it, once it has the lock. */
     qemu_mutex_unlock(&c->lock);
@@ -205,9 +291,20 @@ int vhost_pci_caller_bind(VhostPciCaller *c, unsigned int i, int fd)
         vhost_pci_caller_let_go(c, c->fds[i], test_bit(i, c->pending));
     }
     clear_bit(i, c->pending);
+    clear_bit(i, c->watched);
     c->fds[i] = copy;
     qemu_mutex_unlock(&c->lock);
     return err;
+}
+
+void vhost_pci_caller_watch(VhostPciCaller *c, unsigned int i)
+{
+    qemu_mutex_lock(&c->lock);
+    if (c->fds[i] >= 0) {
+        set_bit(i, c->watched);
+        qemu_cond_signal(&c->work);
+    }
+    qemu_mutex_unlock(&c->lock);
 }
 
 void vhost_pci_caller_call(VhostPciCaller *c, unsigned int i)

@@ -7,6 +7,10 @@
  * how much that is: 100000 watches of epoll take 40 ms. That is nothing for a
  * thread with the big lock. So each device has a thread of its own that
  * signals; calls of a ring that come while it is at work become one.
+ *
+ * KVM signals by itself where an ioeventfd is bound: in the virtual CPU, which
+ * the walk keeps from all else. So the thread finds out now and then what that
+ * costs.
  */
 
 #ifndef HW_VHOST_PCI_CALLER_H
@@ -14,8 +18,9 @@
 
 typedef struct VhostPciCaller VhostPciCaller;
 
-/* Starts the thread. */
-VhostPciCaller *vhost_pci_caller_new(void);
+/* Starts the thread. @slow is scheduled when signals take long of a ring that
+ * vhost_pci_caller_watch() names. */
+VhostPciCaller *vhost_pci_caller_new(QEMUBH *slow);
 /* The thread ends when it has made the calls that there are. */
 void vhost_pci_caller_free(VhostPciCaller *c);
 
@@ -24,6 +29,8 @@ void vhost_pci_caller_free(VhostPciCaller *c);
 /* Ring @i is called by @fd from now on; -1: not any more. Keeps a duplicate,
  * also for a call that is not made yet. 0 or -errno. */
 int vhost_pci_caller_bind(VhostPciCaller *c, unsigned int i, int fd);
+/* Somebody else signals ring @i's, as long as it is bound to this one. */
+void vhost_pci_caller_watch(VhostPciCaller *c, unsigned int i);
 void vhost_pci_caller_call(VhostPciCaller *c, unsigned int i);
 /* Signal @fd, which belongs to no ring, once. */
 void vhost_pci_caller_once(VhostPciCaller *c, int fd);

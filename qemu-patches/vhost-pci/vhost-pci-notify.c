@@ -87,6 +87,13 @@ static void vhost_pci_doorbell_del(VhostPciFunction *f, unsigned int i)
     }
 }
 
+/* May the kernel call the peer, in the virtual CPU's name? */
+static bool vhost_pci_doorbell_may_bind(const VhostPciBase *s)
+{
+    return (kvm_eventfds_enabled() || s->force_ioeventfd) && !s->calls_aside &&
+           ioeventfds_used < MAX_IOEVENTFDS;
+}
+
 static void vhost_pci_doorbell_add(VhostPciFunction *f, unsigned int i,
                                    int peer_fd)
 {
@@ -103,13 +110,35 @@ static void vhost_pci_doorbell_add(VhostPciFunction *f, unsigned int i,
     }
     event_notifier_init_fd(&d->notifier, fd);
     d->peer_fd = peer_fd;
-    if (kvm_eventfds_enabled() && ioeventfds_used < MAX_IOEVENTFDS) {
+    if (vhost_pci_doorbell_may_bind(s)) {
         memory_region_add_eventfd(&s->doorbell_mr,
                                   vhost_pci_doorbell_at(f, i), 4, false, 0,
                                   &d->notifier);
         d->ioeventfd = true;
         ioeventfds_used++;
+        vhost_pci_caller_watch(s->caller, f->first_ring + i);
     }
+}
+
+/* The virtual CPU is not to make these calls any more: the thread makes them. */
+static void vhost_pci_doorbells_aside(void *opaque)
+{
+    VhostPciBase *s = opaque;
+    unsigned int n, i;
+
+    if (!(vhost_pci_status(s) & VHOST_PCI_S_CONNECTED)) {
+        return;
+    }
+    s->calls_aside = true;
+    vhost_pci_warn(s, "calls take long, as much waits for them; a thread makes "
+                   "them from now on");
+    memory_region_transaction_begin();
+    for (n = 0; n < s->n_functions; n++) {
+        for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+            vhost_pci_doorbell_del(&s->functions[n], i);
+        }
+    }
+    memory_region_transaction_commit();
 }
 
 /*
@@ -360,6 +389,8 @@ void vhost_pci_notify_sync(VhostPciFunction *f)
     int call[VHOST_PCI_MAX_RINGS];
     unsigned int i;
 
+    f->dev->calls_aside &= !!(vhost_pci_status(f->dev) &
+                              VHOST_PCI_S_CONNECTED);
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
         const struct vu_ring *r = &f->core->rings[i];
 
@@ -395,7 +426,8 @@ void vhost_pci_notify_init(VhostPciBase *s)
     memory_region_init_io(&s->doorbell_mr, OBJECT(s->pdev),
                           &vhost_pci_doorbell_ops, s, "vhost-pci-doorbell",
                           VHOST_PCI_DOORBELL_SIZE);
-    s->caller = vhost_pci_caller_new();
+    s->slow_bh = qemu_bh_new(vhost_pci_doorbells_aside, s);
+    s->caller = vhost_pci_caller_new(s->slow_bh);
     for (n = 0; n < s->n_functions; n++) {
         vhost_pci_notify_init_function(&s->functions[n]);
     }
@@ -433,6 +465,7 @@ void vhost_pci_notify_cleanup(VhostPciBase *s)
     }
     vhost_pci_caller_free(s->caller);
     s->caller = NULL;
+    qemu_bh_delete(s->slow_bh);
     if (s->vector_notifiers) {
         msix_unset_vector_notifiers(s->pdev);
         s->vector_notifiers = false;
