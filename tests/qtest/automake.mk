@@ -5,6 +5,7 @@ qtest_tests = \
 	tests/qtest/test_hostile.py \
 	tests/qtest/test_lifecycle.py \
 	tests/qtest/test_memory_cost.py \
+	tests/qtest/test_neighbour.py \
 	tests/qtest/test_offer.py \
 	tests/qtest/test_revoke.py \
 	tests/qtest/test_slow_close.py \
