@@ -14,6 +14,9 @@
 
 #include <cmocka.h>
 
+#include <rte_flow.h>
+
+#include "flowkit.h"
 #include "peer/fakepacked.h"
 #include "peer/fakepeer.h"
 #include "peer/offload_pkt.h"
@@ -227,6 +230,171 @@ an_mtu_that_mbufs_cannot_hold_is_refused(void **state)
 	rte_pktmbuf_free(m);
 }
 
+/* A rule for IPv4, so that bursts look at rules: its packets go to the peer itself,
+ * or up with a mark. */
+static struct rte_flow *
+make_rule(bool mark)
+{
+	const struct rte_flow_attr attr = { .transfer = !mark, .ingress = mark };
+	const struct rte_flow_item_eth eth = {
+		.type = RTE_BE16(RTE_ETHER_TYPE_IPV4),
+	}, mask = { .type = 0xffff };
+	const struct rte_flow_item items[] = {
+		{ .type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &eth, .mask = &mask },
+		{ .type = RTE_FLOW_ITEM_TYPE_END },
+	};
+	const struct rte_flow_action_port_id id = { .id = fp->port };
+	const struct rte_flow_action_mark number = { 77 };
+	const struct rte_flow_action_rss rss = { 0 };
+	const struct rte_flow_action outputs[] = {
+		{ RTE_FLOW_ACTION_TYPE_PORT_ID, &id },
+		{ RTE_FLOW_ACTION_TYPE_END, NULL },
+	}, marks[] = {
+		{ RTE_FLOW_ACTION_TYPE_MARK, &number },
+		{ RTE_FLOW_ACTION_TYPE_RSS, &rss },
+		{ RTE_FLOW_ACTION_TYPE_END, NULL },
+	};
+	struct rte_flow_error error = { 0 };
+	struct rte_flow *flow = rte_flow_create(fp->port, &attr, items,
+						mark ? marks : outputs, &error);
+
+	assert_non_null(flow);
+	return flow;
+}
+
+static void
+destroy(struct rte_flow *flow)
+{
+	struct rte_flow_error error;
+
+	assert_int_equal(rte_flow_destroy(fp->port, flow, &error), 0);
+}
+
+static void
+beside_rules_frames_come_in_as_many_mbufs_too(void **state)
+{
+	struct rte_flow *flow = make_rule(false);
+
+	(void)state;
+	receive_each(NULL);
+	destroy(flow);
+}
+
+static void
+beside_rules_those_of_packed_rings_too(void **state)
+{
+	struct rte_flow *flow = make_rule(false);
+	struct fp_packed packed;
+
+	(void)state;
+	fp_packed_of(&packed, fp, FP_FROM_PEER);
+	receive_each(&packed);
+	destroy(flow);
+}
+
+static void
+beside_rules_a_long_frame_is_lost_alone(void **state)
+{
+	struct rte_flow *flow = make_rule(false);
+	struct rte_mbuf *held[MBUFS], *m[3];
+
+	(void)state;
+	/* Without mbufs, and longer than the MTU. */
+	assert_int_equal(rte_pktmbuf_alloc_bulk(pool, held, MBUFS - 5), 0);
+	post(60, 1, NULL);
+	post(6 * ROOM, 1, NULL);
+	post(2 * ROOM, 1, NULL);
+	assert_int_equal(fp_rx(fp, m, 3), 2);
+	check(m[0], 60);
+	check(m[1], 2 * ROOM);
+	rte_pktmbuf_free_bulk(m, 2);
+	assert_int_equal(fp_xstat(fp, "rx_ring0_no_mbuf"), 1);
+	assert_int_equal(rte_mempool_in_use_count(pool), MBUFS - 5);
+	rte_pktmbuf_free_bulk(held, MBUFS - 5);
+	assert_int_equal(rte_eth_dev_set_mtu(fp->port, 1500), 0);
+	post(1523, 1, NULL);
+	post(1522, 1, NULL);
+	assert_int_equal(fp_rx(fp, m, 3), 1);
+	check(m[0], 1522);
+	rte_pktmbuf_free(m[0]);
+	assert_int_equal(fp_xstat(fp, "rx_ring0_oversized"), 1);
+	destroy(flow);
+}
+
+/* The peer sends @f in @n pieces. */
+static void
+post_frame(const struct fk_frame *f, unsigned int n)
+{
+	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
+	uint16_t head = r->next_desc;
+	uint64_t gpa;
+
+	post(f->len, n, NULL);
+	gpa = r->desc[head].addr;
+	memset(fp_addr(gpa), 0, 12);
+	memcpy((uint8_t *)fp_addr(gpa) + 12, f->data, f->len);
+}
+
+static void
+check_frame(const struct rte_mbuf *m, const struct fk_frame *f, bool marked)
+{
+	uint8_t copy[sizeof(f->data)];
+
+	assert_int_equal(m->pkt_len, f->len);
+	assert_int_equal(m->nb_segs, (f->len + ROOM - 1) / ROOM);
+	rte_mbuf_sanity_check(m, 1);
+	assert_memory_equal(rte_pktmbuf_read(m, 0, f->len, copy), f->data,
+			    f->len);
+	assert_int_equal((m->ol_flags & RTE_MBUF_F_RX_FDIR_ID) != 0, marked);
+	assert_int_equal(marked ? m->hash.fdir.hi : 77, 77);
+}
+
+/* In one descriptor, and so from ring to ring without an mbuf; or in several, and so
+ * up, as what does not lie in one piece is not moved. */
+static void
+long_frames_are_moved_or_go_up_whole(void **state)
+{
+	struct fp_ring *to = &fp->rings[FP_TO_PEER];
+	struct rte_flow *flow = make_rule(false);
+	const struct vring_used_elem *e;
+	struct fk_frame f;
+	struct rte_mbuf *m;
+
+	(void)state;
+	fk_make(&f, false, -1, 17, 1472);
+	fp_post(to, fp_buffer(fp, 2048), 2048, VRING_DESC_F_WRITE);
+	post_frame(&f, 1);
+	assert_int_equal(fp_rx(fp, &m, 1), 0);
+	e = fp_used(to);
+	assert_non_null(e);
+	assert_int_equal(e->len, 12 + f.len);
+	assert_memory_equal((uint8_t *)fp_addr(to->desc[e->id].addr) + 12,
+			    f.data, f.len);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+	post_frame(&f, 3);
+	assert_int_equal(fp_rx(fp, &m, 1), 1);
+	check_frame(m, &f, false);
+	rte_pktmbuf_free(m);
+	assert_int_equal(fp_xstat(fp, "not_steered_too_long"), 1);
+	destroy(flow);
+}
+
+static void
+long_frames_are_marked(void **state)
+{
+	struct rte_flow *flow = make_rule(true);
+	struct fk_frame f;
+	struct rte_mbuf *m;
+
+	(void)state;
+	fk_make(&f, false, -1, 17, 1472);
+	post_frame(&f, 1);
+	assert_int_equal(fp_rx(fp, &m, 1), 1);
+	check_frame(m, &f, true);
+	rte_pktmbuf_free(m);
+	destroy(flow);
+}
+
 /* A chain of mbufs of @first and then @piece bytes, each its exact size. */
 static void
 finish(uint32_t first, uint32_t piece, uint64_t flags)
@@ -284,6 +452,13 @@ main(int argc, char *argv[])
 		T(no_frame_of_several_mbufs_exceeds_the_mtu),
 		T(a_pool_without_enough_mbufs_loses_that_frame_only),
 		T(an_mtu_that_mbufs_cannot_hold_is_refused),
+		T(beside_rules_frames_come_in_as_many_mbufs_too),
+		cmocka_unit_test_setup_teardown(
+			beside_rules_those_of_packed_rings_too, setup_packed,
+			teardown),
+		T(beside_rules_a_long_frame_is_lost_alone),
+		T(long_frames_are_moved_or_go_up_whole),
+		T(long_frames_are_marked),
 		cmocka_unit_test_setup_teardown(
 			checksums_are_finished_over_mbufs, op_setup,
 			op_teardown),
