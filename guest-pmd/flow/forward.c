@@ -124,11 +124,12 @@ forward_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return i;
 }
 
-/* As many as there are chains for, up to a batch, and hand them over. */
+/* As many as there are chains for, up to a batch, and hand them over. *@more: it
+ * was a batch of chains, and there may be more. */
 static __rte_always_inline uint16_t
 forward_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		const struct vhostpci_item *items, uint16_t n, int *rule,
-		const unsigned int flags)
+		bool *more, const unsigned int flags)
 {
 	uint16_t done = 0, limit = n, got;
 	bool aligned;
@@ -145,6 +146,7 @@ forward_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		/* Packets over several chains come in rows. */
 		limit = aligned ? n : 1;
 	}
+	*more = b->given >= VHOSTPCI_BATCH;
 	vhostpci_commit(ring, b, flags);
 	vhostpci_tell(ring, flags);
 	return done;
@@ -159,19 +161,22 @@ forward_burst(struct vhostpci_ring *ring, const struct vhostpci_item *items,
 	struct vhostpci_burst b = vhostpci_burst_begin(ring, shadow);
 	unsigned int tries = 0;
 	uint16_t done = 0, got, want;
+	bool more = false;
 	int rule = 0;
 
 	ring->walked = 0;
 	do {
 		want = RTE_MIN(n - done, VHOSTPCI_BATCH);
 		got = forward_pending(ring, &b, items + done, want, &rule,
-				      flags);
+				      &more, flags);
 		done += got;
 		if (unlikely(rule < 0))
 			vhostpci_ring_break(ring, -rule);
 		if (ring->broken || !vhostpci_may_send(ring))
 			break;
-		if (likely(got == want))
+		/* Packets that took several chains each may have filled the
+		 * batch: that is no lack of room. */
+		if (likely(got == want || more))
 			continue;
 		if (got == 0 && tries++ == VHOSTPCI_SEND_RETRIES)
 			break;

@@ -432,6 +432,28 @@ a_packet_goes_over_several_buffers_where_they_merge(void **state)
 	destroy(flow);
 }
 
+/* More buffers than a burst hands over at once. */
+static void
+packets_of_one_burst_fill_all_buffers_there_are(void **state)
+{
+	struct rte_flow *flow = output(c);
+	struct rte_eth_stats stats;
+	struct fk_frame f;
+	uint16_t n;
+
+	/* Nine each. */
+	fk_make(&f, false, -1, UDP, 1000);
+	offer(c, 7 * 9, 128);
+	for (n = 0; n < 7; n++)
+		send_frame(&f);
+	check_up(0, NULL);
+	assert_int_equal(c->rings[FP_TO_PEER].used->idx, 7 * 9);
+	assert_int_equal(fp_xstat(c, "tx_ring0_steer_full"), 0);
+	assert_int_equal(rte_eth_stats_get(c->port, &stats), 0);
+	assert_int_equal(stats.opackets, 7);
+	destroy(flow);
+}
+
 static void
 a_destination_without_room_drops_and_holds_up_no_other(void **state)
 {
@@ -1059,6 +1081,7 @@ main(void)
 		STEER_TEST(a_marked_packet_goes_up_with_its_mark),
 		STEER_TEST(chains_and_tables_are_steered_in_their_order),
 		STEER_TEST(a_packet_goes_over_several_buffers_where_they_merge),
+		STEER_TEST(packets_of_one_burst_fill_all_buffers_there_are),
 		STEER_TEST(a_destination_without_room_drops_and_holds_up_no_other),
 		STEER_TEST(a_destination_that_stops_is_a_miss_and_comes_back),
 		STEER_TEST(a_port_that_may_not_steer_sends_all_up),
