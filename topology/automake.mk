@@ -2,5 +2,6 @@
 # From a description of VMs and links to what starts them.
 dist_bin_SCRIPTS += topology/vhost-pci-topology
 dist_doc_DATA += topology/mesh.yaml
-TESTS += topology/test_topology.py
-EXTRA_DIST += topology/test_topology.py
+dist_pkgdata_DATA = topology/vhost_pci_live.py
+TESTS += topology/test_topology.py topology/test_live.py
+EXTRA_DIST += topology/test_topology.py topology/test_live.py

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vhost-pci-topology: what it prints follows from what it is given, and what
 does not fit is refused with a sentence that names it."""
+import json
 import re
 import shutil
 import subprocess
@@ -109,11 +110,35 @@ def test_a_chain_goes_through_its_vms_both_ways():
     assert 'in_port=b,ip,nw_dst=10.0.0.4,actions=output:work' in ends
 
 
+def test_an_underlay_gives_each_bridge_an_address_that_others_reach():
+    net = made(links=["a-b", "b-c"], vms=dict.fromkeys("abc"),
+               underlay="10.1.0.0/24")
+    text = "\n".join(net.guest(net.vms["a"]))
+    assert "ip addr add 10.1.0.1/24 dev br0" in text
+    assert "ip,nw_dst=10.1.0.1,actions=output:LOCAL" in text
+    assert "ip,nw_dst=10.1.0.3,actions=output:b" in text
+    assert "10.1." not in "\n".join(made().guest(made().vms["a"]))
+
+
 def test_a_controller_decides_alone():
-    net = made(mesh="all", controller="tcp:192.0.2.1:6653")
+    net = made(mesh="all", controller="tcp:192.0.2.1:6653",
+               chains={"up": ["a", "c", "b"]})
     text = "\n".join(net.guest(net.vms["a"]))
     assert "set-controller br0 tcp:192.0.2.1:6653" in text
     assert "fail_mode=secure" in text and "add-flow" not in text
+
+
+def test_chains_are_printed_as_the_sample_controller_reads_them(tmp_path):
+    file = tmp_path / "net.yaml"
+    file.write_text("vms: {a: , b: , c: }\nmesh: all\n"
+                    "chains: {up: [a, c, b]}\n")
+    done = run(file, "--only", "chains")
+    assert json.loads(done.stdout) == {"up": {
+        "between": ["10.0.0.1", "10.0.0.2"], "through": [1, 3, 2]}}
+    net = tool.load(file)
+    for name, number in dict(a=1, b=2, c=3).items():
+        assert f"datapath-id={number:016x}" in \
+            "\n".join(net.guest(net.vms[name]))
 
 
 MANY = {f"v{i}": {"memory": "16G"} for i in range(40)}
@@ -148,6 +173,7 @@ WRONG = [
           mesh="all"), "b: huge pages for 1 ports (96M) are more than half"),
     (dict(vms={"a-very-long-name": None, "b": None},
           links=["a-very-long-name-b"]), "more than 15 characters"),
+    (dict(underlay="10.1.0.0/16"), "underlay: 10.1.0.0/16 is not of"),
     (dict(colour="red"), "there is no colour"),
 ]
 

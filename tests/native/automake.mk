@@ -76,7 +76,7 @@ native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_offload.py tests/native/test_ovs_offload.py \
 	tests/native/test_flow_offload.py tests/native/test_steering_ovs.py \
 	tests/native/test_flow_testpmd.py tests/native/test_controllers.py \
-	tests/native/test_mesh_controller.py \
+	tests/native/test_mesh_controller.py tests/native/test_live.py \
 	tests/native/test_steering_diff.py tests/native/test_secondary.py \
 	tests/native/test_slow_peer.py tests/native/test_ovs_queues.py
 TESTS += $(native_pytests)

@@ -13,6 +13,7 @@ EXTRA_DIST += \
 	tests/vm/guest/rxsleep.c \
 	tests/vm/guest/seqstream.c \
 	tests/vm/guest/tcpstall.c \
+	tests/vm/guest/unixport.c \
 	tests/vm/harness/__init__.py \
 	tests/vm/harness/agent.py \
 	tests/vm/harness/config.py \
@@ -21,6 +22,7 @@ EXTRA_DIST += \
 	tests/vm/harness/images.py \
 	tests/vm/harness/keep.py \
 	tests/vm/harness/monitor.py \
+	tests/vm/harness/lan.py \
 	tests/vm/harness/mesh.py \
 	tests/vm/harness/native.py \
 	tests/vm/harness/ovs.py \
@@ -40,6 +42,7 @@ EXTRA_DIST += \
 	tests/vm/test_harness.py \
 	tests/vm/test_hostile.py \
 	tests/vm/test_lifecycle.py \
+	tests/vm/test_mesh.py \
 	tests/vm/test_multiqueue.py \
 	tests/vm/test_offloads.py \
 	tests/vm/test_options.py \

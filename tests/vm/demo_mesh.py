@@ -12,6 +12,7 @@ DEFAULT = Path(__file__).with_name("mesh.yaml")
 
 
 def boot(mesh):
+    mesh.control()
     mesh.up()
     return f"{len(mesh.vms)} VMs ({config.accel().split(',')[0]})"
 
@@ -39,24 +40,51 @@ def rate(one, other):
     """Emulated machines carry tens of Mbit/s; a few kbit/s are retransmissions
     that happen to arrive."""
     bits = one.iperf3(other)
-    assert bits > 1e6, f"{bits / 1e3:.0f} kbit/s"
+    assert bits > 2e5, f"{bits / 1e3:.0f} kbit/s"
     return f"{bits / 1e6:.1f} Mbit/s"
 
 
-def chain_carries(mesh, name):
+def chain_of(mesh, name, without=None):
+    """Names of the VMs that a chain passes now."""
+    return [vm.name for vm in mesh.plan.chains[name] if vm.name != without]
+
+
+def chain_carries(mesh, name, without=None):
     """A ping through the chain is counted in each of its VMs, both ways."""
-    chain = [vm.name for vm in mesh.plan.chains[name]]
-    first, last = chain[0], chain[-1]
-    ways = ((first, last), (last, first))
-    before = [mesh.through(name, *way) for way in ways]
-    mesh.wait_reached(first, last)
-    mesh[first].ping(mesh[last], count=5)
+    chain = chain_of(mesh, name, without)
+    first, last = mesh[chain[0]], mesh[chain[-1]]
+    ways = ((chain, last.name), (chain[::-1], first.name))
+    mesh.wait_reached(first.name, last.name)
+    before = [mesh.through(*way) for way in ways]
 
     def counted():
-        return all(now >= then + 5 for way, old in zip(ways, before)
-                   for now, then in zip(mesh.through(name, *way), old))
-    wait_until(counted, 20, "each VM's rules count the packets")
+        first.ping(last)
+        return all(now >= then + 3 for way, old in zip(ways, before)
+                   for now, then in zip(mesh.through(*way), old))
+    wait_until(counted, 30, "each VM's rules count the packets")
     return " -> ".join(chain)
+
+
+def steering_vms(mesh, name):
+    """Of a chain: (before, VM, after) where both links end at devices of the
+    VM, so that the driver may move packets by itself."""
+    chain = chain_of(mesh, name)
+    return [(one, at, other) for one, at, other
+            in zip(chain, chain[1:], chain[2:])
+            if {one, other} <= set(mesh[at].serves)]
+
+
+def chain_is_steered(mesh, name, where):
+    """Nearly all packets of a chain go from ring to ring in one of its VMs."""
+    before, at, after = where
+    chain = chain_of(mesh, name)
+    ovs = mesh[at].ovs
+    first, last = mesh[chain[0]], mesh[chain[-1]]
+    with traffic.pinging(first, last, first.workload("")):
+        start = ovs.steered_packets(before, after)
+        wait_until(lambda: ovs.steered_packets(before, after) >= start + 10,
+                   30, f"{at}'s driver moves packets from {before} to {after}")
+    return f"{at} moves from {before}'s ring into {after}'s"
 
 
 def survive(mesh, victim, one, other):
@@ -83,6 +111,14 @@ def come_back(mesh, victim):
             mesh.wait_reached(victim.name, vm.name)
 
 
+def live(mesh):
+    """The program itself, over the management network."""
+    status, text = mesh.live(count=1)
+    print(text, end="", flush=True)
+    assert status == 0, f"exit status {status}"
+    return f"drawn in {mesh.logdir / 'live.svg'}"
+
+
 def show(demo, mesh):
     demo.say("starting the VMs")
     if not demo.step("the VMs are up", lambda: boot(mesh)):
@@ -91,25 +127,46 @@ def show(demo, mesh):
                      lambda: set_up(mesh)):
         return
     demo.step("every vhostpci port is up", lambda: ports_up(mesh))
-    demo.say("traffic between the workloads")
+    demo.say("traffic between the workloads, by the controller's rules")
     demo.step("ping, all to all", lambda: all_to_all(mesh))
     link = next(iter(mesh.plan.links.values()))
     one, other = mesh[link.server.name], mesh[link.user.name]
     demo.step(f"iperf3 over one hop, {one.name} -> {other.name}",
               lambda: rate(one, other))
-    for name, chain in mesh.plan.chains.items():
-        demo.step(f"chain {name}", lambda n=name: chain_carries(mesh, n))
-        first, last = mesh[chain[0].name], mesh[chain[-1].name]
-        demo.step(f"iperf3 over {len(chain) - 1} hops, {first.name} -> "
-                  f"{last.name}", lambda f=first, l=last: rate(f, l))
+    for name in mesh.plan.chains:
+        show_chain(demo, mesh, name)
     victim = list(mesh.vms.values())[-2 if len(mesh.vms) > 3 else -1]
     demo.say(f"killing {victim.name}")
+    show_loss(demo, mesh, victim, one, other)
+    demo.say("what Open vSwitch says, by vhost-pci-topology --live")
+    demo.step("every link of the description is up", lambda: live(mesh))
+
+
+def show_chain(demo, mesh, name):
+    chain = chain_of(mesh, name)
+    first, last = mesh[chain[0]], mesh[chain[-1]]
+    demo.step(f"chain {name}", lambda: chain_carries(mesh, name))
+    for where in steering_vms(mesh, name):
+        demo.step(f"chain {name} runs inside the driver",
+                  lambda w=where: chain_is_steered(mesh, name, w))
+    demo.step(f"iperf3 over {len(chain) - 1} hops, {first.name} -> "
+              f"{last.name}", lambda: rate(first, last))
+
+
+def show_loss(demo, mesh, victim, one, other):
+    """Only chains that have the victim in their middle can do without."""
+    inner = [name for name in mesh.plan.chains
+             if victim.name in chain_of(mesh, name)[1:-1]]
     demo.step(f"{victim.name} is killed under others' traffic",
               lambda: survive(mesh, victim, one, other))
+    for name in inner:
+        demo.step(f"the controller repairs chain {name}",
+                  lambda n=name: chain_carries(mesh, n, victim.name))
     demo.step(f"{victim.name} returns, with all its ports",
               lambda: come_back(mesh, victim))
     for name in mesh.plan.chains:
-        demo.step(f"chain {name}", lambda n=name: chain_carries(mesh, n))
+        if victim.name in chain_of(mesh, name):
+            demo.step(f"chain {name}", lambda n=name: chain_carries(mesh, n))
 
 
 def demonstrate(demo_class, path, keep=None):

@@ -34,14 +34,19 @@ class Images:
         return self._once(key, lambda a: self._switch(
             a, flavour, with_plugin, extra_plugins))
 
-    def mesh(self):
+    def mesh(self, ovn=False):
         """A switch VM's, with a workload's programs, iproute2's ip and a
         shell that uses it: a workload lives in a network namespace."""
         def fill(archive):
             for name in ("iperf3", "tcpdump", "ethtool", "ip", "dash"):
                 archive.program(config.program(name), name=name)
-            return self._switch(archive, "ours", True, ())
-        return self._once("mesh", fill)
+            archive.file("usr/bin/unixport", self._guest_tool("unixport"),
+                         0o755)
+            if ovn:
+                archive.program(config.ovn("ovn-controller"),
+                                "ovn-controller")
+            return [*self._switch(archive, "ours", True, ()), "veth"]
+        return self._once("mesh-ovn" if ovn else "mesh", fill)
 
     def _once(self, key, fill):
         if key not in self.made:

@@ -4,29 +4,37 @@ describes them: its arguments start them, and its commands run inside.
 
     with Mesh("name", images, path) as mesh:
         mesh.up()
+        mesh.control()
+        mesh["a"].set_up()
         mesh["a"].ping(mesh["b"])
 """
 import itertools
+import json
+import os
 import re
+import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 from . import config
+from .lan import Lan
 from .ovs import GuestOvs, OTHER_CONFIG
-from .procs import wait_until
+from .procs import Child, wait_until
 from .topology import Topology
 from .vm import Vm
 
 PORT_HUGEPAGES = 48  # of 2 MiB: half of what two ports are promised
+TOOL = config.TOP / "topology" / "vhost-pci-topology"
+CONTROLLER = config.TOP / "examples" / "controller" / "mesh_controller.py"
+CONTROLLER_PORT, DATABASE_PORT, CONTROL_PORT = 6653, 6640, 6641
 
 
 def topology_tool():
     """The program as a module."""
     sys.dont_write_bytecode = True
-    loader = SourceFileLoader("vhost_pci_topology", str(
-        config.TOP / "topology" / "vhost-pci-topology"))
+    loader = SourceFileLoader("vhost_pci_topology", str(TOOL))
     module = module_from_spec(spec_from_loader(loader.name, loader))
     loader.exec_module(module)
     return module
@@ -36,16 +44,18 @@ class MeshVm(Vm):
     """One VM of a description.  `run` and what is built on it act on its
     workload's side where they say so; all else is the switch."""
 
-    def __init__(self, plan, vm, **options):
-        self.plan, self.vm = plan, vm
+    def __init__(self, plan, vm, lan, **options):
+        self.plan, self.vm, self.lan = plan, vm, lan
         self.address = vm.workload.split("/")[0]
+        self.underlay = vm.underlay
         self.serves = [link.user.name for link in vm.serves]
         pages = PORT_HUGEPAGES * max(1, len(vm.serves))
         super().__init__(
             vm.name, memory_mb=vm.memory >> 20, cpus=vm.cpus,
             shared_memory=bool(vm.uses),
             append=f"hugepages={pages} ipv6.disable=1",
-            arguments=list(itertools.chain.from_iterable(plan.devices(vm))),
+            arguments=[*itertools.chain.from_iterable(plan.devices(vm)),
+                       *lan.arguments(vm.number)],
             **options)
         self.ovs = GuestOvs(self)
 
@@ -54,16 +64,25 @@ class MeshVm(Vm):
             path = Path(self.plan.path(link))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
-        return super().command_line()
+        return self.lan.within + super().command_line()
 
     def set_up(self):
-        """Open vSwitch, then the commands of the description as printed."""
+        """Open vSwitch, which may be asked over the management network; then
+        the commands of the description as printed."""
+        for command in self.lan.commands(self.vm.number):
+            self.sh(command)
         self.ovs.start_database()
+        self.ovs.appctl("-t", "ovsdb-server", "ovsdb-server/add-remote",
+                        f"ptcp:{DATABASE_PORT}")
         self.ovs.vsctl("--no-wait", "--", "init")
         settings = {**OTHER_CONFIG, "pmd-cpu-mask": "0x2"}
         self.ovs.vsctl("--no-wait", "set", "Open_vSwitch", ".",
                        *(f"other_config:{k}={v}" for k, v in settings.items()))
         self.ovs.start_switch()
+        self.start_command(
+            f"exec unixport {CONTROL_PORT} "
+            "/run/openvswitch/ovs-vswitchd.$(cat "
+            "/run/openvswitch/ovs-vswitchd.pid).ctl")
         for command in self.plan.guest(self.vm):
             # Not by busybox's shell: it prefers busybox's ip, which knows no
             # network namespaces by name.
@@ -109,18 +128,20 @@ class MeshVm(Vm):
 class Mesh(Topology):
     """All VMs of a description."""
 
-    def __init__(self, name, images, path, logdir=None):
+    def __init__(self, name, images, path, logdir=None, image=None):
         super().__init__(name, images, logdir)
-        tool = topology_tool()
-        self.plan = tool.load(path)
+        self.path, self.plan = path, topology_tool().load(path)
         self.plan.sockets = str(self.rundir)
         self.plan.accelerator = "kvm" if config.is_kvm() else "tcg"
+        self.lan = Lan()
+        self.closers.append(self.lan.close)
+        self.plan.controller = f"tcp:{self.lan.host}:{CONTROLLER_PORT}"
         for vm in self.plan.vms.values():
             ours = bool(vm.serves)
             self._add(MeshVm(
-                self.plan, vm, rundir=self.rundir, logdir=self.logdir,
+                self.plan, vm, self.lan, rundir=self.rundir, logdir=self.logdir,
                 qemu=config.our_qemu() if ours else config.stock_qemu(),
-                image=images.mesh()))
+                image=image or images.mesh()))
 
     def __getitem__(self, name):
         return self.vms[name]
@@ -133,20 +154,46 @@ class Mesh(Topology):
             vm.ready()
         return self
 
+    def control(self):
+        """Start the sample controller, which all switches look for."""
+        chains, settings = (self.rundir / name for name
+                            in ("chains.json", "controller.conf"))
+        chains.write_text(json.dumps(self.plan.controller_chains()))
+        settings.write_text(
+            f"[DEFAULT]\nofp_tcp_listen_port = {CONTROLLER_PORT}\n"
+            f"[mesh]\nchains = {chains}\n")
+        child = Child([*self.lan.within, config.program("osken-manager"),
+                       "--config-file", settings, CONTROLLER],
+                      log=self.logdir / "controller.log",
+                      env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        self.closers.append(child.end)
+        return child
+
+    def live(self, count=1, seconds=3):
+        """vhost-pci-topology --live; returns its exit status and output."""
+        words = [sys.executable, TOOL, self.path, "--live", "--count",
+                 str(count), "--interval", str(seconds), "--svg",
+                 self.logdir / "live.svg"]
+        for vm in self.vms.values():
+            at = f"{vm.name}=tcp:{self.lan.address(vm.vm.number)}"
+            words += ["--ovsdb", f"{at}:{DATABASE_PORT}",
+                      "--unixctl", f"{at}:{CONTROL_PORT}"]
+        done = subprocess.run([*self.lan.within, *map(str, words)], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=120 * config.TIME_SCALE, check=False)
+        return done.returncode, done.stdout
+
     def pairs(self):
         return itertools.permutations(self.vms.values(), 2)
 
-    def through(self, chain, source, target):
-        """Packets that the chain's rules moved on in each of its VMs, on the
-        way from source to target."""
-        names = [vm.name for vm in self.plan.chains[chain]]
-        if names[0] != source:
-            names.reverse()
+    def through(self, names, target):
+        """Packets to a workload that a chain's rules moved on in each of the
+        VMs, which it passes in this order."""
         address = self.vms[target].address
         counts = []
         for before, at in zip(["work", *names], names):
             counts.append(self.vms[at].ovs.flow_packets(
-                f"ip,in_port={before},nw_dst={address}"))
+                f"table=0,ip,in_port={before},nw_dst={address}"))
         return counts
 
     def wait_reached(self, source, target, seconds=40):

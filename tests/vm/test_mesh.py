@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every VM a switch, a sample controller for all: a slice of what
+`quickstart demo --mesh` shows, by the same steps.
+
+    b --- a --- c, and b --- c; a chain from b through a to c
+"""
+import pytest
+
+import demo_mesh as steps
+from harness import config, traffic
+from harness.mesh import Mesh
+from harness.procs import wait_until
+
+NET = """
+vms:
+  a: {memory: 608M}
+  b: {memory: 512M}
+  c: {memory: 448M}
+mesh: all
+chains: {inspect: [b, a, c]}
+"""
+
+
+@pytest.fixture(scope="module")
+def mesh(images, _shared, tmp_path_factory):
+    _shared.close()  # its VMs do not run, and take time, beside these
+    path = tmp_path_factory.mktemp("mesh") / "net.yaml"
+    path.write_text(NET)
+    try:
+        with Mesh("mesh-slice", images, path) as made:
+            made.control()
+            made.up()
+            steps.set_up(made)
+            steps.ports_up(made)
+            yield made
+    except config.Missing as missing:
+        pytest.skip(str(missing))
+
+
+def test_workloads_reach_each_other_by_the_controllers_rules(mesh):
+    steps.all_to_all(mesh)
+    for vm in mesh.vms.values():
+        # None from the description: all have the controller's cookie.
+        flows = vm.ovs.ofctl("dump-flows", "br0").splitlines()[1:]
+        assert flows and all("cookie=0x6d657368" in f for f in flows)
+
+
+def test_a_chain_is_counted_in_each_vm_and_steered_in_the_middle(mesh):
+    steps.chain_carries(mesh, "inspect")
+    where, = steps.steering_vms(mesh, "inspect")
+    assert where == ("b", "a", "c")
+    steps.chain_is_steered(mesh, "inspect", where)
+
+
+def test_every_link_is_shown_as_up(mesh):
+    status, text = mesh.live()
+    assert status == 0 and text.count(" up ") == 6, text
+
+
+def test_the_middle_of_a_chain_is_killed_and_returns(mesh):
+    a, b, c = (mesh[name] for name in "abc")
+    with traffic.pinging(b, c, b.workload("")) as answers:
+        wait_until(lambda: answers() > 5, 30, "b and c talk")
+        a.kill()
+        start = answers()
+        wait_until(lambda: answers() >= start + 20, 60, "they go on")
+    steps.chain_carries(mesh, "inspect", without="a")
+    status, text = mesh.live()
+    assert status == 2 and "a is silent" in text, text
+    steps.come_back(mesh, a)
+    steps.chain_carries(mesh, "inspect")
