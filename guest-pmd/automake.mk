@@ -46,6 +46,7 @@ guest_pmd_flow_sources = \
 guest_pmd_port_sources = $(vring_commit_sources) \
 	$(guest_pmd_flow_sources) \
 	guest-pmd/rte_pmd_vhostpci.h \
+	guest-pmd/base/dpdk_compat.h \
 	guest-pmd/base/headers.c \
 	guest-pmd/base/headers.h \
 	guest-pmd/base/limit.c \
@@ -178,7 +179,7 @@ guest_pmd_librte_net_vpci_so_LDFLAGS = -shared \
 	-Wl,-soname,$(pmd_soname) -Wl,-z,defs -Wl,-z,now \
 	-Wl,--version-script=$(srcdir)/guest-pmd/version.map
 guest_pmd_librte_net_vpci_so_DEPENDENCIES = guest-pmd/version.map
-EXTRA_DIST += guest-pmd/version.map
+EXTRA_DIST += guest-pmd/version.map guest-pmd/driver-headers/24.11
 guest_pmd_librte_net_vpci_so_LDADD = $(DPDK_LIBS) -lrte_bus_pci \
 	-lrte_bus_vdev
 

@@ -99,9 +99,28 @@ DPDK_DRIVER_CFLAGS="$DPDK_CFLAGS -DALLOW_INTERNAL_API -DALLOW_EXPERIMENTAL_API"
 for vhostpci_dir in lib/ethdev lib/eal/include drivers/bus/pci drivers/bus/vdev; do
    DPDK_DRIVER_CFLAGS="$DPDK_DRIVER_CFLAGS -idirafter $DPDK_SRC/$vhostpci_dir"
 done
+AS_IF([test $have_pmd = yes], [VHOSTPCI_CHECK_DRIVER_HEADERS])
 AC_SUBST([DPDK_SRC])
 AC_SUBST([DPDK_DRIVER_CFLAGS])
 AM_CONDITIONAL([HAVE_PMD], [test $have_pmd = yes])])
+
+dnl VHOSTPCI_CHECK_DRIVER_HEADERS: the headers' struct rte_eth_dev must have the size
+dnl that it has in the library: headers of another version, or wrongly made ones
+dnl (guest-pmd/driver-headers), would have the driver write beside its port.
+AC_DEFUN([VHOSTPCI_CHECK_DRIVER_HEADERS],
+[AC_CHECK_TOOL([NM], [nm])
+AC_MSG_CHECKING([that the driver headers fit the library])
+vhostpci_save=$CPPFLAGS
+CPPFLAGS="$CPPFLAGS $DPDK_DRIVER_CFLAGS"
+AC_COMPUTE_INT([vhostpci_size], [RTE_MAX_ETHPORTS * sizeof(struct rte_eth_dev)],
+   [@%:@include <ethdev_driver.h>], [vhostpci_size=0])
+CPPFLAGS=$vhostpci_save
+vhostpci_libdir=`$PKG_CONFIG --variable=libdir libdpdk`
+vhostpci_symbol=`$NM -D -S "$vhostpci_libdir/librte_ethdev.so" |
+   sed -n 's/^@<:@0-9a-f@:>@* 0*\(@<:@0-9a-f@:>@*\) . rte_eth_devices.*/\1/p'`
+AC_MSG_RESULT([$vhostpci_size bytes of ports in the headers, 0x$vhostpci_symbol in the library])
+AS_IF([test "$vhostpci_size" != "`printf %d "0x$vhostpci_symbol"`"],
+   [AC_MSG_ERROR([the driver headers of $DPDK_SRC do not fit the DPDK that is installed])])])
 
 dnl VHOSTPCI_CHECK_TREE(OPTION, FOLDER, FILE, WORDS): --with-OPTION-src names
 dnl a tree that holds FILE; default: src/FOLDER in the build directory.

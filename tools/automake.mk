@@ -5,6 +5,7 @@ EXTRA_DIST += quickstart .ci/run \
 	LICENSES/Apache-2.0.txt LICENSES/BSD-3-Clause.txt \
 	LICENSES/GPL-2.0-or-later.txt \
 	m4/vhostpci.m4 tools/lib.sh tools/releases.sh tools/stages.sh tools/fetch \
+	tools/driver-headers tools/release-root \
 	tools/prepare-host tools/build-here tools/build-qemu tools/build-ovs \
 	tools/count-results tools/lint tools/lint-files tools/rooms \
 	tools/codespell-ignore \

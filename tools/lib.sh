@@ -57,6 +57,21 @@ this_release() {
     esac
 }
 
+# archives CODE: lines "URI SUITE COMPONENT" of Debian's archives for the release CODE,
+# by what the system's apt has for its own: the same archives have other releases' suites.
+# Backports are left out: they would bring other versions.
+archives() {
+    # shellcheck disable=SC2016 # apt expands the fields
+    apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)|$(ORIGIN)' \
+        'Created-By: Packages' |
+        awk -F'|' -v here="$(this_release)" -v code="$1" '$2 == "Debian" {
+            split($1, word, " ")
+            if (word[2] == here || word[2] == here "-updates" || word[2] == here "-security") {
+                sub("^" here, code, word[2])
+                print word[1], word[2], word[3]
+            } }' | sort -u
+}
+
 # tree_version WHAT TREE: what an unpacked source tree says of itself.
 tree_version() {
     case $1 in

@@ -187,10 +187,11 @@ parse_ipv4(struct pattern *p, const void *spec, const void *mask,
 }
 
 static void
-set_addr6(uint64_t *spec, uint64_t *mask, const uint8_t *s, const uint8_t *m)
+set_addr6(uint64_t *spec, uint64_t *mask, const void *s, const void *m,
+	  unsigned int byte)
 {
-	*mask = vhostpci_flow_get64(m);
-	*spec = vhostpci_flow_get64(s) & *mask;
+	*mask = vhostpci_flow_get64((const uint8_t *)m + byte);
+	*spec = vhostpci_flow_get64((const uint8_t *)s + byte) & *mask;
 }
 
 static const char *
@@ -204,8 +205,9 @@ parse_ipv6(struct pattern *p, const void *spec, const void *mask,
 	rest.hdr.vtc_flow &= ~RTE_BE32(0x0ff00000);
 	rest.hdr.proto = 0;
 	rest.hdr.hop_limits = 0;
-	memset(rest.hdr.src_addr, 0, sizeof(rest.hdr.src_addr));
-	memset(rest.hdr.dst_addr, 0, sizeof(rest.hdr.dst_addr));
+	/* Addresses are arrays or structures, by DPDK's version. */
+	memset(&rest.hdr.src_addr, 0, sizeof(rest.hdr.src_addr));
+	memset(&rest.hdr.dst_addr, 0, sizeof(rest.hdr.dst_addr));
 	rest.has_frag_ext = 0;
 	if (!vhostpci_flow_all_zero(&rest, sizeof(rest)))
 		return "item ipv6: a field that is not matched";
@@ -216,14 +218,14 @@ parse_ipv6(struct pattern *p, const void *spec, const void *mask,
 	p->spec.ttl = s->hdr.hop_limits & p->mask.ttl;
 	p->mask.proto = m->hdr.proto;
 	p->spec.proto = s->hdr.proto & p->mask.proto;
-	set_addr6(&p->spec.addr, &p->mask.addr, s->hdr.src_addr,
-		  m->hdr.src_addr);
-	set_addr6(&p->spec.src6, &p->mask.src6, s->hdr.src_addr + 8,
-		  m->hdr.src_addr + 8);
-	set_addr6(&p->spec.dst6, &p->mask.dst6, s->hdr.dst_addr,
-		  m->hdr.dst_addr);
-	set_addr6(&p->spec.dst6_low, &p->mask.dst6_low, s->hdr.dst_addr + 8,
-		  m->hdr.dst_addr + 8);
+	set_addr6(&p->spec.addr, &p->mask.addr, &s->hdr.src_addr,
+		  &m->hdr.src_addr, 0);
+	set_addr6(&p->spec.src6, &p->mask.src6, &s->hdr.src_addr,
+		  &m->hdr.src_addr, 8);
+	set_addr6(&p->spec.dst6, &p->mask.dst6, &s->hdr.dst_addr,
+		  &m->hdr.dst_addr, 0);
+	set_addr6(&p->spec.dst6_low, &p->mask.dst6_low, &s->hdr.dst_addr,
+		  &m->hdr.dst_addr, 8);
 	if (m->has_frag_ext)
 		ok &= REQUIRE(p, frag, s->has_frag_ext ? VHOSTPCI_FLOW_FRAG : 0,
 			      VHOSTPCI_FLOW_FRAG);

@@ -16,9 +16,9 @@
 #include <ethdev_pci.h>
 #include <rte_bus_pci.h>
 #include <rte_io.h>
-#include <rte_kvargs.h>
 #include <rte_malloc.h>
 
+#include "base/dpdk_compat.h"
 #include "pci/pci.h"
 
 #define ARG_PEER	"peer"
@@ -215,10 +215,10 @@ parse_devargs(const struct rte_pci_device *pci, struct args *args)
 		return 0;
 	kv = rte_kvargs_parse(devargs->args, keys);
 	ret = kv == NULL ? -EINVAL :
-		rte_kvargs_process(kv, ARG_PEER, save_peer, args->peer) |
-		rte_kvargs_process(kv, ARG_FUNCTION, save_function,
+		vhostpci_kvargs_process(kv, ARG_PEER, save_peer, args->peer) |
+		vhostpci_kvargs_process(kv, ARG_FUNCTION, save_function,
 				   &args->function) |
-		rte_kvargs_process(kv, ARG_LEGACY, save_flag,
+		vhostpci_kvargs_process(kv, ARG_LEGACY, save_flag,
 				   &args->legacy_ol_flags);
 	rte_kvargs_free(kv);
 	if (ret != 0)

@@ -2,6 +2,8 @@
 
 /* See socket/closer.h. */
 
+#define _GNU_SOURCE /* sets of CPUs */
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +12,7 @@
 
 #include <sys/mman.h>
 
-#include <rte_lcore.h>
-
+#include "base/dpdk_compat.h"
 #include "base/log.h"
 #include "socket/closer.h"
 
@@ -52,9 +53,9 @@ vhostpci_socket_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 		return -rc;
 	/* An error leaves the default. */
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	rc = rte_ctrl_thread_create(thread, "vhostpci", &attr, run, arg);
+	rc = vhostpci_ctrl_thread_create(thread, "vhostpci", &attr, run, arg);
 	pthread_attr_destroy(&attr);
-	return rc < 0 ? rc : -rc;
+	return rc;
 }
 
 struct vhostpci_closer *

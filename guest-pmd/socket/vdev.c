@@ -13,9 +13,9 @@
 #include <bus_driver.h>
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
-#include <rte_kvargs.h>
 #include <rte_string_fns.h>
 
+#include "base/dpdk_compat.h"
 #include "net/offload.h"
 #include "socket/socket.h"
 
@@ -163,16 +163,17 @@ parse_args(struct vhostpci_socket *s, const char *args)
 		VHOSTPCI_LOG(ERR, "bad arguments: %s", args);
 		return -EINVAL;
 	}
-	rc = rte_kvargs_process(kv, ARG_PATH, parse_path, &s->addr) |
-		rte_kvargs_process(kv, ARG_CLIENT, parse_flag, &s->client) |
-		rte_kvargs_process(kv, ARG_SEALED, parse_flag, &s->sealed) |
-		rte_kvargs_process(kv, ARG_QUEUES, parse_queues, &s->queues) |
-		rte_kvargs_process(kv, ARG_MAX_MEM, parse_max_mem,
+	rc = vhostpci_kvargs_process(kv, ARG_PATH, parse_path, &s->addr) |
+		vhostpci_kvargs_process(kv, ARG_CLIENT, parse_flag,
+				   &s->client) |
+		vhostpci_kvargs_process(kv, ARG_SEALED, parse_flag, &s->sealed) |
+		vhostpci_kvargs_process(kv, ARG_QUEUES, parse_queues, &s->queues) |
+		vhostpci_kvargs_process(kv, ARG_MAX_MEM, parse_max_mem,
 				   &s->max_memory) |
-		rte_kvargs_process(kv, ARG_PEER, parse_peer, s->peer_name) |
-		rte_kvargs_process(kv, ARG_CSUM, parse_flag, &s->csum) |
-		rte_kvargs_process(kv, ARG_TSO, parse_flag, &s->tso) |
-		rte_kvargs_process(kv, ARG_LEGACY, parse_flag,
+		vhostpci_kvargs_process(kv, ARG_PEER, parse_peer, s->peer_name) |
+		vhostpci_kvargs_process(kv, ARG_CSUM, parse_flag, &s->csum) |
+		vhostpci_kvargs_process(kv, ARG_TSO, parse_flag, &s->tso) |
+		vhostpci_kvargs_process(kv, ARG_LEGACY, parse_flag,
 				   &s->legacy_ol_flags);
 	rte_kvargs_free(kv);
 	if (rc == 0 && s->addr.sun_path[0] == '\0')
