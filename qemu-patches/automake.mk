@@ -3,6 +3,7 @@
 # in QEMU's tree by `make qemu`.
 EXTRA_DIST += \
 	qemu-patches/7.2/0001-vhost-pci-hooks.patch \
+	qemu-patches/10.0/0001-vhost-pci-hooks.patch \
 	qemu-patches/vhost-pci/Kconfig \
 	qemu-patches/vhost-pci/meson.build \
 	qemu-patches/vhost-pci/vhost-pci-attach.c \
@@ -15,6 +16,7 @@ EXTRA_DIST += \
 	qemu-patches/vhost-pci/vhost-pci-caller.h \
 	qemu-patches/vhost-pci/vhost-pci-closer.c \
 	qemu-patches/vhost-pci/vhost-pci-closer.h \
+	qemu-patches/vhost-pci/vhost-pci-compat.h \
 	qemu-patches/vhost-pci/vhost-pci-mapping.c \
 	qemu-patches/vhost-pci/vhost-pci-mapping.h \
 	qemu-patches/vhost-pci/vhost-pci-net-pci.c \

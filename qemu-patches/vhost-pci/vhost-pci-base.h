@@ -53,6 +53,7 @@
 #include "vhost_user.h"
 #include "vhost-pci-caller.h"
 #include "vhost-pci-closer.h"
+#include "vhost-pci-compat.h"
 #include "vhost-pci-ration.h"
 #include "vhost-pci-session.h"
 

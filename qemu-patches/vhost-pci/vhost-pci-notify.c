@@ -16,7 +16,6 @@
 #include "qemu/main-loop.h"
 #include "hw/pci/msix.h"
 #include "hw/virtio/virtio-pci.h"
-#include "sysemu/kvm.h"
 #include "vhost-pci-base.h"
 
 /*

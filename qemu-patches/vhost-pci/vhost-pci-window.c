@@ -23,8 +23,6 @@
 #include "qapi/error.h"
 #include "hw/boards.h"
 #include "hw/virtio/vhost.h"
-#include "migration/blocker.h"
-#include "sysemu/kvm.h"
 #include "vhost-pci-mapping.h"
 #include "vhost-pci-base.h"
 
@@ -102,7 +100,7 @@ static void vhost_pci_mapping_remove(VhostPciBase *s, VhostPciMapping *m)
     memory_region_del_subregion(&s->window, &m->mr);
     object_unref(OBJECT(m));
     if (QTAILQ_EMPTY(&s->mappings) && s->migration_blocked) {
-        migrate_del_blocker(s->migration_blocker);
+        vhost_pci_unblock_migration(&s->migration_blocker);
         s->migration_blocked = false;
     }
 }
@@ -158,7 +156,7 @@ static int vhost_pci_window_check(VhostPciFunction *f,
         return -EINVAL;
     }
     if (!s->migration_blocked &&
-        migrate_add_blocker(s->migration_blocker, &err) < 0) {
+        vhost_pci_block_migration(&s->migration_blocker, &err) < 0) {
         vu_core_set_error(f->core, "%s", error_get_pretty(err));
         error_free(err);
         return -EBUSY;
@@ -387,7 +385,7 @@ void vhost_pci_window_cleanup(VhostPciBase *s)
         vhost_pci_mapping_remove(s, m);
     }
     if (s->migration_blocked) {
-        migrate_del_blocker(s->migration_blocker);
+        vhost_pci_unblock_migration(&s->migration_blocker);
         s->migration_blocked = false;
     }
     error_free(s->migration_blocker);

@@ -1,0 +1,66 @@
+/*
+ * vhost-pci: what differs between the versions of QEMU that the device is built
+ * in (tools/releases.sh), by version. The other files do not ask which it is.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_VHOST_PCI_COMPAT_H
+#define HW_VHOST_PCI_COMPAT_H
+
+#include "hw/qdev-properties.h"
+#include "qapi/error.h"
+#include "migration/blocker.h"
+
+/* 10.0 took "sysemu" for a misnomer. */
+#if QEMU_VERSION_MAJOR < 10
+#include "sysemu/kvm.h"
+#else
+#include "system/kvm.h"
+#endif
+
+/*
+ * From 10.0 on an array of properties has a size in place of an end. The arrays
+ * of these files have an end, which is not counted.
+ */
+#if QEMU_VERSION_MAJOR >= 10
+#define DEFINE_PROP_END_OF_LIST() {}
+#undef device_class_set_props
+#define device_class_set_props(dc, props) \
+    device_class_set_props_n(dc, props, ARRAY_SIZE(props) - 1)
+#endif
+
+/*
+ * The reason why migration is blocked is the caller's, and @reason still holds
+ * it afterwards. From 8.2 on QEMU's functions free it.
+ */
+static inline int vhost_pci_block_migration(Error **reason, Error **errp)
+{
+#if QEMU_VERSION_MAJOR < 10
+    return migrate_add_blocker(*reason, errp);
+#else
+    Error *kept = error_copy(*reason);
+    int rc = migrate_add_blocker(reason, errp);
+
+    if (rc < 0) {
+        *reason = kept;
+    } else {
+        error_free(kept);
+    }
+    return rc;
+#endif
+}
+
+static inline void vhost_pci_unblock_migration(Error **reason)
+{
+#if QEMU_VERSION_MAJOR < 10
+    migrate_del_blocker(*reason);
+#else
+    Error *kept = error_copy(*reason);
+
+    migrate_del_blocker(reason);
+    *reason = kept;
+#endif
+}
+
+#endif
