@@ -5,6 +5,7 @@
 #include <config.h>
 #include "netdev-vhostpci-queues.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <rte_ethdev.h>
@@ -12,6 +13,7 @@
 #include "netdev-dpdk.h"
 #include "netdev-provider.h"
 #include "netdev-vhostpci-pmd.h"
+#include "netdev-vhostpci-retry.h"
 #include "openvswitch/vlog.h"
 #include "ovs-atomic.h"
 #include "ovs-numa.h"
@@ -106,6 +108,10 @@ queues_reconfigure(struct vhostpci_queues *queues, struct netdev *netdev)
         return 0;
     }
     error = netdev_dpdk_get_class()->reconfigure(netdev);
+    if (error == ENOMEM) {
+        queues->idle = true;
+        vhostpci_retry_starved(netdev_get_name(netdev));
+    }
     /* Other queues serve the peer's rings now. */
     if (!error && !vhostpci_pmd_queues(port_id, &now)) {
         set_rx_enabled(port_id, now.rx_enabled);

@@ -12,6 +12,7 @@
 #include "netdev-vhostpci-sysfs.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "sset.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -32,6 +33,14 @@ static bool retry_changed;         /* ... and another one's is not the same */
 static long long int socket_retry_at = LLONG_MAX; /* LLONG_MAX: not wanted */
 static long long int socket_retried; /* when asked last */
 static int socket_retry_delay;
+
+/* Ports for whose packets there was no memory.  They are tried again when
+ * there are more huge pages, when another port gives its memory back, or after
+ * a while: other processes give theirs back unnoticed. */
+#define MEMORY_RETRY_MS 32000
+static struct sset starved = SSET_INITIALIZER(&starved);
+static long long int starved_pages; /* There were so many then... */
+static long long int starved_until; /* ...and so long they wait. */
 
 /* A port that fails because of this very retry waits longer for the next. */
 static void
@@ -74,10 +83,47 @@ look_for_devices(void)
 }
 
 void
+vhostpci_retry_starved(const char *name)
+{
+    sset_add(&starved, name);
+    starved_pages = vhostpci_sysfs_hugepages();
+    starved_until = time_msec() + MEMORY_RETRY_MS;
+    /* The datapath drops the port.  The next try says why. */
+    if_notifier_manual_report();
+}
+
+bool
+vhostpci_retry_is_starved(const char *name)
+{
+    return sset_contains(&starved, name);
+}
+
+void
+vhostpci_retry_memory(void)
+{
+    if (!sset_is_empty(&starved)) {
+        VLOG_INFO("there may be memory for packets: trying again");
+        sset_clear(&starved);
+        if_notifier_manual_report();
+    }
+}
+
+static void
+look_for_memory(void)
+{
+    if (!sset_is_empty(&starved)
+        && (time_msec() >= starved_until
+            || vhostpci_sysfs_hugepages() > starved_pages)) {
+        vhostpci_retry_memory();
+    }
+}
+
+void
 vhostpci_retry_run(bool look)
 {
     if (look) {
         look_for_devices();
+        look_for_memory();
     }
     if (time_msec() >= socket_retry_at) {
         socket_retry_at = LLONG_MAX;
@@ -92,5 +138,5 @@ vhostpci_retry_wait(void)
     if (socket_retry_at != LLONG_MAX) {
         poll_timer_wait_until(socket_retry_at);
     }
-    return retry_wanted;
+    return retry_wanted || !sset_is_empty(&starved);
 }

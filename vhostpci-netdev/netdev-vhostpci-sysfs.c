@@ -198,3 +198,34 @@ vhostpci_sysfs_fingerprint(void)
     svec_destroy(&addresses);
     return hash;
 }
+
+long long int
+vhostpci_sysfs_hugepages(void)
+{
+    static const char folder[] = "/sys/kernel/mm/hugepages";
+    DIR *dir = opendir(folder);
+    long long int bytes = 0;
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        long long int kib, pages;
+
+        if (ovs_scan(entry->d_name, "hugepages-%llikB", &kib)) {
+            char *file = xasprintf("%s/%s/nr_hugepages", folder,
+                                   entry->d_name);
+            FILE *stream = fopen(file, "r");
+
+            if (stream && fscanf(stream, "%lli", &pages) == 1) {
+                bytes += kib * 1024 * pages;
+            }
+            if (stream) {
+                fclose(stream);
+            }
+            free(file);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return bytes;
+}

@@ -24,4 +24,7 @@ void vhostpci_sysfs_list(struct svec *addresses);
  * or goes or when its vhostpci_sysfs_obstacle() changes. */
 uint32_t vhostpci_sysfs_fingerprint(void);
 
+/* The bytes of all huge pages of this machine, in use or not. */
+long long int vhostpci_sysfs_hugepages(void);
+
 #endif /* netdev-vhostpci-sysfs.h */

@@ -137,6 +137,8 @@ netdev_vhostpci_dealloc(struct netdev *netdev)
     struct vhostpci_port *port = port_find(netdev);
 
     /* None if construct() failed. */
+    bool had_memory = port && port->devargs && !port->queues.idle;
+
     if (port) {
         ovs_mutex_lock(&ports_mutex);
         hmap_remove(&ports, &port->node);
@@ -149,6 +151,9 @@ netdev_vhostpci_dealloc(struct netdev *netdev)
     base->dealloc(netdev);
     /* Give the port's memory back with it. */
     netdev_dpdk_free_unused_mempools();
+    if (had_memory) {
+        vhostpci_retry_memory();
+    }
 }
 
 /* The policer and QoS are the base class's: packets that the driver moves from
@@ -241,7 +246,12 @@ netdev_vhostpci_set_config(struct netdev *netdev, const struct smap *args,
     }
     smap_destroy(&port->args);
     smap_clone(&port->args, args);
-    if (!port->devargs) {
+    if (vhostpci_retry_is_starved(netdev_get_name(netdev))) {
+        VLOG_WARN_BUF(errp, "%s: no memory for its packets: there are too few "
+                      "huge pages; it is tried again when there are more",
+                      netdev_get_name(netdev));
+        error = ENOMEM;
+    } else if (!port->devargs) {
         error = port_attach(port, netdev, args, &target, errp);
     } else if (!vhostpci_target_equals(&port->target, &target)) {
         /* Another device: the caller deletes this netdev and makes a new

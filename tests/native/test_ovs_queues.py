@@ -173,6 +173,33 @@ def test_idle_ports_take_next_to_no_memory():
         switch.close()
 
 
+class TinyOvs(NativeOvs):
+    memory = "--no-huge --legacy-mem -m 100"  # a port takes 54 MiB
+
+
+def test_port_without_memory_says_so_and_has_it_when_another_goes():
+    switch = TinyOvs("ours", name="tiny")
+    try:
+        switch.start()
+        peers = []
+        for name in ("a", "b"):
+            peers.append(Peer(switch, add(switch, name), name))
+            if name == "a":
+                switch.wait_link_up("a")
+        wait_until(lambda: switch.error("b").startswith(
+            "b: no memory for its packets: there are too few huge pages"), 30,
+            "the error column says so")
+        switch.del_port("a")
+        wait_until(lambda: switch.error("b") == "", 30, "another try")
+        # Virtio-user does not connect again by itself.
+        peers.append(Peer(switch, switch.dir / "b.sock", "b2"))
+        switch.wait_link_up("b")
+        for peer in peers:
+            peer.close()
+    finally:
+        switch.close()
+
+
 def statistics(switch, port):
     return {key: int(value) for key, value in
             switch.get(port, "statistics").items()}
