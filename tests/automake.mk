@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # unit/ (cmocka), model/ (spin), native/ (DPDK processes, no machine), fuzz/ and
-# qtest/ (QEMU without a guest) run in `make check`; vm/ runs in `make check-vm`.
+# qtest/ (QEMU without a guest) run in `make check`; vm/ runs in `make check-vm`,
+# packages/ in `make check-packages`.
 EXTRA_DIST += tests/sample.py
 
 # What `make distcheck-sample` builds and runs, beside the first test of each
@@ -18,6 +19,7 @@ include tests/bench/automake.mk
 include tests/native/automake.mk
 include tests/qtest/automake.mk
 include tests/vm/automake.mk
+include tests/packages/automake.mk
 
 # Logs and images of the tests, which are folders.  A build inside the source
 # tree keeps them: the same folders hold the tests there.

@@ -7,6 +7,7 @@ EXTRA_DIST += quickstart .ci/run \
 	m4/vhostpci.m4 tools/lib.sh tools/releases.sh tools/stages.sh tools/fetch \
 	tools/driver-headers tools/release-root \
 	tools/prepare-host tools/build-here tools/build-qemu tools/build-ovs \
+	tools/build-packages \
 	tools/count-results tools/lint tools/lint-files tools/rooms \
 	tools/codespell-ignore \
 	protocol/.clang-format guest-pmd/.clang-format \
@@ -29,7 +30,7 @@ endif
 
 # Always run: only QEMU's and OVS's own builds know what is up to date.
 .PHONY: qemu ovs kernel lint check-native check-device check-vm distfiles \
-	distcheck-sample
+	packages check-packages distcheck-sample
 qemu:
 	$(tools_env) $(top_srcdir)/tools/build-qemu
 ovs:
@@ -59,6 +60,14 @@ check-vm: all qemu ovs kernel
 	$(tools_env) $(vm_env) PYTHONDONTWRITEBYTECODE=1 $(PYTHON3) -m pytest -v \
 	  -p no:cacheprovider --junitxml=vm-junit.xml $(PYTEST_ARGS) \
 	  $(abs_top_srcdir)/tests/vm
+
+# Debian's packages of what is built.
+packages:
+	$(tools_env) $(top_srcdir)/tools/build-packages
+check-packages: packages
+	$(tools_env) $(vm_env) PYTHONDONTWRITEBYTECODE=1 $(PYTHON3) -m pytest -v \
+	  -p no:cacheprovider --junitxml=packages-junit.xml $(PYTEST_ARGS) \
+	  $(abs_top_srcdir)/tests/packages
 
 # distcheck configures anew; it needs the same trees.
 AM_DISTCHECK_CONFIGURE_FLAGS = --with-dpdk-src='$(DPDK_SRC)' \

@@ -18,6 +18,7 @@ EXTRA_DIST += \
 	tests/vm/harness/agent.py \
 	tests/vm/harness/config.py \
 	tests/vm/harness/cpio.py \
+	tests/vm/harness/debian.py \
 	tests/vm/harness/frontend.py \
 	tests/vm/harness/images.py \
 	tests/vm/harness/keep.py \
@@ -38,6 +39,7 @@ EXTRA_DIST += \
 	tests/vm/harness/vm.py \
 	tests/vm/mesh.yaml \
 	tests/vm/record_sessions.py \
+	tests/vm/test_debian_guest.py \
 	tests/vm/test_device_hotplug.py \
 	tests/vm/test_harness.py \
 	tests/vm/test_hostile.py \

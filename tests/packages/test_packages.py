@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The packages as files: what they hold, need and say."""
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+NAMES = {"librte-net-vpci", "openvswitch-vhostpci", "qemu-system-vhostpci",
+         "vhost-pci-guest", "vhost-pci-tools", "vhost-pci-dev",
+         "vhost-pci-doc"}
+
+
+def run(*command, seconds=600):
+    return subprocess.run(command, capture_output=True, text=True,
+                          timeout=seconds, check=False)
+
+
+def field(package, name):
+    done = run("dpkg-deb", "-f", package, name)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def dependencies(package):
+    """{name: version wanted, or ""}"""
+    found = {}
+    for part in field(package, "Depends").split(","):
+        name, _, version = part.strip().split(" | ")[0].partition(" ")
+        found.setdefault(name, "")
+        found[name] += version
+    return found
+
+
+@pytest.fixture(name="unpacked", scope="module")
+def unpack(packages, tmp_path_factory):
+    """All of them in one folder, as they would be installed."""
+    folder = tmp_path_factory.mktemp("root")
+    for package in packages.values():
+        subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+    return folder
+
+
+def test_all_are_there_with_one_version(packages):
+    assert set(packages) == NAMES
+    versions = {field(p, "Version") for p in packages.values()}
+    configured = re.search(r"AC_INIT\(\[[\w-]+\], \[([\d.]+)\]",
+                           (TOP / "configure.ac").read_text()).group(1)
+    assert len(versions) == 1
+    assert re.fullmatch(re.escape(configured) + r"\+deb\d+", versions.pop())
+
+
+def test_lintian_finds_no_error(packages):
+    if not shutil.which("lintian"):
+        pytest.skip("lintian is not installed")
+    done = run("lintian", "--allow-root", "--no-cfg", "--fail-on", "error",
+               *packages.values(), seconds=3000)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_driver_depends_on_what_dpdk_loads_at_run_time(packages, unpacked):
+    plugin, = unpacked.glob("usr/lib/*/dpdk/pmds-*/librte_net_vpci.so")
+    # Found by the link, as EAL finds it; the number is that of this DPDK.
+    abi = re.search(r"\.so\.(\d+)\.\d+$", str(plugin.resolve())).group(1)
+    assert {f"librte-bus-pci{abi}", f"librte-bus-vdev{abi}",
+            f"librte-mempool-ring{abi}"} <= set(
+                dependencies(packages["librte-net-vpci"]))
+    assert field(packages["librte-net-vpci"], "Provides").startswith(
+        "librte-net-vhostpci ")
+
+
+def test_switch_takes_the_driver_and_one_release_of_open_vswitch(packages):
+    wanted = dependencies(packages["openvswitch-vhostpci"])
+    assert wanted["librte-net-vpci"] == "(= " + field(
+        packages["openvswitch-vhostpci"], "Version") + ")"
+    assert re.fullmatch(r"\(>= (\d+)\.(\d+)\)\(<< \1\.\d+~\)",
+                        wanted["openvswitch-switch"])
+
+
+def test_programs_are_stripped_and_run(unpacked):
+    for name, words in {
+            "usr/lib/openvswitch-vhostpci/ovs-vswitchd-vhostpci":
+                "DPDK", "usr/bin/qemu-system-x86_64-vhostpci": "QEMU"}.items():
+        program = unpacked / name
+        assert words in run(program, "--version", seconds=120).stdout
+        assert ".debug_info" not in run("readelf", "-S", program).stdout
+
+
+def test_qemu_has_device_sandbox_and_user_network(unpacked):
+    qemu = unpacked / "usr/bin/qemu-system-x86_64-vhostpci"
+    assert "vhost-pci-net-pci" in run(qemu, "-device", "help").stdout
+    # It ends because that is no machine; before, it took both options.
+    done = run(qemu, "-M", "none", "-display", "none", "-sandbox", "on",
+               "-netdev", "user,id=n", "-device", "no-such-device")
+    assert "'no-such-device' is not a valid device" in done.stderr
+
+
+def test_devices_are_matched_by_id_and_never_by_address(unpacked):
+    rules, = unpacked.glob("*/udev/rules.d/*.rules")
+    lines = [line for line in rules.read_text().splitlines()
+             if line and not line.startswith("#")]
+    assert len(lines) == 1
+    assert 'ATTR{vendor}=="0x1af4", ATTR{device}=="0x1077"' in lines[0]
+    assert "KERNEL" not in lines[0]
+    program = re.search(r'RUN\+="(\S+)', lines[0]).group(1)
+    assert (unpacked / program.lstrip("/")).is_file()
+
+
+def test_devices_are_bound_before_open_vswitch_starts(unpacked):
+    unit, = unpacked.glob("*/systemd/system/vhost-pci-bind.service")
+    text = unit.read_text()
+    assert re.search(r"^Before=.*\bovs-vswitchd\.service\b", text, re.M)
+    assert re.search(r"^After=.*\bsystemd-sysctl\.service\b", text, re.M)
+    program = re.search(r"^ExecStart=(\S+)", text, re.M).group(1)
+    assert (unpacked / program.lstrip("/")).is_file()
+
+
+@pytest.fixture(name="sysfs")
+def fake_sysfs(tmp_path):
+    """A vhost-pci device and a disk."""
+    for address, device in (("0000:01:00.0", "0x1077"),
+                            ("0000:02:00.0", "0x1042")):
+        folder = tmp_path / "bus/pci/devices" / address
+        folder.mkdir(parents=True)
+        (folder / "vendor").write_text("0x1af4\n")
+        (folder / "device").write_text(device + "\n")
+    return tmp_path
+
+
+def binder(sysfs, *arguments, settings=""):
+    config = sysfs / "config"
+    config.write_text(settings)
+    return subprocess.run(
+        [TOP / "guest/vhost-pci-bind", *arguments], text=True, timeout=60,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+             "VHOST_PCI_SYSFS": str(sysfs), "VHOST_PCI_CONFIG": str(config),
+             "VHOST_PCI_LOCK": str(sysfs / "lock")},
+        capture_output=True, check=False)
+
+
+def test_binding_refuses_another_device(sysfs):
+    done = binder(sysfs, "0000:02:00.0")
+    assert done.returncode == 1
+    assert "0000:02:00.0 is no vhost-pci device (1af4:1077)" in done.stderr
+    assert not (sysfs / "bus/pci/devices/0000:02:00.0/driver_override"
+                ).exists()
+
+
+def test_binding_sees_only_its_own_devices(sysfs):
+    done = binder(sysfs, "--status")
+    assert (done.returncode, done.stdout) == (0, "0000:01:00.0 none\n")
+
+
+def test_binding_says_what_is_wrong_with_its_settings(sysfs):
+    done = binder(sysfs, "--all", settings="DRIVER=igb_uio\n")
+    assert done.returncode == 1
+    assert "DRIVER=igb_uio is none of auto" in done.stderr
+    assert binder(sysfs, "--all", settings="DRIVER=none\n").returncode == 0
+    assert not (sysfs / "bus/pci/devices/0000:01:00.0/driver_override"
+                ).exists()

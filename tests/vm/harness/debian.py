@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines with Debian, made by the commands of doc/debian-guest.md.
+
+A block of the page begins with ```sh NAME; it runs in bash, in a folder of its
+own.  What a block would do to this host or to the network goes through programs
+of `bin/`, which are in front of PATH: debootstrap keeps what it made for the next
+run, and QEMU's only write down their arguments, which a Vm starts.
+"""
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from . import config
+from .vm import Vm
+
+PAGE = config.TOP / "doc" / "debian-guest.md"
+BLOCK = re.compile(r"^```sh ([\w-]+)\n(.*?)^```$", re.M | re.S)
+# Started by systemd as early as it can: what a test asks first is the order.
+UNIT = """[Unit]
+Description=Commands for a test
+[Service]
+ExecStart=/usr/local/sbin/test-agent /dev/ttyS1
+StandardInput=null
+[Install]
+WantedBy=multi-user.target
+"""
+DEBOOTSTRAP = """#!/bin/bash
+set -e
+folder=${@: -1}
+key=$(printf '%s\\n' "$@" | sha256sum | cut -c1-16)
+kept=$KEPT/debian-$key.tar
+if [ ! -e "$kept" ]; then
+    rm -rf "$folder"
+    /usr/sbin/debootstrap "$@" $MIRROR
+    tar -C "$folder" -cf "$kept.tmp" .
+    mv "$kept.tmp" "$kept"
+else
+    mkdir "$folder"
+    tar -C "$folder" -xf "$kept"
+fi
+# Packages come from where this machine's own come from.
+[ -z "$SOURCES" ] || cp "$SOURCES" "$folder/etc/apt/sources.list"
+cp /etc/resolv.conf "$folder/etc/resolv.conf"
+"""
+WRITE_ARGUMENTS = """#!/bin/bash
+printf '%s\\0' "$@" > "$ARGUMENTS"
+"""
+
+
+def blocks():
+    """{name: commands} of the page."""
+    return dict(BLOCK.findall(PAGE.read_text()))
+
+
+def archives():
+    """What debootstrap and apt need to know: this release's archives of
+    Debian as apt resolves them, best first."""
+    done = subprocess.run(
+        ["apt-get", "indextargets", "--format",
+         "$(ORIGIN) $(REPO_URI) $(CODENAME) $(COMPONENT)",
+         "Created-By: Packages"], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return [tuple(r[1:]) for r in rows
+            if r[0] == "Debian" and r[2].startswith("bookworm")]
+
+
+class Workshop:
+    """A folder in which blocks of the page run."""
+
+    def __init__(self, folder, packages, sockets):
+        self.folder = Path(folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.page = blocks()
+        self.arguments = self.folder / "arguments"
+        binaries = self.folder / "bin"
+        binaries.mkdir()
+        self._program(binaries / "debootstrap", DEBOOTSTRAP)
+        for name in ("qemu-system-x86_64", "qemu-system-x86_64-vhostpci"):
+            self._program(binaries / name, WRITE_ARGUMENTS)
+        found = archives()
+        if not found:
+            raise config.Missing("apt knows no Debian archive of this release")
+        sources = self.folder / "sources.list"
+        sources.write_text("".join(f"deb {' '.join(row)}\n" for row in found))
+        kept = config.BUILD / "dl"
+        kept.mkdir(exist_ok=True)
+        self.environment = {
+            "PATH": f"{binaries}:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL": "C.UTF-8", "HOME": "/root", "KEPT": str(kept),
+            "SOURCES": str(sources), "ARGUMENTS": str(self.arguments),
+            "MIRROR": next(r[0] for r in found if r[1] == "bookworm")}
+        self.settings = f"PACKAGES='{packages}'\nSOCKETS='{sockets}'\n"
+
+    @staticmethod
+    def _program(path, text):
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def run(self, name, seconds=1200, **variables):
+        """Run a block; returns its output."""
+        done = subprocess.run(
+            ["/bin/bash", "-e", "-c", self.page["settings"] + self.settings
+             + self.page[name]], cwd=self.folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, **self.environment, **variables},
+            timeout=seconds * config.TIME_SCALE, check=False)
+        if done.returncode:
+            raise AssertionError(f"{name}: exit {done.returncode}\n"
+                                 + done.stdout[-3000:])
+        return done.stdout
+
+    def qemu_arguments(self, name, **variables):
+        """What the block NAME gives QEMU, but for console and accelerator."""
+        self.arguments.unlink(missing_ok=True)
+        self.run(name, **variables)
+        words = self.arguments.read_text().split("\0")[:-1]
+        left = []
+        while words:
+            word = words.pop(0)
+            if word in ("-accel", "-serial"):
+                words.pop(0)
+            else:
+                left.append(word)
+        return left
+
+    def image(self, agent):
+        """guest.img, with the harness's agent in it besides."""
+        root = self.folder / "guest"
+        self.run("root")
+        self.run("install")
+        shutil.copy(agent, root / "usr/local/sbin/test-agent")
+        (root / "etc/systemd/system/test-agent.service").write_text(UNIT)
+        wants = root / "etc/systemd/system/multi-user.target.wants"
+        (wants / "test-agent.service").symlink_to("../test-agent.service")
+        self.run("image")
+
+
+class Root:
+    """A folder with Debian in it."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def sh(self, command, seconds=1800, check=True):
+        done = subprocess.run(
+            ["chroot", self.folder, "/bin/sh", "-ec", command], text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=seconds * config.TIME_SCALE,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
+                 "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+        assert not check or done.returncode == 0, done.stdout[-3000:]
+        return done.stdout
+
+    def apt(self, *arguments):
+        return self.sh("apt-get -q -y -o Dpkg::Use-Pty=0 "
+                       "--no-install-recommends " + " ".join(arguments))
+
+    def put(self, files):
+        """Copy files into it; returns their paths there."""
+        files = list(files)
+        for file in files:
+            shutil.copy(file, self.folder / "root")
+        return [f"/root/{file.name}" for file in files]
+
+
+class PageVm(Vm):
+    """A machine whose QEMU gets what the page says."""
+
+    def __init__(self, name, words, folder, **options):
+        super().__init__(name, image=None, **options)
+        self.words, self.folder = words, folder
+
+    def command_line(self):
+        run = self.socket_path
+        return [
+            self.qemu, "-accel", config.accel(),
+            *(str(self.folder / w) if w.startswith("guest/") else w.replace(
+                "file=guest", f"file={self.folder}/guest")
+              for w in self.words),
+            "-chardev", f"socket,id=console,path={run('console')},server=on,"
+            f"wait=off,logfile={self.console_log},logappend=on",
+            "-serial", "chardev:console",
+            "-chardev", f"socket,id=agent,path={run('agent')}",
+            "-serial", "chardev:agent",
+            "-chardev", f"socket,id=qmp,path={run('qmp')}",
+            "-mon", "chardev=qmp,mode=control", *self.arguments]
