@@ -15,7 +15,7 @@ import messages  # noqa: E402
 TOP = messages.TOP
 DOC = TOP / "doc"
 PAGES = sorted([*DOC.glob("*.md"), *TOP.glob("*.md")])
-MANUALS = sorted(DOC.glob("man/*.7"))
+MANUALS = sorted(DOC.glob("man/*.[0-9]"))
 DEVICE = TOP / "qemu-patches" / "vhost-pci"
 
 
@@ -114,6 +114,19 @@ def test_every_statistic_is_in_the_drivers_manual():
     missing = [n for n in (*single, *rules) if n not in text]
     missing += [f for f in fields if f"_{f}" not in text]
     assert not missing, bad(missing)
+
+
+def test_every_command_of_the_debian_guest_is_run():
+    """By its test, but for those that make and install the packages."""
+    page = (DOC / "debian-guest.md").read_text()
+    names = re.findall(r"^```sh ?(.*)$", page, re.M)
+    assert len(names) > 10 and all(names)
+    vm = TOP / "tests" / "vm"
+    test = "".join((vm / name).read_text() for name in
+                   ("test_debian_guest.py", "harness/debian.py"))
+    missing = [n for n in set(names) - {"host"} if f'"{n}"' not in test
+               and not (n.startswith("peer-") and '"peer-"' in test)]
+    assert not missing, missing
 
 
 def test_every_need_of_open_vswitch_has_tests_that_exist():
