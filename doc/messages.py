@@ -20,7 +20,7 @@ ANY = "\0"
 # Who says something to a user.
 SPEAKERS = re.compile(r"\b(VLOG_\w+|error_setg|warn_report\w*|vhost_pci_warn|virtio_error"
                       r"|VHOSTPCI_LOG|VHOSTPCI_PEER_LOG|vu_fail|vu_core_set_error|xasprintf"
-                      r"|qemu_log_mask|vhost_pci_socket_violation"
+                      r"|qemu_log_mask|vhost_pci_server_warn|vhost_pci_session_violation"
                       r"|disconnect)\s*\(")
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 STRING = r'"(?:[^"\\\n]|\\.)*"'
@@ -97,6 +97,7 @@ def bare(sentence):
     name = f"(?:{ANY}|[A-Z]+)"
     device = rf"(?:vhost-pci-net|{ANY})(?:-pci)?"  # the device's type says it
     return re.sub(rf"^(net_vpci: |{device} \(peer {name}\): |{device}: "
+                  rf"|vhost-pci-server: |vhost-pci-server {name}: "
                   rf"|peer {name}: |{name}: )+", "", sentence)
 
 

@@ -287,6 +287,8 @@ add_peer(struct peers *t, struct peers_conn *c, uint64_t window)
 		return PEERS_TOO_MANY_PEERS;
 	if (window == 0)
 		return PEERS_NO_WINDOW;
+	if (window < t->config.min_window)
+		window = t->config.min_window;
 	rc = find_slot(t, c->asked_slot, window, &slot);
 	if (rc != PEERS_OK)
 		return rc;
@@ -447,7 +449,8 @@ peers_expire(struct peers *t, uint64_t now)
 void
 peers_unplugged(struct peers *t, unsigned int peer)
 {
-	if (peer >= PEERS_MAX || t->peers[peer].state != PEERS_LEAVING)
+	if (peer >= PEERS_MAX || (t->peers[peer].state != PEERS_LEAVING &&
+				  t->peers[peer].state != PEERS_LOST))
 		return;
 	t->taken[t->peers[peer].slot] = false;
 	t->peers[peer].state = PEERS_FREE;

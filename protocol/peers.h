@@ -153,6 +153,7 @@ struct peers_config {
 	unsigned int max_conns;	/* 1 .. PEERS_MAX_CONNS */
 	unsigned int max_functions; /* of a VM, at least 1 */
 	unsigned int n_slots;	/* 1 .. PEERS_MAX */
+	uint64_t min_window;	/* bytes, a power of two; 0: none */
 	uint64_t grace_ms;
 	struct peers_slot slots[PEERS_MAX];
 };
@@ -193,6 +194,8 @@ void peers_disconnect(struct peers *t, unsigned int conn, uint64_t now);
 /* When peers_expire() is to be called next; PEERS_NEVER. */
 uint64_t peers_deadline(const struct peers *t);
 void peers_expire(struct peers *t, uint64_t now);
+/* Whoever asked for it: a VM that is awaited has lost its device, then, and is a
+ * new one when it comes. One with connections has to lose these first. */
 void peers_unplugged(struct peers *t, unsigned int peer);
 
 /* The VM of this name, or of this UUID; -1. Not one that leaves. */

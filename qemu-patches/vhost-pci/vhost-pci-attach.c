@@ -7,6 +7,7 @@
 
 #include "qemu/osdep.h"
 #include "vhost-pci-base.h"
+#include "vhost-pci-mapping.h"
 
 /*
  * A region that no function shows yet is held: its cookie is a duplicate of the
@@ -25,6 +26,12 @@ static bool vhost_pci_is_held(const struct vu_region *r)
 static int vhost_pci_held_fd(const struct vu_region *r)
 {
     return r->cookie >> 1;
+}
+
+int vhost_pci_session_file(const struct vu_region *r)
+{
+    return vhost_pci_is_held(r) ? vhost_pci_held_fd(r) :
+           ((VhostPciMapping *)(uintptr_t)r->cookie)->backing->fd;
 }
 
 int vhost_pci_session_map(void *opaque, struct vu_region *r, int fd)

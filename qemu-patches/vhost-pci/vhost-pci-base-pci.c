@@ -19,6 +19,7 @@
 #include "hw/virtio/virtio-pci.h"
 #include "standard-headers/linux/virtio_pci.h"
 #include "vhost-pci-base-pci.h"
+#include "vhost-pci-server.h"
 
 #define DOORBELL_BAR    0
 #define WINDOW_BAR      2
@@ -65,8 +66,7 @@ static void vhost_pci_base_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
 {
     VhostPciBase *s = VHOST_PCI_BASE_PCI(proxy)->vdev;
     PCIDevice *pdev = &proxy->pci_dev;
-    unsigned int vectors = VHOST_PCI_CTRL_VECTORS +
-                           s->n_functions * vhost_pci_n_rings(s);
+    unsigned int vectors;
 
     if (pci_is_express(pdev)) {
         error_setg(errp, "%s-pci: property 'x-disable-pcie' must be on: a PCI "
@@ -74,6 +74,10 @@ static void vhost_pci_base_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
                    vhost_pci_name(s));
         return;
     }
+    if (s->server) {
+        vhost_pci_server_configure(s->server, s);
+    }
+    vectors = VHOST_PCI_CTRL_VECTORS + s->n_functions * vhost_pci_n_rings(s);
     virtio_pci_force_virtio_1(proxy);
     if (proxy->nvectors == DEV_NVECTORS_UNSPECIFIED) {
         proxy->nvectors = vectors;

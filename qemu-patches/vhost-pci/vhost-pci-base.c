@@ -17,6 +17,7 @@
 #include "migration/vmstate.h"
 #include "standard-headers/linux/virtio_ring.h"
 #include "vhost-pci-base.h"
+#include "vhost-pci-server.h"
 
 /* Messages taken from the ackq before other work gets its turn. */
 #define ACKQ_BURST      VHOST_PCI_CTRLQ_SIZE
@@ -258,6 +259,7 @@ static void vhost_pci_functions_new(VhostPciBase *s)
         f->first_ring = n * vhost_pci_n_rings(s);
         f->core = vhost_pci_no_core();
     }
+    s->functions[0].exists = true;
 }
 
 static void vhost_pci_base_realize(DeviceState *dev, Error **errp)
@@ -285,7 +287,8 @@ static void vhost_pci_base_realize(DeviceState *dev, Error **errp)
     if (!vhost_pci_state_init(s, errp)) {
         goto fail;
     }
-    if (!vhost_pci_session_init(&s->own, s, &s->chr, NULL, NULL, errp)) {
+    if (s->server ? !vhost_pci_server_plugged(s->server, s, errp) :
+        !vhost_pci_session_init(&s->own, s, &s->chr, NULL, NULL, errp)) {
         vhost_pci_state_cleanup(s);
         goto fail;
     }
@@ -310,7 +313,11 @@ static void vhost_pci_base_unrealize(DeviceState *dev)
     if (s->driver_on) {
         vhost_pci_driver_off(s);
     }
-    vhost_pci_session_cleanup(&s->own);
+    if (s->server) {
+        vhost_pci_server_unplugged(s->server, s);
+    } else {
+        vhost_pci_session_cleanup(&s->own);
+    }
     vhost_pci_notify_cleanup(s);
     vhost_pci_state_cleanup(s);
     vhost_pci_window_cleanup(s);
@@ -340,6 +347,9 @@ static const VMStateDescription vmstate_vhost_pci_base = {
 
 static Property vhost_pci_base_properties[] = {
     DEFINE_PROP_CHR("chardev", VhostPciBase, chr),
+    /* Set by the server that makes the device. */
+    DEFINE_PROP_LINK("server", VhostPciBase, server, TYPE_VHOST_PCI_SERVER,
+                     VhostPciServer *),
     DEFINE_PROP_STRING("peer", VhostPciBase, peer),
     DEFINE_PROP_UUID_NODEFAULT("uuid", VhostPciBase, uuid),
     DEFINE_PROP_SIZE("window-size", VhostPciBase, window_size, 4 * GiB),

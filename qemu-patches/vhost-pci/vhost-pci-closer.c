@@ -153,3 +153,13 @@ bool vhost_pci_closer_busy(VhostPciCloser *c)
     qemu_mutex_unlock(&c->lock);
     return busy;
 }
+
+bool vhost_pci_closer_unused(VhostPciCloser *c)
+{
+    bool unused;
+
+    qemu_mutex_lock(&c->lock);
+    unused = c->refs == 1 && c->n == 0;
+    qemu_mutex_unlock(&c->lock);
+    return unused;
+}

@@ -27,6 +27,9 @@ void vhost_pci_closer_unref(VhostPciCloser *c);
 void vhost_pci_closer_fd(VhostPciCloser *c, int fd);
 void vhost_pci_closer_unmap(VhostPciCloser *c, void *base, size_t len);
 
+/* Has nobody but the caller a reference, and is all closed? */
+bool vhost_pci_closer_unused(VhostPciCloser *c);
+
 /* Is there so much left to close that the peer may not give more? */
 bool vhost_pci_closer_busy(VhostPciCloser *c);
 

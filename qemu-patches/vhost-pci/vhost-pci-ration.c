@@ -30,26 +30,35 @@ bool vhost_pci_ration_left(VhostPciRation *r, unsigned int burst,
     return r->left > 0;
 }
 
-void vhost_pci_warn(VhostPciBase *s, const char *fmt, ...)
+bool vhost_pci_log(VhostPciLog *log, unsigned int burst,
+                   unsigned int interval_ms, const char *prefix,
+                   const char *text)
 {
-    VhostPciLog *log = &s->log;
-    g_autofree char *text = NULL;
-    va_list ap;
-
-    if (!vhost_pci_ration_left(&log->ration, LOG_BURST, LOG_INTERVAL_MS)) {
+    if (!vhost_pci_ration_left(&log->ration, burst, interval_ms)) {
         log->dropped++;
-        return;
+        return false;
     }
     vhost_pci_ration_take(&log->ration, 1);
     if (log->dropped) {
-        warn_report("%s-pci (peer %s): %" PRIu64 " more lines were not "
-                    "written", vhost_pci_name(s), s->peer, log->dropped);
+        warn_report("%s: %" PRIu64 " more lines were not written", prefix,
+                    log->dropped);
         log->dropped = 0;
     }
+    warn_report("%s: %s", prefix, text);
+    return true;
+}
+
+void vhost_pci_warn(VhostPciBase *s, const char *fmt, ...)
+{
+    g_autofree char *prefix = g_strdup_printf("%s-pci (peer %s)",
+                                              vhost_pci_name(s), s->peer);
+    g_autofree char *text = NULL;
+    va_list ap;
+
     va_start(ap, fmt);
     text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
-    warn_report("%s-pci (peer %s): %s", vhost_pci_name(s), s->peer, text);
+    vhost_pci_log(&s->log, LOG_BURST, LOG_INTERVAL_MS, prefix, text);
 }
 
 const char *vhost_pci_which(const VhostPciFunction *f)

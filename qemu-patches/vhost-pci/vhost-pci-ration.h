@@ -30,4 +30,9 @@ typedef struct VhostPciLog {
     uint64_t dropped;           /* lines that were not written since the last */
 } VhostPciLog;
 
+/* Write a line, "@prefix: @text", unless the ration is used up. */
+bool vhost_pci_log(VhostPciLog *log, unsigned int burst,
+                   unsigned int interval_ms, const char *prefix,
+                   const char *text);
+
 #endif

@@ -28,6 +28,8 @@ typedef struct VhostPciSessionOps {
     /* As that of the core, before the function's; VU_WAIT only while there is
      * none. Regions are held, but nowhere mapped, as long. */
     int (*update)(void *opaque, uint32_t changed);
+    /* The front-end sent something. */
+    void (*spoke)(void *opaque);
     /* The front-end broke a rule: one line in the log. */
     void (*violation)(void *opaque, const char *reason);
     /* The connection is closed; the core is told next. */
@@ -85,6 +87,9 @@ void vhost_pci_session_changed(VhostPciSession *ss, unsigned int cost);
 void vhost_pci_session_violation(VhostPciSession *ss, const char *reason);
 /* Somebody to close what the peer sent. */
 VhostPciCloser *vhost_pci_session_closer(VhostPciSession *ss);
+
+/* The descriptor behind @r, held or mapped; it stays where it is. */
+int vhost_pci_session_file(const struct vu_region *r);
 
 /* vhost-pci-attach.c: callbacks of the core. */
 int vhost_pci_session_map(void *opaque, struct vu_region *r, int fd);

@@ -283,6 +283,9 @@ static void vhost_pci_read(void *opaque, const uint8_t *buf, int size)
      * core sets it again on those that are eventfds.
      */
     n = qemu_chr_fe_get_msgfds(ss->chr, fds, MAX_FDS);
+    if (ss->ops) {
+        ss->ops->spoke(ss->opaque);
+    }
     ss->in_core++;
     ret = vu_core_input(&ss->core, buf, size, fds, MAX(n, 0));
     took = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) - begin;

@@ -200,11 +200,17 @@ static VhostPciMapping *vhost_pci_window_same(VhostPciBase *s,
 static int vhost_pci_window_no_room(VhostPciFunction *f,
                                     const struct vu_region *r)
 {
-    vu_core_set_error(f->core, "no room for %" PRIu64 " MiB of memory in "
-                      "the window of %" PRIu64 " MiB: %s", r->size / MiB,
-                      f->dev->window_size / MiB, f->dev->server ?
-                      "it was made for twice the memory that the peer had" :
-                      "raise the device's window-size");
+    const uint64_t size = r->size / MiB, window = f->dev->window_size / MiB;
+
+    if (f->dev->server) {
+        vu_core_set_error(f->core, "no room for %" PRIu64 " MiB of memory in "
+                          "the window of %" PRIu64 " MiB: it was made for "
+                          "twice the memory that the peer had", size, window);
+    } else {
+        vu_core_set_error(f->core, "no room for %" PRIu64 " MiB of memory in "
+                          "the window of %" PRIu64 " MiB: raise the device's "
+                          "window-size", size, window);
+    }
     return -ENOSPC;
 }
 

@@ -8,6 +8,7 @@ qtest_tests = \
 	tests/qtest/test_neighbour.py \
 	tests/qtest/test_offer.py \
 	tests/qtest/test_revoke.py \
+	tests/qtest/test_server.py \
 	tests/qtest/test_slow_close.py \
 	tests/qtest/test_slow_commit.py \
 	tests/qtest/test_slow_signal.py \
@@ -20,4 +21,5 @@ EXTRA_DIST += $(qtest_tests) \
 	tests/qtest/conftest.py \
 	tests/qtest/driver.py \
 	tests/qtest/frontend.py \
-	tests/qtest/machine.py
+	tests/qtest/machine.py \
+	tests/qtest/server.py

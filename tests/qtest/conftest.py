@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import machine as machines  # noqa: E402
 from bench import Bench  # noqa: E402
+from server import ServerBench  # noqa: E402
 
 
 _once = []  # tests that would run a second time, with KVM
@@ -47,12 +48,11 @@ def accel(request):
     return request.param
 
 
-@pytest.fixture
-def make_bench(accel):
+def benches_of(kind, accel):
     benches = []
 
     def make(options="", **more):
-        benches.append(Bench(options, accel, **more))
+        benches.append(kind(options, accel, **more))
         return benches[-1]
 
     yield make
@@ -60,6 +60,16 @@ def make_bench(accel):
         code, log = bench.close()
         assert code == 0, f"QEMU ended with {code}: {log}"
         assert "assert" not in log.lower(), log
+
+
+@pytest.fixture
+def make_bench(accel):
+    yield from benches_of(Bench, accel)
+
+
+@pytest.fixture
+def make_server(accel):
+    yield from benches_of(ServerBench, accel)
 
 
 @pytest.fixture

@@ -410,7 +410,7 @@ pass_time(void)
 	assert_true(peers_deadline(&t) > now);
 }
 
-/* Devices go when their guest likes; some never were told to. */
+/* Devices go when their guest likes; of VMs that are there it is not true. */
 static void
 devices_go(void)
 {
@@ -419,7 +419,8 @@ devices_go(void)
 	for (i = 0; i < PEERS_MAX; i++) {
 		bool leaving = t.peers[i].state == PEERS_LEAVING;
 
-		if (leaving && pick(0, 2) == 0)
+		if ((leaving && pick(0, 2) == 0) ||
+		    t.peers[i].state == PEERS_LOST)
 			continue;
 		peers_unplugged(&t, i);
 		if (!leaving)
@@ -619,6 +620,28 @@ memory_of_one_function_stays_the_vms(void **state)
 	assert_string_equal(peers_reason_text(-1000), "unknown");
 }
 
+/* Somebody else had it unplugged: the VM is no more awaited. */
+static void
+device_unplugged_while_its_vm_is_awaited(void **state)
+{
+	const struct vm a = { .name = "a", .bytes = 100 * MIB };
+	int conn = say(&a, 3), peer;
+
+	(void)state;
+	assert_int_equal(present(conn, 9, a.bytes), 0);
+	peer = t.conns[conn].peer;
+	peers_unplugged(&t, peer);
+	assert_int_equal(t.peers[peer].state, PEERS_LIVE);
+	peers_disconnect(&t, conn, now);
+	peers_unplugged(&t, peer);
+	plugged[peer] = false;
+	assert_int_equal(t.peers[peer].state, PEERS_FREE);
+	assert_int_equal(peers_deadline(&t), PEERS_NEVER);
+	conn = say(&a, 3);
+	assert_int_equal(present(conn, 9, a.bytes), 0);
+	assert_true(last.is_new);
+}
+
 int
 main(void)
 {
@@ -633,6 +656,7 @@ main(void)
 		TEST(device_that_cannot_be_plugged),
 		TEST(port_that_was_asked_for),
 		TEST(memory_of_one_function_stays_the_vms),
+		TEST(device_unplugged_while_its_vm_is_awaited),
 	};
 	const char *from = getenv("VHOSTPCI_TEST_SEED");
 

@@ -1,0 +1,380 @@
+/*
+ * vhost-pci-server: a device without a bus that listens for peers, see
+ * vhost-pci-server.h.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/main-loop.h"
+#include "qemu/module.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "hw/qdev-properties.h"
+#include "io/channel-socket.h"
+#include "vhost-pci-server.h"
+
+/* The first 2 MiB are no memory's, and each region begins where its file does
+ * modulo 2 MiB: twice the memory of a small peer may be too little. */
+#define MIN_WINDOW      (16 * MiB)
+/* Connections that wait to be accepted. */
+#define BACKLOG         64
+/* Connections without a device, beside those of all peers. */
+#define MORE_CONNS      64
+/* Closers that are kept for the next connections. */
+#define SPARE_CLOSERS   2
+/* How long until the next look at those that had something to close. */
+#define LOOK_MS         1000
+
+/* Properties of the device that the server has, too, beside peer-*. */
+static const char *const device_properties[] = {
+    "ack-timeout", "max-functions", "max-regions", "queues", "unsealed",
+};
+
+void vhost_pci_server_wake(VhostPciServer *v)
+{
+    qemu_bh_schedule(v->bh);
+}
+
+/*
+ * As many threads at most as there may be connections: a stranger who has one
+ * wait for ever, and comes again, gets a new one only while there is room, and
+ * then shares those that are stuck.
+ */
+VhostPciCloser *vhost_pci_server_closer(VhostPciServer *v)
+{
+    unsigned int i;
+
+    for (i = 0; i < v->n_closers; i++) {
+        if (vhost_pci_closer_unused(v->closers[i])) {
+            return vhost_pci_closer_ref(v->closers[i]);
+        }
+    }
+    if (v->n_closers < v->table.config.max_conns) {
+        v->closers[v->n_closers++] = vhost_pci_closer_new();
+        return vhost_pci_closer_ref(v->closers[v->n_closers - 1]);
+    }
+    return vhost_pci_closer_ref(v->closers[v->table.connects % v->n_closers]);
+}
+
+/* A crowd leaves threads behind that nobody needs. Are there more still? */
+static bool vhost_pci_server_trim(VhostPciServer *v)
+{
+    unsigned int i, spare = 0, used = 0;
+    VhostPciClient *c;
+
+    for (i = 0; i < v->n_closers;) {
+        if (vhost_pci_closer_unused(v->closers[i]) && ++spare > SPARE_CLOSERS) {
+            vhost_pci_closer_unref(v->closers[i]);
+            v->closers[i] = v->closers[--v->n_closers];
+        } else {
+            i++;
+        }
+    }
+    QTAILQ_FOREACH(c, &v->clients, next) {
+        used++;
+    }
+    return v->n_closers > used + SPARE_CLOSERS;
+}
+
+static void vhost_pci_server_arm(VhostPciServer *v, bool look_again)
+{
+    uint64_t deadline = peers_deadline(&v->table);
+
+    if (look_again) {
+        deadline = MIN(deadline, vhost_pci_now() + LOOK_MS);
+    }
+    if (deadline == PEERS_NEVER) {
+        timer_del(v->timer);
+    } else {
+        timer_mod(v->timer, MIN(deadline, INT64_MAX / SCALE_MS));
+    }
+}
+
+static void vhost_pci_server_bh(void *opaque)
+{
+    VhostPciServer *v = opaque;
+    VhostPciClient *c, *next;
+    unsigned int i;
+
+    QTAILQ_FOREACH_SAFE(c, &v->clients, next, next) {
+        vhost_pci_client_work(c);
+    }
+    for (i = 0; i < PEERS_MAX; i++) {
+        if (v->peers[i].unplug) {
+            v->peers[i].unplug = false;
+            vhost_pci_port_unplug(v, i);
+        }
+    }
+    vhost_pci_server_arm(v, vhost_pci_server_trim(v));
+}
+
+static void vhost_pci_server_expire(void *opaque)
+{
+    VhostPciServer *v = opaque;
+
+    peers_expire(&v->table, vhost_pci_now());
+    /* Sets the timer again, too. */
+    vhost_pci_server_wake(v);
+}
+
+/* Callbacks of the table */
+
+static int vhost_pci_server_op_plug(void *opaque, unsigned int peer)
+{
+    VhostPciServer *v = opaque;
+    Error *err = NULL;
+    int ret = vhost_pci_port_plug(v, peer, &err);
+
+    if (ret < 0) {
+        vhost_pci_server_warn(v, "no device for peer '%s': %s",
+                              v->table.peers[peer].name,
+                              error_get_pretty(err));
+        error_free(err);
+    }
+    return ret;
+}
+
+static void vhost_pci_server_op_unplug(void *opaque, unsigned int peer)
+{
+    VhostPciServer *v = opaque;
+
+    v->peers[peer].unplug = true;
+    vhost_pci_peer_let_go(&v->peers[peer]);
+    vhost_pci_server_wake(v);
+}
+
+static void vhost_pci_server_op_event(void *opaque,
+                                      const struct peers_event *event)
+{
+    VhostPciServer *v = opaque;
+    VhostPciClient *c = event->conn < 0 ? NULL : v->conns[event->conn];
+
+    vhost_pci_server_tell(v, event, c);
+    switch (event->what) {
+    case PEERS_CONNECTED:
+        vhost_pci_peer_let_go(&v->peers[event->peer]);
+        break;
+    case PEERS_IS_LOST:
+        vhost_pci_peer_hold(&v->peers[event->peer], c);
+        break;
+    case PEERS_REFUSED:
+        v->refused++;
+        if (c) {
+            /* The table has dropped it; its memory may be asked for next. */
+            c->known = false;
+            c->dropped = true;
+            vhost_pci_server_wake(v);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static const struct peers_ops vhost_pci_server_ops = {
+    .plug = vhost_pci_server_op_plug,
+    .unplug = vhost_pci_server_op_unplug,
+    .event = vhost_pci_server_op_event,
+};
+
+/* Devices */
+
+void vhost_pci_server_configure(VhostPciServer *v, VhostPciBase *s)
+{
+    const VhostPciBase *like = VHOST_PCI_BASE(&v->like);
+
+    s->peer_features = like->peer_features;
+    s->ack_timeout_ms = like->ack_timeout_ms;
+    s->unsealed = like->unsealed;
+    s->max_regions = like->max_regions;
+    s->n_functions = like->n_functions;
+    VHOST_PCI_NET(s)->queues = v->like.queues;
+}
+
+bool vhost_pci_server_plugged(VhostPciServer *v, VhostPciBase *s, Error **errp)
+{
+    if (v->plugging < 0) {
+        error_setg(errp, "%s: property 'server' is for devices that the "
+                   "server makes", vhost_pci_name(s));
+        return false;
+    }
+    v->peers[v->plugging].dev = s;
+    return true;
+}
+
+/* Whoever asked for it: its peer, if that is still there, has to come again. */
+void vhost_pci_server_unplugged(VhostPciServer *v, VhostPciBase *s)
+{
+    unsigned int i;
+
+    for (i = 0; i < s->n_functions; i++) {
+        if (s->functions[i].session) {
+            vhost_pci_client_end(s->functions[i].session->opaque);
+        }
+    }
+    for (i = 0; i < PEERS_MAX; i++) {
+        if (v->peers[i].dev == s) {
+            v->peers[i].dev = NULL;
+            v->peers[i].unplug = false;
+            vhost_pci_peer_let_go(&v->peers[i]);
+            if (v->plugging != i) {
+                peers_unplugged(&v->table, i);
+            }
+        }
+    }
+    vhost_pci_server_wake(v);
+}
+
+/* The socket */
+
+static void vhost_pci_server_accept(QIONetListener *listener,
+                                    QIOChannelSocket *channel, gpointer opaque)
+{
+    int fd = channel->fd;
+
+    /* What a stranger has sent is closed with it: not in this thread. */
+    channel->fd = -1;
+    vhost_pci_client_new(opaque, fd);
+}
+
+static bool vhost_pci_server_listen(VhostPciServer *v, Error **errp)
+{
+    SocketAddress addr = {
+        .type = SOCKET_ADDRESS_TYPE_UNIX,
+        .u.q_unix.path = v->path,
+    };
+
+    v->listener = qio_net_listener_new();
+    qio_net_listener_set_name(v->listener, "vhost-pci-server");
+    if (qio_net_listener_open_sync(v->listener, &addr, BACKLOG, errp) < 0) {
+        object_unref(OBJECT(v->listener));
+        v->listener = NULL;
+        return false;
+    }
+    qio_net_listener_set_client_func(v->listener, vhost_pci_server_accept, v,
+                                     NULL);
+    return true;
+}
+
+static bool vhost_pci_server_init_table(VhostPciServer *v, Error **errp)
+{
+    struct peers_config config = {
+        .max_functions = VHOST_PCI_BASE(&v->like)->n_functions,
+        .grace_ms = v->grace * 1000ull,
+        .min_window = v->min_window,
+    };
+
+    if (!vhost_pci_ports_init(v, config.slots, errp)) {
+        return false;
+    }
+    if (v->max_peers > PEERS_MAX) {
+        error_setg(errp, "vhost-pci-server: property 'max-peers' must be 1 to "
+                   "%d", PEERS_MAX);
+        return false;
+    }
+    if (!is_power_of_2(v->min_window) || v->min_window < MIN_WINDOW) {
+        error_setg(errp, "vhost-pci-server: property 'min-window' must be a "
+                   "power of two of at least %" PRIu64 " MiB",
+                   (uint64_t)(MIN_WINDOW / MiB));
+        return false;
+    }
+    config.n_slots = v->n_ports;
+    config.max_peers = v->max_peers ?: PEERS_MAX;
+    config.max_conns = MIN(MIN(config.max_peers, v->n_ports) *
+                           config.max_functions + MORE_CONNS, PEERS_MAX_CONNS);
+    if (peers_init(&v->table, &config, &vhost_pci_server_ops, v) < 0) {
+        error_setg(errp, "vhost-pci-server: configuration out of range");
+        return false;
+    }
+    return true;
+}
+
+static void vhost_pci_server_realize(DeviceState *dev, Error **errp)
+{
+    VhostPciServer *v = VHOST_PCI_SERVER(dev);
+
+    if (!v->path || !*v->path) {
+        error_setg(errp, "vhost-pci-server: property 'path' must name a "
+                   "socket");
+        return;
+    }
+    if (!vhost_pci_check_offer(VHOST_PCI_BASE(&v->like), errp) ||
+        !vhost_pci_server_init_table(v, errp) ||
+        !vhost_pci_identities_read(v, errp)) {
+        return;
+    }
+    v->bh = qemu_bh_new(vhost_pci_server_bh, v);
+    v->timer = timer_new_ms(QEMU_CLOCK_REALTIME, vhost_pci_server_expire, v);
+    if (!vhost_pci_server_listen(v, errp)) {
+        qemu_bh_delete(v->bh);
+        timer_free(v->timer);
+    }
+}
+
+static void vhost_pci_server_alias(Object *obj, Object *like, const char *name)
+{
+    object_property_add_alias(obj, name, like, name);
+}
+
+/* The properties that a front-end's offer, or every device, is made of. */
+static void vhost_pci_server_instance_init(Object *obj)
+{
+    VhostPciServer *v = VHOST_PCI_SERVER(obj);
+    Object *like;
+    ObjectPropertyIterator iter;
+    ObjectProperty *prop;
+    unsigned int i;
+
+    /* No child: those have to be realized. */
+    object_initialize(&v->like, sizeof(v->like), TYPE_VHOST_PCI_NET);
+    like = OBJECT(&v->like);
+    VHOST_PCI_BASE(like)->n_functions = VHOST_PCI_MAX_FUNCTIONS;
+    for (i = 0; i < ARRAY_SIZE(device_properties); i++) {
+        vhost_pci_server_alias(obj, like, device_properties[i]);
+    }
+    object_property_iter_init(&iter, like);
+    while ((prop = object_property_iter_next(&iter))) {
+        if (prop->set && g_str_has_prefix(prop->name, "peer-")) {
+            vhost_pci_server_alias(obj, like, prop->name);
+        }
+    }
+    QTAILQ_INIT(&v->clients);
+    v->plugging = -1;
+}
+
+static Property vhost_pci_server_properties[] = {
+    DEFINE_PROP_STRING("path", VhostPciServer, path),
+    DEFINE_PROP_STRING("ports", VhostPciServer, port_names),
+    DEFINE_PROP_STRING("identities", VhostPciServer, identities),
+    DEFINE_PROP_UINT32("max-peers", VhostPciServer, max_peers, 0),
+    DEFINE_PROP_UINT32("grace", VhostPciServer, grace, 10),
+    DEFINE_PROP_SIZE("min-window", VhostPciServer, min_window, MIN_WINDOW),
+    DEFINE_PROP_END_OF_LIST(),
+};
+
+static void vhost_pci_server_class_init(ObjectClass *klass, void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+
+    device_class_set_props(dc, vhost_pci_server_properties);
+    dc->desc = "Makes a vhost-pci device for each VM that connects";
+    dc->realize = vhost_pci_server_realize;
+    dc->hotpluggable = false;
+    set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
+}
+
+static const TypeInfo vhost_pci_server_info = {
+    .name = TYPE_VHOST_PCI_SERVER,
+    .parent = TYPE_DEVICE,
+    .instance_size = sizeof(VhostPciServer),
+    .instance_init = vhost_pci_server_instance_init,
+    .class_init = vhost_pci_server_class_init,
+};
+
+static void vhost_pci_server_register(void)
+{
+    type_register_static(&vhost_pci_server_info);
+}
+
+type_init(vhost_pci_server_register)
