@@ -41,5 +41,6 @@ EXTRA_DIST += \
 	qemu-patches/vhost-pci/vhost-pci-state.c \
 	qemu-patches/vhost-pci/vhost-pci-unshared.c \
 	qemu-patches/vhost-pci/vhost-pci-window.c
+	qemu-patches/vhost-pci/vhost-pci-trace.c \
 	qemu-patches/vhost-pci/vhost-pci-window.c \
 	qemu-patches/vhost-pci/vhost-pci.json

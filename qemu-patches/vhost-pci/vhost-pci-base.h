@@ -299,6 +299,8 @@ bool vhost_pci_ring_has_place(const VhostPciFunction *f, unsigned int i);
 uint32_t vhost_pci_ring_place(VhostPciFunction *f, unsigned int i);
 /* The same for the front-end; the ring is at rest. */
 uint32_t vhost_pci_ring_base(VhostPciFunction *f, unsigned int i);
+/* Ring @i, at rest, is no longer one that tells where it stands. */
+void vhost_pci_ring_untrace(VhostPciFunction *f, unsigned int i);
 /* Revocation: what the driver is told first, the two looks at the state page
  * around the replacement of the memory, and where rings stand by these. */
 void vhost_pci_place_init(void);

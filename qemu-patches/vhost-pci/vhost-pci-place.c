@@ -95,8 +95,7 @@ bool vhost_pci_peer_read(VhostPciFunction *f, uint64_t gpa, void *buf,
     return fd >= 0 && pread(fd, buf, len, offset) == len;
 }
 
-/* Copy @n descriptors from place @used on of the ring at @offset of the file.
- * */
+/* Copy @n descriptors from place @used on; the ring is at @offset of @fd. */
 static bool vhost_pci_copy(struct vring_packed_desc *desc, int fd,
                            uint64_t offset, uint32_t num, uint16_t used,
                            uint32_t n)
@@ -317,6 +316,7 @@ uint32_t vhost_pci_ring_base(VhostPciFunction *f, unsigned int i)
     VhostPciRingState *r = &f->rings[i];
     uint32_t base = vhost_pci_ring_place(f, i);
 
+    vhost_pci_ring_untrace(f, i);
     if (vhost_pci_is_packed(f) && !r->settled) {
         vhost_pci_end_or_warn(f, i, base, base >> 16);
         base = vhost_pci_both(base);

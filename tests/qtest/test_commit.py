@@ -22,6 +22,7 @@ CHAINS = (1, 3, 1, 1, 2)
 # 250 with wrap counter 1: the commit goes over the end of the ring.
 BASE = 250 | 1 << 15
 LENGTH = 77  # of what was returned
+TRACED = 0x7fff  # protocol/vring_find.h
 
 
 def ahead(place, n):
@@ -159,6 +160,24 @@ def test_interrupted_commit_is_ended_when_the_ring_stops(bench, index,
         state = restart(driver, front, index, end)
         assert state.rings[index].base == both(end)
         assert driver.progress(index) == 0
+
+
+@pytest.mark.parametrize("cause", ["driver", "reset"])
+def test_ring_is_traced_no_longer_when_its_place_was_told(bench, cause):
+    """With the driver there, and without."""
+    driver, front, state = session(bench)
+    traced = {}
+    for index, said in ((TO_PEER, TRACED), (FROM_PEER, 4711)):
+        traced[index] = front.ring_offset(index)
+        # DISABLE in the flags behind it: they stay.
+        struct.pack_into("<HH", front.memory, traced[index], said, 1)
+    if cause == "reset":
+        driver.reset()
+    assert front.stop_ring(TO_PEER) == both(BASE)
+    assert front.stop_ring(FROM_PEER) == both(BASE)
+    said = [struct.unpack_from("<HH", front.memory, at)
+            for at in traced.values()]
+    assert said == [(0, 1), (4711, 1)]
 
 
 def test_interrupted_commit_in_huge_pages(bench):
