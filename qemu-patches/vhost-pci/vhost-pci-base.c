@@ -376,6 +376,7 @@ static Property vhost_pci_base_properties[] = {
     VHOST_PCI_SHOW("generation", generation),
     VHOST_PCI_SHOW("broken", broken),
     VHOST_PCI_SHOW("violations", violations),
+    VHOST_PCI_SHOW("kicks", kicks),
     VHOST_PCI_SHOW("driver", driver),
     DEFINE_PROP_END_OF_LIST(),
 };

@@ -92,9 +92,9 @@ typedef struct VhostPciKick {
     EventNotifier notifier;     /* our duplicate of the peer's fd */
     int peer_fd;                /* the core's fd it was made from, or -1 */
     int epoll;                  /* tells of its signals */
-    int virq;                   /* KVM route while irqfd is bound, or -1 */
     bool unmasked;              /* the guest uses the vector */
-    bool watched;               /* the main loop reads the fd */
+    bool watched;               /* the main loop looks at @epoll */
+    bool held;                  /* not now: the peer kicks too often */
 } VhostPciKick;
 
 /* What the driver is to know of a ring beyond what the core knows. */
@@ -167,6 +167,11 @@ struct VhostPciBase {
     VhostPciSession own;        /* without a server: of @chr */
     VhostPciRation changes;     /* that the driver may still be told of */
     VhostPciCaller *caller;     /* of the peer's eventfds */
+    QEMUTimer *kicks_timer;     /* end of a time in which rings were held */
+    int64_t kicks_since;        /* ms: when this time began */
+    unsigned int kicks_left;    /* in this time */
+    uint64_t kicks_raised;
+    uint64_t kicks_held;        /* times that a ring was */
     bool leaving;               /* the server has asked for its unplug */
 
     /* The driver: vhost-pci-state.c. */
@@ -348,6 +353,7 @@ extern const PropertyInfo vhost_pci_prop_rings;
 extern const PropertyInfo vhost_pci_prop_generation;
 extern const PropertyInfo vhost_pci_prop_broken;
 extern const PropertyInfo vhost_pci_prop_violations;
+extern const PropertyInfo vhost_pci_prop_kicks;
 extern const PropertyInfo vhost_pci_prop_driver;
 #define VHOST_PCI_SHOW(_name, _what) \
     { .name = "peer-" _name, .info = &vhost_pci_prop_##_what }

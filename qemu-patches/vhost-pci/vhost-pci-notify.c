@@ -2,8 +2,8 @@
  * vhost-pci: notifications. A doorbell write of the driver signals the
  * peer's call eventfd; the peer's kick eventfd raises the ring's MSI-X vector.
  *
- * With KVM neither passes through this process: ioeventfd and irqfd. The core
- * has checked that the fds are eventfds. Nothing here reads or writes one: what
+ * With KVM doorbells do not pass through this process: ioeventfd. The core has
+ * checked that the fds are eventfds. Nothing here reads or writes one: what
  * that costs, and whether it waits, is up to the peer. vhost-pci-caller.c
  * signals, aside.
  *
@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "qemu/timer.h"
 #include "hw/pci/msix.h"
 #include "hw/virtio/virtio-pci.h"
 #include "vhost-pci-base.h"
@@ -25,6 +26,17 @@
  */
 #define MAX_IOEVENTFDS 512
 static unsigned int ioeventfds_used;
+
+/*
+ * Interrupts that the kicks of one peer, on all its rings, raise in a time. The
+ * switch VM pays for each, and a peer can kick endlessly; an honest one kicks
+ * once for each time that the driver went to sleep. Beyond, a ring is not
+ * watched until the time is over.
+ *
+ * Hence no irqfd: what KVM takes from an eventfd nobody can count, or hold back.
+ */
+#define KICKS_MS    10
+#define KICKS_MAX   100
 
 /*
  * Has the peer kicked since the last look? Not by reading its eventfd: that
@@ -193,50 +205,31 @@ static unsigned int vhost_pci_kick_vector(const VhostPciFunction *f,
     return f->dev->kick_vector + (f->first_ring + i) % f->dev->n_kick_vectors;
 }
 
-static void vhost_pci_kick_event(void *opaque)
+/* Has the peer raised as many interrupts as it may by now? If not, one more. */
+static bool vhost_pci_kicks_exhausted(VhostPciBase *s)
 {
-    VhostPciKick *k = opaque;
-    VhostPciFunction *f = k->function;
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
-    if (vhost_pci_test_and_clear(k)) {
-        msix_notify(f->dev->pdev, vhost_pci_kick_vector(f, k - f->kicks));
+    if (now - s->kicks_since >= KICKS_MS) {
+        s->kicks_since = now;
+        s->kicks_left = KICKS_MAX;
     }
+    if (!s->kicks_left) {
+        return true;
+    }
+    s->kicks_left--;
+    s->kicks_raised++;
+    return false;
 }
 
-static bool vhost_pci_kick_irqfd(VhostPciFunction *f, unsigned int i)
-{
-    VhostPciKick *k = &f->kicks[i];
-    KVMRouteChange c;
-    int virq;
-
-    if (!kvm_msi_via_irqfd_enabled()) {
-        return false;
-    }
-    c = kvm_irqchip_begin_route_changes(kvm_state);
-    virq = kvm_irqchip_add_msi_route(&c, vhost_pci_kick_vector(f, i),
-                                     f->dev->pdev);
-    if (virq < 0) {
-        return false;
-    }
-    kvm_irqchip_commit_route_changes(&c);
-    if (kvm_irqchip_add_irqfd_notifier_gsi(kvm_state, &k->notifier, NULL,
-                                           virq) < 0) {
-        kvm_irqchip_release_virq(kvm_state, virq);
-        return false;
-    }
-    k->virq = virq;
-    return true;
-}
+static void vhost_pci_kick_event(void *opaque);
 
 /* Deliver kicks while there is an fd and the guest uses the vector. */
 static void vhost_pci_kick_start(VhostPciFunction *f, unsigned int i)
 {
     VhostPciKick *k = &f->kicks[i];
 
-    if (k->peer_fd < 0 || !k->unmasked || k->watched || k->virq >= 0) {
-        return;
-    }
-    if (!vhost_pci_kick_irqfd(f, i)) {
+    if (k->peer_fd >= 0 && k->unmasked && !k->held && !k->watched) {
         k->watched = true;
         qemu_set_fd_handler(k->epoll, vhost_pci_kick_event, NULL, k);
     }
@@ -246,15 +239,43 @@ static void vhost_pci_kick_stop(VhostPciFunction *f, unsigned int i)
 {
     VhostPciKick *k = &f->kicks[i];
 
-    if (k->virq >= 0) {
-        kvm_irqchip_remove_irqfd_notifier_gsi(kvm_state, &k->notifier,
-                                              k->virq);
-        kvm_irqchip_release_virq(kvm_state, k->virq);
-        k->virq = -1;
-    }
     if (k->watched) {
         qemu_set_fd_handler(k->epoll, NULL, NULL, NULL);
         k->watched = false;
+    }
+}
+
+/* The set still tells of what came meanwhile: of all of it, once. */
+static void vhost_pci_kicks_go_on(void *opaque)
+{
+    VhostPciBase *s = opaque;
+    unsigned int n, i;
+
+    for (n = 0; n < s->n_functions; n++) {
+        VhostPciFunction *f = &s->functions[n];
+
+        for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
+            if (f->kicks[i].held) {
+                f->kicks[i].held = false;
+                vhost_pci_kick_start(f, i);
+            }
+        }
+    }
+}
+
+static void vhost_pci_kick_event(void *opaque)
+{
+    VhostPciKick *k = opaque;
+    VhostPciFunction *f = k->function;
+    VhostPciBase *s = f->dev;
+
+    if (vhost_pci_kicks_exhausted(s)) {
+        k->held = true;
+        vhost_pci_kick_stop(f, k - f->kicks);
+        s->kicks_held++;
+        timer_mod(s->kicks_timer, s->kicks_since + KICKS_MS);
+    } else if (vhost_pci_test_and_clear(k)) {
+        msix_notify(s->pdev, vhost_pci_kick_vector(f, k - f->kicks));
     }
 }
 
@@ -270,6 +291,7 @@ static void vhost_pci_kick_bind(VhostPciFunction *f, unsigned int i,
     }
     if (k->peer_fd >= 0) {
         vhost_pci_kick_stop(f, i);
+        k->held = false;
         close(k->epoll);
         event_notifier_cleanup(&k->notifier);
         k->peer_fd = -1;
@@ -414,7 +436,6 @@ static void vhost_pci_notify_init_function(VhostPciFunction *f)
         f->doorbells[i].peer_fd = -1;
         f->kicks[i].function = f;
         f->kicks[i].peer_fd = -1;
-        f->kicks[i].virq = -1;
     }
 }
 
@@ -427,6 +448,8 @@ void vhost_pci_notify_init(VhostPciBase *s)
                           VHOST_PCI_DOORBELL_SIZE);
     s->slow_bh = qemu_bh_new(vhost_pci_doorbells_aside, s);
     s->caller = vhost_pci_caller_new(s->slow_bh);
+    s->kicks_timer = timer_new_ms(QEMU_CLOCK_REALTIME, vhost_pci_kicks_go_on,
+                                  s);
     for (n = 0; n < s->n_functions; n++) {
         vhost_pci_notify_init_function(&s->functions[n]);
     }
@@ -462,6 +485,8 @@ void vhost_pci_notify_cleanup(VhostPciBase *s)
     for (n = 0; n < s->n_functions; n++) {
         vhost_pci_notify_cleanup_function(&s->functions[n]);
     }
+    timer_free(s->kicks_timer);
+    s->kicks_timer = NULL;
     vhost_pci_caller_free(s->caller);
     s->caller = NULL;
     qemu_bh_delete(s->slow_bh);

@@ -133,6 +133,12 @@ static void show_driver(const VhostPciBase *s, GString *out)
     }
 }
 
+static void show_kicks(const VhostPciBase *s, GString *out)
+{
+    g_string_append_printf(out, "%" PRIu64 " interrupts raised, %" PRIu64
+                           " times held back", s->kicks_raised, s->kicks_held);
+}
+
 /* What is said of a function, and of the device. */
 #define SHOW(_what, _description, _call)                                    \
 static void get_##_what(Object *obj, Visitor *v, const char *name,          \
@@ -166,4 +172,5 @@ SHOW_FUNCTION(broken,
               "Rings that the driver stopped because a rule was broken");
 SHOW_FUNCTION(violations,
               "Connections that were ended because a rule was broken");
+SHOW_DEVICE(kicks, "Interrupts for the peer's kicks");
 SHOW_DEVICE(driver, "Whether the guest drives the device");

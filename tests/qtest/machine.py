@@ -2,7 +2,7 @@
 """A QEMU without a guest: qtest plays the CPU, QMP is the monitor.
 
 With accelerator "kvm" the virtual CPU stays stopped and qtest still plays its
-part, but memory slots, ioeventfds and irqfds are those of KVM.
+part, but memory slots, and ioeventfds are those of KVM.
 
 `Machine` gives memory and port access as a CPU has them, PCI configuration
 space, and guest RAM to put virtqueues in. Every wait has a deadline.
