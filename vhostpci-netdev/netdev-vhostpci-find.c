@@ -32,8 +32,10 @@
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_find);
 
-/* What the driver says of a socket that it cannot make now. */
+/* What the driver says of a socket that it cannot make now, and of a device
+ * that has not as many functions. */
 #define CANNOT_LISTEN ": cannot listen: "
+#define NO_FUNCTION "the device has no function "
 
 /* Options. */
 
@@ -319,7 +321,8 @@ fail_no_device(const struct netdev *netdev, const char *peer,
                   netdev_get_name(netdev), peer,
                   notes->length ? ds_cstr_ro(notes)
                   : "this machine has no vhost-pci-net device");
-    return ENODEV;
+    /* When a device gets another function, nothing may tell. */
+    return strstr(ds_cstr_ro(notes), NO_FUNCTION) ? EADDRNOTAVAIL : ENODEV;
 }
 
 /* Adds a sentence to 'notes' and frees it. */
@@ -347,7 +350,7 @@ no_candidate(const char *address, const char *peer)
         }
         if (vhostpci_pmd_info(port_id, &info)) {
             return xasprintf("device %s is in use", address);
-        } else if (strcmp(info.peer_name, peer)) {
+        } else if (!vhostpci_pmd_is_peer(&info, peer)) {
             return xasprintf("device %s has peer '%s'", address,
                              info.peer_name);
         }

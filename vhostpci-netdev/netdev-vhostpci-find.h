@@ -40,7 +40,8 @@ int vhostpci_base_set_config(const struct netdev_class *base, struct netdev *,
  * and sets '*devargs' to what 'base' was given, for further calls of
  * vhostpci_base_set_config(); the caller frees it.  Otherwise returns a
  * positive errno value; EADDRNOTAVAIL: the driver cannot listen at the
- * target's socket now, and only trying again shows when it can. */
+ * target's socket now, or its device has not the function, and only trying
+ * again shows when that changes. */
 int vhostpci_target_attach(const struct netdev_class *base, struct netdev *,
                            const struct smap *args,
                            const struct vhostpci_target *, char **devargs,

@@ -16,7 +16,9 @@
 #include <rte_devargs.h>
 #include <rte_ethdev.h>
 #include <rte_log.h>
+#include <rte_uuid.h>
 
+#include "hash.h"
 #include "netdev-vhostpci.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/vlog.h"
@@ -440,6 +442,33 @@ vhostpci_pmd_devargs(const char *device, int function)
             : xstrdup(device));
 }
 
+bool
+vhostpci_pmd_is_peer(const struct rte_pmd_vhostpci_info *info,
+                     const char *peer)
+{
+    rte_uuid_t uuid;
+
+    return (!strcmp(info->peer_name, peer)
+            || (!rte_uuid_parse(peer, uuid) && !rte_uuid_is_null(uuid)
+                && !memcmp(uuid, info->peer_uuid, sizeof uuid)));
+}
+
+uint32_t
+vhostpci_pmd_hash_functions(uint32_t basis)
+{
+    uint16_t port_id;
+
+    RTE_ETH_FOREACH_DEV (port_id) {
+        struct rte_pmd_vhostpci_info info;
+        const char *device;
+
+        if (vhostpci_pmd_port_device(port_id, &info, &device)) {
+            basis = hash_string(device, hash_int(info.functions, basis));
+        }
+    }
+    return basis;
+}
+
 void
 vhostpci_pmd_list_ports(const char *peer, int function, struct svec *devargs)
 {
@@ -450,7 +479,7 @@ vhostpci_pmd_list_ports(const char *peer, int function, struct svec *devargs)
         const char *device;
 
         if (vhostpci_pmd_port_device(port_id, &info, &device)
-            && !strcmp(info.peer_name, peer)
+            && vhostpci_pmd_is_peer(&info, peer)
             && info.function == function) {
             svec_add_nocopy(devargs, vhostpci_pmd_devargs(device, function));
         }

@@ -39,6 +39,14 @@ bool vhostpci_pmd_port_device(int port_id, struct rte_pmd_vhostpci_info *info,
  * string. */
 char *vhostpci_pmd_devargs(const char *device, int function);
 
+/* Whether 'peer', a name or a UUID, is the one that 'info' tells of. */
+bool vhostpci_pmd_is_peer(const struct rte_pmd_vhostpci_info *info,
+                          const char *peer);
+
+/* A value that changes, all but certainly, when a peer of one of the driver's
+ * ports gets another network device, or loses one. */
+uint32_t vhostpci_pmd_hash_functions(uint32_t basis);
+
 /* Adds those of all ports of the driver whose peer and function are these. */
 struct svec;
 void vhostpci_pmd_list_ports(const char *peer, int function,

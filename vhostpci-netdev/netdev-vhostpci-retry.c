@@ -9,6 +9,7 @@
 #include <limits.h>
 
 #include "if-notifier.h"
+#include "netdev-vhostpci-pmd.h"
 #include "netdev-vhostpci-sysfs.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -25,9 +26,10 @@ static uint32_t retry_fingerprint; /* of the last that failed */
 static bool retry_changed;         /* ... and another one's is not the same */
 
 /* A port cannot have its socket: the directory is not there yet, or somebody
- * else listens still.  Nothing reports the end of that, so vswitchd is asked
- * to try again, less and less often: a try reads the whole configuration and
- * logs some lines. */
+ * else listens still.  Or its peer's device lacks the function, and has no
+ * other port that would tell.  Nothing reports the end of that, so vswitchd is
+ * asked to try again, less and less often: a try reads the whole configuration
+ * and logs some lines. */
 #define SOCKET_RETRY_MIN_MS 1000
 #define SOCKET_RETRY_MAX_MS 32000
 static long long int socket_retry_at = LLONG_MAX; /* LLONG_MAX: not wanted */
@@ -57,6 +59,12 @@ want_socket_retry(void)
     socket_retry_at = now + socket_retry_delay;
 }
 
+uint32_t
+vhostpci_retry_devices(void)
+{
+    return vhostpci_pmd_hash_functions(vhostpci_sysfs_fingerprint());
+}
+
 void
 vhostpci_retry_failed(uint32_t devices, int error)
 {
@@ -74,7 +82,7 @@ vhostpci_retry_failed(uint32_t devices, int error)
 static void
 look_for_devices(void)
 {
-    if (retry_wanted && (retry_changed || vhostpci_sysfs_fingerprint()
+    if (retry_wanted && (retry_changed || vhostpci_retry_devices()
                          != retry_fingerprint)) {
         VLOG_INFO("vhost-pci devices changed: trying again");
         retry_wanted = retry_changed = false;

@@ -9,9 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A value that changes, all but certainly, when a port may find its device
+ * that did not before. */
+uint32_t vhostpci_retry_devices(void);
+
 /* A port could not be attached, because of 'error' as
  * vhostpci_target_attach() returns it.  'devices' is what
- * vhostpci_sysfs_fingerprint() said before the try. */
+ * vhostpci_retry_devices() said before the try. */
 void vhostpci_retry_failed(uint32_t devices, int error);
 
 /* There was no memory for the packets of the port 'name', which vswitchd is

@@ -205,7 +205,7 @@ port_attach(struct vhostpci_port *port, struct netdev *netdev,
             char **errp)
 {
     /* Before looking, so that no change falls between. */
-    uint32_t devices = vhostpci_sysfs_fingerprint();
+    uint32_t devices = vhostpci_retry_devices();
     struct smap all;
     int error;
 
