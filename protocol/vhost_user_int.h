@@ -59,7 +59,9 @@ enum vu_request {
 	VU_GET_SHARED_OBJECT = 41,
 	VU_SET_DEVICE_STATE_FD = 42,
 	VU_CHECK_DEVICE_STATE = 43,
-	VU_N_REQUESTS
+	VU_N_REQUESTS,
+	/* Ours, see VU_PROTOCOL_F_IDENTITY. */
+	VU_SET_IDENTITY = 1055
 };
 
 /* Header flags. */
@@ -112,6 +114,12 @@ struct vu_wire_inflight {
 	uint32_t padding;
 };
 static_assert(sizeof(struct vu_wire_inflight) == 24, "wire");
+
+struct vu_wire_identity {
+	uint8_t uuid[16];
+	char name[VHOST_PCI_PEER_NAME_LEN]; /* ends with NUL */
+};
+static_assert(sizeof(struct vu_wire_identity) == 80, "wire");
 
 /* vu_core.judged_ring: which ring may not lie outside the memory table once
  * the message was run; others are then only paused. */

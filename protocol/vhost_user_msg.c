@@ -175,6 +175,25 @@ vu_get_status(struct vu_core *core)
 	return 0;
 }
 
+/* QEMU says it once a queue pair. */
+static int
+vu_set_identity(struct vu_core *core)
+{
+	struct vu_wire_identity msg;
+
+	memcpy(&msg, core->payload, sizeof(msg));
+	if (memchr(msg.name, '\0', sizeof(msg.name)) == NULL)
+		return vu_fail(core, -EINVAL, "a name that does not end");
+	if (core->has_identity && (strcmp(core->name, msg.name) != 0 ||
+				   memcmp(core->uuid, msg.uuid, 16) != 0))
+		return vu_fail(core, -EINVAL, "the VM has said another name "
+			       "or UUID");
+	strcpy(core->name, msg.name);
+	memcpy(core->uuid, msg.uuid, sizeof(core->uuid));
+	core->has_identity = true;
+	return 0;
+}
+
 #define VU_U64		8, 8
 #define VU_STATE	8, 8
 #define VU_NONE		0, 0
@@ -266,9 +285,17 @@ static const struct vu_rule vu_rules[VU_N_REQUESTS] = {
 	[VU_CHECK_DEVICE_STATE] = { .name = "CHECK_DEVICE_STATE" },
 };
 
+static const struct vu_rule vu_identity_rule = {
+	"SET_IDENTITY", vu_set_identity,
+	sizeof(struct vu_wire_identity), sizeof(struct vu_wire_identity),
+	VU_NO_FD, VU_PROTOCOL_F_IDENTITY, VU_REPLY_ACK
+};
+
 const struct vu_rule *
 vu_find_rule(uint32_t request)
 {
+	if (request == VU_SET_IDENTITY)
+		return &vu_identity_rule;
 	if (request >= VU_N_REQUESTS || vu_rules[request].name == NULL)
 		return NULL;
 	return &vu_rules[request];

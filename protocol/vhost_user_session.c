@@ -37,7 +37,8 @@ vu_check_config(struct vu_core *core, const struct vu_config *config)
 		UINT64_C(1) << VU_PROTOCOL_F_INFLIGHT_SHMFD |
 		UINT64_C(1) << VU_PROTOCOL_F_RESET_DEVICE |
 		UINT64_C(1) << VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
-		UINT64_C(1) << VU_PROTOCOL_F_STATUS;
+		UINT64_C(1) << VU_PROTOCOL_F_STATUS |
+		UINT64_C(1) << VU_PROTOCOL_F_IDENTITY;
 
 	if (config->max_queue_pairs == 0 ||
 	    config->max_queue_pairs > VU_MAX_RINGS / 2)
@@ -111,6 +112,9 @@ vu_core_disconnect(struct vu_core *core)
 	core->features = core->protocol_features = 0;
 	core->mtu = 0;
 	core->status = 0;
+	core->has_identity = false;
+	memset(core->name, 0, sizeof(core->name));
+	memset(core->uuid, 0, sizeof(core->uuid));
 	vu_stop_rings(core, true);
 	for (i = 0; i < n_rings; i++)
 		core->rings[i].run = false;

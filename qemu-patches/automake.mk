@@ -5,6 +5,7 @@ EXTRA_DIST += \
 	qemu-patches/7.2/0001-vhost-pci-hooks.patch \
 	qemu-patches/10.0/0001-vhost-pci-hooks.patch \
 	qemu-patches/7.2/0002-vhost-pci-query.patch \
+	qemu-patches/7.2/0003-vhost-user-identity.patch \
 	qemu-patches/vhost-pci/Kconfig \
 	qemu-patches/vhost-pci/meson.build \
 	qemu-patches/vhost-pci/vhost-pci-attach.c \

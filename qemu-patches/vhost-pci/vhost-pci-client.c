@@ -286,7 +286,13 @@ static bool vhost_pci_client_identify(VhostPciClient *c)
     struct peers_file files[PEERS_MAX_FILES] = { };
     unsigned int n = vhost_pci_client_files(c, files);
     const VhostPciIdentity *id = vhost_pci_identity(v, c->uid, files, n);
+    const struct vu_core *core = &c->session.core;
 
+    if (core->has_identity &&
+        peers_identify(&v->table, c->conn, vhost_pci_now(), PEERS_BY_ITSELF,
+                       *core->name ? core->name : NULL, core->uuid, -1) < 0) {
+        return false;
+    }
     if (id && peers_identify(&v->table, c->conn, vhost_pci_now(),
                              PEERS_BY_ADMIN, *id->name ? id->name : NULL,
                              id->uuid.data, id->port) < 0) {

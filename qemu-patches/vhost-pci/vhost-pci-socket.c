@@ -332,6 +332,9 @@ static int vhost_pci_session_core(VhostPciSession *ss, VhostPciBase *like)
         .require_seals = !like->unsealed,
     };
 
+    if (ss->ops) {
+        config.protocol_features |= BIT_ULL(VU_PROTOCOL_F_IDENTITY);
+    }
     return vu_core_init(&ss->core, &config, &vhost_pci_vu_ops, ss);
 }
 

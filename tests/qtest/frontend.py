@@ -18,6 +18,7 @@ from machine import SCALE
  SET_VRING_CALL, SET_VRING_ERR, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES,
  GET_QUEUE_NUM, SET_VRING_ENABLE, SEND_RARP, NET_SET_MTU) = (
      1, 2, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+SET_IDENTITY = 1055  # ours, with protocol feature 55
 GET_MAX_MEM_SLOTS, ADD_MEM_REG, REM_MEM_REG = 36, 37, 38
 NEED_REPLY = 8
 PROTOCOL_FEATURES = 1 << 30
@@ -123,6 +124,9 @@ class Frontend:
                                             | PROTOCOL_FEATURES))
         return offered
 
+    def identify(self, name, uuid=bytes(16)):
+        self.send(SET_IDENTITY, uuid + name.encode().ljust(64, b"\0"))
+
     def set_memory(self, regions=None):
         regions = regions or self.regions
         payload = struct.pack("<II", len(regions), 0)
@@ -177,8 +181,10 @@ class Frontend:
         assert index == ring
         return base
 
-    def start(self, rings=2):
+    def start(self, rings=2, name=None, uuid=bytes(16)):
         self.negotiate()
+        if name is not None:
+            self.identify(name, uuid)
         assert self.set_memory() == 0
         for ring in range(rings):
             self.start_ring(ring)

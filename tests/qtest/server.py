@@ -67,9 +67,9 @@ class Vm:
         self.fronts.append(front)
         return front
 
-    def join(self, rings=2):
+    def join(self, **options):
         front = self.front()
-        front.start(rings)
+        front.start(**options)
         return front
 
     def leave(self):

@@ -395,6 +395,40 @@ def test_message_after_message_of_a_stranger(make_server):
     assert good.fronts[0].get(GET_FEATURES)
 
 
+def test_names_that_front_ends_say(make_server, tmp_path):
+    who = tmp_path / "who"
+    who.write_text(f"uid={os.getuid()} name=somebody port=rp3\n")
+    server = make_server(f",grace=600,identities={who}")
+    web = server.vm()
+    web.join(name="web", uuid=b"\x11" * 16)
+    told = server.events.wait("CONNECTED", peer="web", port="rp3")
+    assert told["uuid"] == "-".join(["1" * n for n in (8, 4, 4, 4, 12)])
+    who.write_text("")
+    # A claim is refused, of a name as of a UUID, while it is there ...
+    for claim in ({"name": "web"}, {"name": "", "uuid": b"\x11" * 16}):
+        with pytest.raises((AssertionError, ConnectionError)):
+            server.vm().join(**claim)
+        told = server.events.wait("REFUSED")
+        assert told["reason"] in ("another peer has this name",
+                                  "another peer has this UUID")
+    with pytest.raises((AssertionError, ConnectionError)):
+        web.join(name="other")
+    assert server.events.wait("REFUSED")["reason"] == (
+        "the peer with this memory has another name")
+    # ... and of what it is not while it is awaited.
+    web.leave()
+    server.events.wait("LOST", last=True)
+    with pytest.raises((AssertionError, ConnectionError)):
+        server.vm().join(name="web", uuid=b"\x22" * 16)
+    server.events.wait("REFUSED", reason="another peer has this name")
+    server.vm().join(name="web", uuid=b"\x11" * 16)
+    assert server.events.wait("CONNECTED", peer="web")["back"]
+    with pytest.raises((AssertionError, ConnectionError)):
+        server.vm().join(name="two words")
+    server.events.wait("REFUSED", reason="a name that cannot be one")
+    assert list(server.peers()) == ["s-rp3"]
+
+
 def test_names_that_the_administrator_keeps(make_server, tmp_path):
     who = tmp_path / "who"
     who.write_text(f"# comment\nuid={os.getuid()} port=rp2 name=web "

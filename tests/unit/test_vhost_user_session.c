@@ -82,6 +82,43 @@ features_of_a_running_ring_do_not_change(void **state)
 }
 
 static void
+identity_is_said_once(void **state)
+{
+	struct vu_config config = peer_config();
+	struct vu_wire_identity who = { .uuid = { 1, 2 }, .name = "web" };
+	struct peer *p = *state;
+
+	config.protocol_features |= BIT(VU_PROTOCOL_F_IDENTITY);
+	peer_configure(p, &config);
+	refused(p, peer_send(p, VU_SET_IDENTITY, 0, &who, sizeof(who), NULL, 0),
+		-EPROTO, "SET_IDENTITY: protocol feature 55 was not");
+	vu_core_disconnect(&p->core);
+	assert_int_equal(vu_core_connect(&p->core), 0);
+	accepted(p, send_u64(p, VU_SET_PROTOCOL_FEATURES,
+			     BIT(VU_PROTOCOL_F_IDENTITY)));
+	assert_false(p->core.has_identity);
+	accepted(p, peer_send(p, VU_SET_IDENTITY, 0, &who, sizeof(who), NULL, 0));
+	assert_true(p->core.has_identity);
+	assert_string_equal(p->core.name, "web");
+	assert_memory_equal(p->core.uuid, who.uuid, 16);
+	/* QEMU repeats it for each queue pair. */
+	accepted(p, peer_send(p, VU_SET_IDENTITY, 0, &who, sizeof(who), NULL, 0));
+	who.uuid[15] = 1;
+	refused(p, peer_send(p, VU_SET_IDENTITY, 0, &who, sizeof(who), NULL, 0),
+		-EINVAL, "another name or UUID");
+	/* The next front-end says it anew. */
+	vu_core_disconnect(&p->core);
+	assert_false(p->core.has_identity);
+	assert_string_equal(p->core.name, "");
+	assert_int_equal(vu_core_connect(&p->core), 0);
+	accepted(p, send_u64(p, VU_SET_PROTOCOL_FEATURES,
+			     BIT(VU_PROTOCOL_F_IDENTITY)));
+	memset(who.name, 'x', sizeof(who.name));
+	refused(p, peer_send(p, VU_SET_IDENTITY, 0, &who, sizeof(who), NULL, 0),
+		-EINVAL, "a name that does not end");
+}
+
+static void
 messages_of_protocol_features_need_them(void **state)
 {
 	static const struct {
@@ -348,6 +385,7 @@ main(void)
 		peer_test(protocol_features_that_were_not_offered_are_refused),
 		peer_test(features_are_told_once),
 		peer_test(features_of_a_running_ring_do_not_change),
+		peer_test(identity_is_said_once),
 		peer_test(messages_of_protocol_features_need_them),
 		peer_test(queue_number_counts_pairs),
 		peer_test(success_is_acknowledged_when_asked_for),
