@@ -16,7 +16,7 @@ import time
 
 import pytest
 from native_ovs import Peer, config, wait_until
-from steering_rig import DATAPATH, OffloadOvs, started
+from steering_rig import DATAPATH, OffloadOvs, running, started
 
 FULL = os.environ.get("STEERING") == "all"
 
@@ -72,8 +72,8 @@ class Sampler:
 class Rig:
     """One switch, and a peer for each of its ports."""
 
-    def __init__(self):
-        self.ovs = SteeringOvs("ours", name="steering")
+    def __init__(self, kind=SteeringOvs, name="steering"):
+        self.ovs = kind("ours", name=name)
         self.peers = {}
 
     def start(self):
@@ -122,13 +122,67 @@ class Rig:
         self.ovs.close()
 
 
+class LateOvs(SteeringOvs):
+    """Nothing is offloaded before offload()."""
+    other_config = {**SteeringOvs.other_config, "hw-offload": "false"}
+
+    def offload(self):
+        self.vsctl("set", "Open_vSwitch", ".", "other_config:hw-offload=true")
+
+
+def test_flows_from_before_hw_offload_are_handed_over():
+    """They are not changed, and no packet comes."""
+    with running(lambda: LateOvs("ours", name="steering-late")) as ovs:
+        for name in "ab":
+            ovs.add(name)
+        ovs.add_flow("in_port=a,actions=b")
+        # As long as the test may take: nobody sends.
+        ovs.vsctl("set", "Open_vSwitch", ".", "other_config:max-idle=600000")
+        ovs.put_everywhere("a", ovs.datapath_port("b"))
+        assert not ovs.steered("a") and not ovs.offloaded()
+        ovs.offload()
+        wait_until(lambda: ovs.steered("a"), 20, "the driver has a rule")
+        wait_until(lambda: ovs.offloaded().count("in_port") == 3, 20,
+                   "each thread's copy is offloaded")
+        # And their changes reach the driver.
+        ovs.ofctl("mod-flows", ovs.bridge, "in_port=a,actions=drop")
+        wait_until(lambda: "drop" in ovs.appctl("vhostpci/flows", "a"), 20,
+                   "the rule drops")
+        assert ovs.switch_runs()
+
+
+def test_traffic_from_before_hw_offload_is_steered_and_counted_once():
+    with running(lambda: Rig(LateOvs, "steering-late")) as rig:
+        ovs = rig.ovs
+        ovs.add_flow("in_port=a,actions=b")
+        sent = rig.send(20)
+        wait_until(lambda: ovs.counters("a")["rx_pkts"] == sent, 20,
+                   "they came")
+        rig.load()
+        wait_until(lambda: ovs.counters("b")["tx_pkts"] > 1000, 20,
+                   "packets go")
+        assert not ovs.steered("a")
+        ovs.offload()
+        wait_until(lambda: sum(ovs.steered("a")) > 10000, 20,
+                   "the driver moves packets")
+        sent = rig.stop()
+        wait_until(lambda: ovs.packets("in_port=a") == sent, 20, "credited")
+        for _ in range(4):
+            ovs.appctl("revalidator/wait")
+        assert ovs.packets("in_port=a") == sent
+
+
 @pytest.fixture(scope="module")
 def rig():
     yield from started(Rig)
 
 
 @pytest.fixture(autouse=True)
-def clean(rig):
+def clean(request):
+    if "rig" not in request.fixturenames:
+        yield
+        return
+    rig = request.getfixturevalue("rig")
     yield
     assert rig.ovs.switch_runs(), rig.ovs.switch_log()[-2000:]
     rig.stop()
