@@ -336,6 +336,12 @@ understands_ethertype_tag_and_fragment(void **state)
 	/* Only the L2 word: no hash. */
 	assert_int_equal(spec.mask.w[VHOSTPCI_FLOW_L4], 0);
 	assert_int_equal(spec.mask.w[VHOSTPCI_FLOW_ADDR], 0);
+	/* Whatever is not tagged. */
+	em.type = 0;
+	assert_int_equal(TRY(ITEM(ETH, &es, &em)), 0);
+	assert_true(matches(&f));
+	fk_make(&f, true, 7, IPPROTO_UDP, 8);
+	assert_false(matches(&f));
 }
 
 static void
@@ -354,6 +360,8 @@ understands_a_tag(void **state)
 	fk_make(&f, false, 0x7007, IPPROTO_UDP, 8);
 	assert_true(matches(&f));
 	fk_make(&f, false, 0x7008, IPPROTO_UDP, 8);
+	assert_false(matches(&f));
+	fk_make(&f, false, 0x5007, IPPROTO_UDP, 8);
 	assert_false(matches(&f));
 	fk_make(&f, true, 0x7007, IPPROTO_UDP, 8);
 	assert_false(matches(&f));
