@@ -238,7 +238,7 @@ look_for_kicks(struct vhostpci_socket *s, const struct pollfd *fds)
 		if (fds[i].revents == 0)
 			continue;
 		vhostpci_socket_kicked(s, i);
-		s->kicked++;
+		vhostpci_socket_count_kicks(s, i, 1);
 		s->no_kicks |= !vhostpci_limit_take(&s->kicks, NULL);
 	}
 }

@@ -72,6 +72,8 @@ struct vhostpci_socket {
 	 * (timer cycles); kicks. See socket/unshared.c. */
 	bool unproven;
 	uint64_t look_at, kicked;
+	/* Start of the ring that a kick was last seen of. */
+	uint32_t kicked_epoch[VHOSTPCI_MAX_RINGS];
 
 	/* See struct vhostpci_transport, and inflight.c. Constant. */
 	uint64_t *progress;
@@ -99,6 +101,9 @@ void vhostpci_socket_drop_calls(struct vhostpci_socket *s,
 int vhostpci_socket_map(void *opaque, struct vu_region *r, int fd);
 void vhostpci_socket_unmap(void *opaque, struct vu_region *r);
 
+/* socket/unshared.c: thread: the peer kicked ring @i, @count > 0 times. */
+void vhostpci_socket_count_kicks(struct vhostpci_socket *s, unsigned int i,
+				 uint64_t count);
 /* socket/unshared.c: thread: does the peer's guest use the memory that we map? */
 #define VHOSTPCI_LOOK_MS 500
 void vhostpci_socket_look_shared(struct vhostpci_socket *s);

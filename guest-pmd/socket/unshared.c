@@ -4,8 +4,8 @@
  * A front-end sends memory that its guest does not use: the guest runs on a
  * private copy of the file (QEMU's memory-backend-* without share=on). Its kicks
  * come, and no index moves in what we map. An honest driver's index moves before
- * it kicks; one that has not begun does not kick. One kick may be a front-end's
- * own.
+ * it kicks; one that has not begun does not kick. What a ring begins with is its
+ * front-end's own: QEMU makes eventfds with a count of 1.
  */
 
 #define _GNU_SOURCE /* preadv2 */
@@ -17,6 +17,19 @@
 #include "socket/socket.h"
 
 #define ENOUGH_KICKS	UINT64_C(2)
+
+void
+vhostpci_socket_count_kicks(struct vhostpci_socket *s, unsigned int i,
+			    uint64_t count)
+{
+	const uint32_t epoch = s->core.rings[i].epoch;
+
+	if (s->kicked_epoch[i] != epoch) {
+		s->kicked_epoch[i] = epoch;
+		count--;
+	}
+	s->kicked += RTE_MIN(count, ENOUGH_KICKS);
+}
 
 /* Kicks for who polls are left in the fd. One that wakes somebody is counted
  * where it does. */
@@ -34,7 +47,7 @@ take_kicks(struct vhostpci_socket *s)
 		if (r->run && r->kick_fd >= 0 && !(watch >> i & 1) &&
 		    preadv2(r->kick_fd, &iov, 1, -1, RWF_NOWAIT) ==
 		    sizeof(count))
-			s->kicked += RTE_MIN(count, ENOUGH_KICKS);
+			vhostpci_socket_count_kicks(s, i, count);
 	}
 }
 
