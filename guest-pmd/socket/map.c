@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <linux/magic.h>
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 
 #include "socket/socket.h"
 
@@ -45,6 +47,31 @@ map_unpopulated(int fd, uint64_t offset, uint64_t len)
 	munmap(base, len);
 	errno = error;
 	return NULL;
+}
+
+/* As lib/vhost does: by the page that the descriptors of a ring begin in. */
+int8_t
+vhostpci_socket_node(const struct vu_core *core)
+{
+	unsigned int i, k;
+	int node;
+
+	for (i = 0; i < core->n_rings; i++) {
+		const struct vu_ring *ring = &core->rings[i];
+
+		for (k = 0; ring->run && k < core->n_regions; k++) {
+			const struct vu_region *r = &core->regions[k];
+
+			if (ring->desc - r->gpa >= r->size)
+				continue;
+			if (syscall(SYS_get_mempolicy, &node, NULL, 0,
+				    (uint8_t *)r->addr + (ring->desc - r->gpa),
+				    MPOL_F_NODE | MPOL_F_ADDR) != 0)
+				return -1;
+			return RTE_MIN(node, INT8_MAX);
+		}
+	}
+	return -1;
 }
 
 int

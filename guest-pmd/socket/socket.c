@@ -78,7 +78,7 @@ vhostpci_socket_adopt(struct vhostpci_socket *s)
 		.mtu = core->mtu,
 		.rarp_count = core->rarp_count,
 		.n_regions = core->n_regions,
-		.numa_node = -1,
+		.numa_node = vhostpci_socket_node(core),
 		.rings = rings,
 	};
 	unsigned int i;

@@ -98,6 +98,8 @@ void vhostpci_socket_drop_calls(struct vhostpci_socket *s,
 				const struct vhostpci_peer *peer);
 
 /* socket/map.c: as in struct vu_ops. */
+/* The NUMA node of the peer's memory; -1: unknown. */
+int8_t vhostpci_socket_node(const struct vu_core *core);
 int vhostpci_socket_map(void *opaque, struct vu_region *r, int fd);
 void vhostpci_socket_unmap(void *opaque, struct vu_region *r);
 

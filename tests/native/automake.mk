@@ -69,8 +69,8 @@ endif
 # What stock virtio-user peers run in test_interop.py; needs no driver headers.
 check_PROGRAMS += tests/native/seqcheck/seqcheck
 sample_programs += tests/native/seqcheck/seqcheck
-# Preloaded into ovs-vswitchd by test_flow_offload.py.
-check_PROGRAMS += tests/native/flowstub.so
+# Preloaded into ovs-vswitchd, by test_flow_offload.py and test_ovs_queues.py.
+check_PROGRAMS += tests/native/flowstub.so tests/native/nodestub.so
 native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_interop.py tests/native/test_drop_in.py \
 	tests/native/test_offload.py tests/native/test_ovs_offload.py \
@@ -130,6 +130,10 @@ tests_native_flowstub_so_SOURCES = tests/native/flowstub.c
 tests_native_flowstub_so_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/guest-pmd
 tests_native_flowstub_so_CFLAGS = $(AM_CFLAGS) -fPIC $(DPDK_CFLAGS)
 tests_native_flowstub_so_LDFLAGS = -shared
+
+tests_native_nodestub_so_SOURCES = tests/native/nodestub.c
+tests_native_nodestub_so_CFLAGS = $(AM_CFLAGS) -fPIC
+tests_native_nodestub_so_LDFLAGS = -shared
 
 # A rule of make's for all programs: automake wants four lines for each, and
 # seven for its twin.  The socket transport registers itself as a driver when a

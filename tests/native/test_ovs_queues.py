@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from native_ovs import NativeOvs, Peer, native_ovs, wait_until
+from native_ovs import NativeOvs, Peer, config, native_ovs, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "qtest"))
 from frontend import SET_VRING_ENABLE, Frontend  # noqa: E402
@@ -75,6 +75,47 @@ def many_flows(path, switch, name="a", args=""):
                   args=f"--txonly-multi-flow {args}")
     sender.command("set burst tx delay 100 retry 0")
     return sender
+
+
+class TwoNodes(NativeOvs):
+    """A PMD thread on each of two nodes; peers' memory is on the second."""
+    other_config = {**NativeOvs.other_config, "pmd-cpu-mask": "3"}
+
+    def _child(self, name, *arguments):
+        plain = self.environment
+        if name == "ovs-vswitchd":
+            stub = config.BUILD / "tests/native/nodestub.so"
+            if not stub.exists():
+                pytest.skip(f"{stub} was not built")
+            self.environment = {**plain, "LD_PRELOAD": str(stub),
+                                "NODESTUB": "1"}
+            arguments = ("--dummy-numa=0,1", *arguments)
+        try:
+            super()._child(name, *arguments)
+        finally:
+            self.environment = plain
+
+
+def nodes(switch, port):
+    """Of the threads that poll the port."""
+    text = switch.appctl("dpif-netdev/pmd-rxq-show")
+    return {part.split()[0] for part in text.split("pmd thread numa_id ")[1:]
+            if f"port: {port} " in part}
+
+
+def test_a_port_is_polled_and_buffered_where_its_peers_memory_is(peers):
+    switch = TwoNodes("ours", name="two-nodes")
+    try:
+        path = add(switch.start(), "a")
+        peers.append(Peer(switch, path, "a"))
+        switch.wait_link_up("a")
+        wait_until(lambda: nodes(switch, "a") == {"1"}, 20,
+                   "polled where its memory is")
+        # The pool's name: a hash, the node, ...
+        assert re.search(r"mempool <ovs[0-9a-f]{8}01", switch.appctl(
+            "netdev-dpdk/get-mempool-info", "a"))
+    finally:
+        switch.close()
 
 
 def test_hash_steering_reaches_all_of_the_peers_pairs_evenly(ovs, peers):

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Preloaded into ovs-vswitchd: a machine of two NUMA nodes, as far as the kernel is
+ * asked where a page lies. All pages lie on the node that $NODESTUB says; DPDK, which
+ * knows better, gives buffers of whichever node.
+ */
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <linux/mempolicy.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* DPDK's own, whose headers are not needed. */
+void *rte_pktmbuf_pool_create(const char *name, unsigned int n,
+			      unsigned int cache, uint16_t priv, uint16_t room,
+			      int node);
+
+void *
+rte_pktmbuf_pool_create(const char *name, unsigned int n, unsigned int cache,
+			uint16_t priv, uint16_t room, int node)
+{
+	typeof(rte_pktmbuf_pool_create) *next =
+		(typeof(next))dlsym(RTLD_NEXT, "rte_pktmbuf_pool_create");
+
+	(void)node;
+	return next(name, n, cache, priv, room, -1);
+}
+
+long
+syscall(long number, ...)
+{
+	static long (*next)(long, ...);
+	long a[6];
+	va_list ap;
+	int i;
+
+	va_start(ap, number);
+	for (i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (number == SYS_get_mempolicy &&
+	    a[4] == (MPOL_F_NODE | MPOL_F_ADDR)) {
+		*(int *)a[0] = atoi(getenv("NODESTUB"));
+		return 0;
+	}
+	if (next == NULL)
+		next = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
