@@ -10,7 +10,8 @@ CLEANFILES += $(bench_programs)
 EXTRA_DIST += tests/bench/bench.py tests/bench/chain.py \
 	tests/bench/chain_report.py tests/bench/floor.py tests/bench/test_bench.py \
 	tests/bench/test_plots.py \
-	tests/bench/hugepages.py tests/bench/idle.py tests/bench/loop.py tests/bench/machine.py \
+	tests/bench/hugepages.py tests/bench/idle.py tests/bench/idle_ovs.py \
+	tests/bench/loop.py tests/bench/machine.py \
 	tests/bench/peers.py tests/bench/ports.py tests/bench/results.py \
 	tests/bench/plots.py tests/bench/rigs.py tests/bench/stages.py tests/bench/steered.py \
 	tests/bench/switch.py \
