@@ -45,6 +45,7 @@ EXTRA_DIST += \
 	tests/vm/test_hostile.py \
 	tests/vm/test_lifecycle.py \
 	tests/vm/test_mesh.py \
+	tests/vm/test_memory.py \
 	tests/vm/test_multiqueue.py \
 	tests/vm/test_offloads.py \
 	tests/vm/test_options.py \

@@ -23,13 +23,13 @@ class Vm:
 
     def __init__(self, name, rundir, logdir, qemu, image, memory_mb=256,
                  machine="q35", cpus=1, append="", arguments=(),
-                 shared_memory=False):
+                 shared_memory=False, share="on"):
         self.name = name
         self.rundir, self.logdir = Path(rundir), Path(logdir)
         self.qemu, self.image = qemu, image
         self.memory_mb, self.machine, self.cpus = memory_mb, machine, cpus
         self.append, self.arguments = append, list(arguments)
-        self.shared_memory = shared_memory
+        self.shared_memory, self.share = shared_memory, share
         self.child = self.agent = self.qmp = None
         self.generation = 0
         self.started_at = self.ready_after = None
@@ -69,7 +69,7 @@ class Vm:
         ]
         if self.shared_memory:
             command += ["-object", f"memory-backend-memfd,id=ram,size="
-                        f"{self.memory_mb}M,share=on",
+                        f"{self.memory_mb}M,share={self.share}",
                         "-numa", "node,memdev=ram"]
         return command + self.arguments
 
