@@ -314,7 +314,8 @@ static void vhost_pci_client_decide(VhostPciClient *c)
 {
     VhostPciFunction *f;
 
-    if (!c->decided && !vhost_pci_client_identify(c)) {
+    if (!c->decided && (!vhost_pci_server_may_decide(c->server) ||
+                        !vhost_pci_client_identify(c))) {
         return;
     }
     c->decided = true;

@@ -14,6 +14,9 @@
 #include "monitor/qdev.h"
 #include "vhost-pci-server.h"
 
+/* How long a guest has to let a device go before it is asked again. */
+#define ASK_AGAIN_MS    5000
+
 /* The PCI-to-PCI bridge, such as a root port, with this id. */
 static PCIBridge *vhost_pci_port_bridge(const char *id, Error **errp)
 {
@@ -161,21 +164,28 @@ int vhost_pci_port_plug(VhostPciServer *v, unsigned int peer, Error **errp)
 
 /*
  * A request: the guest may take its time, or never answer; then the port stays
- * taken. Nothing of the peer's is in the device any more.
+ * taken. Nothing of the peer's is in the device any more. A guest that was not
+ * there yet, or a machine that migrates, is asked again.
  */
 void vhost_pci_port_unplug(VhostPciServer *v, unsigned int peer)
 {
     VhostPciBase *s = v->peers[peer].dev;
     Error *err = NULL;
+    bool again;
 
     if (!s) {
+        v->peers[peer].ask_at = 0;
+        peers_unplugged(&v->table, peer);
         return;
     }
+    again = s->leaving;
     s->leaving = true;
+    v->peers[peer].ask_at = vhost_pci_now() + ASK_AGAIN_MS;
+    /* May unplug it at once. */
     qdev_unplug(DEVICE(s->pdev), &err);
-    if (err) {
-        vhost_pci_server_warn(v, "the device of peer '%s' stays: %s", s->peer,
-                              error_get_pretty(err));
-        error_free(err);
+    if (err && !again) {
+        vhost_pci_server_warn(v, "the device of peer '%s' stays for now: %s",
+                              s->peer, error_get_pretty(err));
     }
+    error_free(err);
 }

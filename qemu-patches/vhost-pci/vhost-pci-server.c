@@ -6,6 +6,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/resource.h>
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
 #include "qemu/units.h"
@@ -23,6 +24,9 @@
 #define MORE_CONNS      64
 /* Closers that are kept for the next connections. */
 #define SPARE_CLOSERS   2
+/* Connections that are given a device: at once, and then one in so many ms. */
+#define DECISIONS_BURST         64
+#define DECISIONS_INTERVAL_MS   100
 /* How long until the next look at those that had something to close. */
 #define LOOK_MS         1000
 
@@ -77,11 +81,31 @@ static bool vhost_pci_server_trim(VhostPciServer *v)
     return v->n_closers > used + SPARE_CLOSERS;
 }
 
-static void vhost_pci_server_arm(VhostPciServer *v, bool look_again)
+bool vhost_pci_server_may_decide(VhostPciServer *v)
+{
+    if (!vhost_pci_ration_left(&v->decisions, DECISIONS_BURST,
+                               DECISIONS_INTERVAL_MS)) {
+        v->look_again = true;
+        return false;
+    }
+    vhost_pci_ration_take(&v->decisions, 1);
+    return true;
+}
+
+static void vhost_pci_server_arm(VhostPciServer *v)
 {
     uint64_t deadline = peers_deadline(&v->table);
+    unsigned int i;
 
-    if (look_again) {
+    if (v->look_again) {
+        deadline = MIN(deadline, vhost_pci_now() + DECISIONS_INTERVAL_MS);
+    }
+    for (i = 0; i < PEERS_MAX; i++) {
+        if (v->peers[i].ask_at) {
+            deadline = MIN(deadline, v->peers[i].ask_at);
+        }
+    }
+    if (vhost_pci_server_trim(v)) {
         deadline = MIN(deadline, vhost_pci_now() + LOOK_MS);
     }
     if (deadline == PEERS_NEVER) {
@@ -97,16 +121,16 @@ static void vhost_pci_server_bh(void *opaque)
     VhostPciClient *c, *next;
     unsigned int i;
 
+    v->look_again = false;
     QTAILQ_FOREACH_SAFE(c, &v->clients, next, next) {
         vhost_pci_client_work(c);
     }
     for (i = 0; i < PEERS_MAX; i++) {
-        if (v->peers[i].unplug) {
-            v->peers[i].unplug = false;
+        if (v->peers[i].ask_at && v->peers[i].ask_at <= vhost_pci_now()) {
             vhost_pci_port_unplug(v, i);
         }
     }
-    vhost_pci_server_arm(v, vhost_pci_server_trim(v));
+    vhost_pci_server_arm(v);
 }
 
 static void vhost_pci_server_expire(void *opaque)
@@ -139,7 +163,7 @@ static void vhost_pci_server_op_unplug(void *opaque, unsigned int peer)
 {
     VhostPciServer *v = opaque;
 
-    v->peers[peer].unplug = true;
+    v->peers[peer].ask_at = vhost_pci_now();
     vhost_pci_peer_let_go(&v->peers[peer]);
     vhost_pci_server_wake(v);
 }
@@ -203,6 +227,19 @@ bool vhost_pci_server_plugged(VhostPciServer *v, VhostPciBase *s, Error **errp)
     return true;
 }
 
+/* End what @peer has of connections, those included that wait for a function.
+ * */
+static void vhost_pci_server_end_peer(VhostPciServer *v, unsigned int peer)
+{
+    VhostPciClient *c;
+
+    QTAILQ_FOREACH(c, &v->clients, next) {
+        if (c->known && v->table.conns[c->conn].peer == peer) {
+            vhost_pci_client_end(c);
+        }
+    }
+}
+
 /* Whoever asked for it: its peer, if that is still there, has to come again. */
 void vhost_pci_server_unplugged(VhostPciServer *v, VhostPciBase *s)
 {
@@ -214,14 +251,17 @@ void vhost_pci_server_unplugged(VhostPciServer *v, VhostPciBase *s)
         }
     }
     for (i = 0; i < PEERS_MAX; i++) {
-        if (v->peers[i].dev == s) {
-            v->peers[i].dev = NULL;
-            v->peers[i].unplug = false;
-            vhost_pci_peer_let_go(&v->peers[i]);
-            if (v->plugging != i) {
-                peers_unplugged(&v->table, i);
-            }
+        if (v->peers[i].dev != s) {
+            continue;
         }
+        v->peers[i].dev = NULL;
+        /* Not if it is only that it cannot be plugged. */
+        if (v->plugging != i) {
+            vhost_pci_server_end_peer(v, i);
+            peers_unplugged(&v->table, i);
+        }
+        v->peers[i].ask_at = 0;
+        vhost_pci_peer_let_go(&v->peers[i]);
     }
     vhost_pci_server_wake(v);
 }
@@ -236,6 +276,18 @@ static void vhost_pci_server_accept(QIONetListener *listener,
     /* What a stranger has sent is closed with it: not in this thread. */
     channel->fd = -1;
     vhost_pci_client_new(opaque, fd);
+}
+
+/* What connections hold of files is up to strangers: as later versions of QEMU
+ * do, take what the administrator allows. */
+static void vhost_pci_server_limits(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
 }
 
 static bool vhost_pci_server_listen(VhostPciServer *v, Error **errp)
@@ -304,6 +356,7 @@ static void vhost_pci_server_realize(DeviceState *dev, Error **errp)
         !vhost_pci_identities_read(v, errp)) {
         return;
     }
+    vhost_pci_server_limits();
     v->bh = qemu_bh_new(vhost_pci_server_bh, v);
     v->timer = timer_new_ms(QEMU_CLOCK_REALTIME, vhost_pci_server_expire, v);
     if (!vhost_pci_server_listen(v, errp)) {

@@ -55,7 +55,7 @@ typedef struct VhostPciClient {
 /* What the server has for a VM of the table. */
 typedef struct VhostPciPeer {
     VhostPciBase *dev;          /* NULL: none (yet) */
-    bool unplug;                /* to be unplugged */
+    uint64_t ask_at;            /* the guest to let it go, ms; 0: not at all */
     /* Of a lost VM: its files, so that no other gets their numbers. */
     int fds[PEERS_MAX_FILES];
     unsigned int n_fds;
@@ -105,6 +105,8 @@ struct VhostPciServer {
 
     QEMUBH *bh;
     QEMUTimer *timer;           /* somebody's grace is over */
+    VhostPciRation decisions;   /* each may plug a device */
+    bool look_again;            /* there was none left */
     VhostPciLog log;
     VhostPciLog crowd;          /* of those who are refused for their number */
     uint64_t refused;
@@ -125,6 +127,8 @@ static inline uint64_t vhost_pci_now(void)
 void vhost_pci_server_wake(VhostPciServer *v);
 /* A closer that nobody uses, or shares it if there are none: a reference. */
 VhostPciCloser *vhost_pci_server_closer(VhostPciServer *v);
+/* May one more connection be given a device now? It will be asked again. */
+bool vhost_pci_server_may_decide(VhostPciServer *v);
 /* The device @s is made for, or leaves, the server. */
 void vhost_pci_server_configure(VhostPciServer *v, VhostPciBase *s);
 bool vhost_pci_server_plugged(VhostPciServer *v, VhostPciBase *s, Error **errp);
@@ -145,6 +149,7 @@ void vhost_pci_peer_let_go(VhostPciPeer *p);
 bool vhost_pci_ports_init(VhostPciServer *v, struct peers_slot *slots,
                           Error **errp);
 int vhost_pci_port_plug(VhostPciServer *v, unsigned int peer, Error **errp);
+/* Ask the guest to let the device go, and set when to ask again. */
 void vhost_pci_port_unplug(VhostPciServer *v, unsigned int peer);
 int vhost_pci_port_find(const VhostPciServer *v, const char *name);
 

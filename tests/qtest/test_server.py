@@ -4,6 +4,7 @@ import os
 import random
 import struct
 import subprocess
+import time
 
 import machine as machines
 import pytest
@@ -296,6 +297,47 @@ def test_device_that_somebody_else_unplugs(make_server):
     vm.join()
     assert server.events.wait("CONNECTED", port="rp0", new=True)
     assert states(server) == ["live"]
+
+
+def test_device_goes_while_a_connection_waits_for_a_function(make_server):
+    server = make_server(",grace=600,ack-timeout=10000")
+    vm = server.vm()
+    front = vm.join()
+    driver = server.driver("s-rp0")
+    driver.wait_state(lambda s: s.status == CONNECTED | LINK_UP, "the peer")
+    front.socket.close()
+    server.events.wait("LOST")
+    waiting = vm.front()
+    in_thread(lambda: pytest.raises((AssertionError, ConnectionError),
+                                    waiting.start))
+    server.events.wait("CONNECTED", back=True)
+    server.machine.monitor("device_del", id="s-rp0")
+    server.unplug("s-rp0")
+    server.events.wait("LOST", last=True)
+    assert all(port["free"] for port in server.server()["ports"])
+    vm.join()
+    assert server.events.wait("CONNECTED", port="rp0", new=True)
+
+
+def test_many_that_want_a_device_get_it_one_after_the_other(make_server):
+    """Each plug makes the memory map anew, for everybody: 64 at once, then
+    ten a second."""
+    server = make_server(",grace=600", ports=1)
+    good = server.vm()
+    good.join()
+    begin = time.monotonic()
+    for refused in (45, 90):
+        liars = [server.connect(size=4 * MIB, low=2 * MIB) for _ in range(45)]
+        for front in liars:
+            in_thread(lambda f=front: pytest.raises(
+                (AssertionError, ConnectionError), f.start))
+        wait_until(lambda n=refused: server.server()["refused"] == n,
+                   f"{refused} are refused", 60)
+        for front in liars:
+            wait_until(front.closed_by_device, "the end of its connection")
+            server.drop(front)
+    assert time.monotonic() - begin > (90 - 64) * 0.1 - 1
+    assert good.fronts[0].get(GET_FEATURES)
 
 
 def test_refused_while_the_machine_migrates(make_server):
