@@ -54,6 +54,7 @@ EXTRA_DIST += \
 	tests/vm/test_pmd.py \
 	tests/vm/test_port.py \
 	tests/vm/test_rounds.py \
+	tests/vm/test_server.py \
 	tests/vm/test_steering.py \
 	tests/vm/test_stock_ovs.py \
 	tests/vm/test_traffic.py \

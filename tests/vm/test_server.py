@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VMs join one server; the switch VM's guest gets a port for each device."""
+import pytest
+
+from harness import config, traffic
+from harness.procs import wait_until
+
+PORTS = 2
+
+
+def server_arguments(path, ports=PORTS, reserve="512M", options=""):
+    """The switch VM's, in the place of devices with sockets of their own."""
+    roots = [word for n in range(ports) for word in (
+        "-device", f"pcie-root-port,id=rp{n},chassis={n + 1},slot={n + 1},"
+        f"pref64-reserve={reserve}")]
+    names = ":".join(f"rp{n}" for n in range(ports))
+    return roots + ["-device", f"vhost-pci-server,id=s,path={path},"
+                    f"ports={names},grace=600{options}"]
+
+
+def second_nic(peer):
+    """Of a peer: one more connection to the same server."""
+    nic = f"virtio-net-pci,netdev=n1,mac=52:54:00:00:01:{peer.mac[-2:]}"
+    if not config.is_kvm():
+        nic += ",vectors=0"
+    peer.arguments += [
+        "-chardev", f"socket,id=link1,path={peer.link},reconnect=1",
+        "-netdev", "vhost-user,id=n1,chardev=link1", "-device", nic]
+
+
+def peers_of(sw):
+    return {p["name"]: p for p in sw.qmp.command("query-vhost-pci")["peers"]}
+
+
+def bind(sw, peer):
+    """Wait until Linux has the device of a peer, and give it to the driver."""
+    port = wait_until(lambda: peers_of(sw).get(peer, {}).get("port"), 60,
+                      f"a device for {peer}")
+    address = f"0000:0{int(port[2:]) + 1}:00.0"
+    wait_until(lambda: sw.run(["test", "-e", f"/sys/bus/pci/devices/{address}"
+                               "/driver"]).code == 0, 60,
+               f"Linux has found the device of {peer} at {address}")
+    sw.bind(address, sw.driver)
+
+
+@pytest.fixture(scope="module")
+def served(module_topology):
+    """a, with two NICs, and b join a server; this project's QEMU says what
+    they are called. Ports are added before there is any device."""
+    net = module_topology
+    net.sw = net.switch([])
+    link = net.link("s")
+    net.sw.arguments += server_arguments(link)
+    net.sw.start().ready()
+    net.sw.start_ovs()
+    for port, peer in (("a", "a"), ("a1", "a/1"), ("b", "b")):
+        net.sw.ovs.add_port(port, "vhostpci", options={"peer": peer})
+    net.a, net.b = (net.peer(name, link=link, memory_mb=128)
+                    for name in ("a", "b"))
+    second_nic(net.a)
+    for peer in (net.a, net.b):
+        peer.qemu = config.our_qemu()
+        peer.start()
+    for name in ("a", "b"):
+        bind(net.sw, name)
+        net.vms[name].ready()
+    net.a.sh("ip addr add 10.0.1.1/24 dev eth1 && ip link set eth1 up")
+    net.b.sh("ip addr add 10.0.1.2/24 dev eth0")
+    return net
+
+
+def test_ports_of_peers_that_were_plugged_carry_packets(served):
+    served.sw.ovs.wait_link_up("a", "a1", "b", seconds=60)
+    traffic.wait_reachable(served.a, served.b)
+    traffic.ping(served.a, served.b)
+    # The second NIC is the same device's second function.
+    status = served.sw.ovs.get("a1", "status")
+    assert (status["peer"], status["peer-function"]) == ("a", "1")
+    wait_until(lambda: served.a.run("ping -c 1 -W 1 10.0.1.2").code == 0, 30,
+               "the second NIC reaches b")
+    served.a.sh("ping -c 3 -i 0.2 -W 2 10.0.1.2")
+
+
+def test_window_is_behind_the_port_in_full(served):
+    """A window as large as what was reserved finds its place, too."""
+    peers = peers_of(served.sw)
+    assert {p["window"] for p in peers.values()} == {256 << 20}
+    for name, peer in peers.items():
+        assert peer["memory"] == 128 << 20, name
+        assert peer["driver"] and len(peer["functions"]) == 1 + (name == "a")
+
+
+def test_peer_that_restarts_finds_its_device_and_ports(served):
+    before = peers_of(served.sw)["b"]
+    number = served.sw.ovs.ofport("b")
+    served.b.kill()
+    served.sw.ovs.wait_interface("b", "link_state", "down")
+    served.b.start().ready()
+    served.sw.ovs.wait_link_up("b")
+    traffic.wait_reachable(served.a, served.b)
+    after = peers_of(served.sw)["b"]
+    assert (after["device"], after["state"]) == (before["device"], "live")
+    assert served.sw.ovs.ofport("b") == number
+    traffic.ping(served.a, served.b)
