@@ -18,8 +18,7 @@ def boot(mesh):
 
 
 def set_up(mesh):
-    for vm in mesh.vms.values():
-        vm.set_up()
+    mesh.set_up()
     return f"{sum(len(vm.serves) for vm in mesh.vms.values())} vhostpci ports"
 
 
@@ -47,6 +46,15 @@ def rate(one, other):
 def chain_of(mesh, name, without=None):
     """Names of the VMs that a chain passes now."""
     return [vm.name for vm in mesh.plan.chains[name] if vm.name != without]
+
+
+def busy_pair(mesh):
+    """The ends of a chain, or of a link where there is none."""
+    chain = next(iter(mesh.plan.chains.values()), None)
+    if chain:
+        return mesh[chain[0].name], mesh[chain[-1].name]
+    link = next(iter(mesh.plan.links.values()))
+    return mesh[link.server.name], mesh[link.user.name]
 
 
 def chain_carries(mesh, name, without=None):
@@ -112,8 +120,11 @@ def come_back(mesh, victim):
 
 
 def live(mesh):
-    """The program itself, over the management network."""
-    status, text = mesh.live(count=1)
+    """The program itself, over the management network, while a chain carries
+    packets."""
+    one, other = busy_pair(mesh)
+    with traffic.pinging(one, other, one.workload("")):
+        status, text = mesh.live(count=1)
     print(text, end="", flush=True)
     assert status == 0, f"exit status {status}"
     return f"drawn in {mesh.logdir / 'live.svg'}"

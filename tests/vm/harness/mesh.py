@@ -5,7 +5,7 @@ describes them: its arguments start them, and its commands run inside.
     with Mesh("name", images, path) as mesh:
         mesh.up()
         mesh.control()
-        mesh["a"].set_up()
+        mesh.set_up()
         mesh["a"].ping(mesh["b"])
 """
 import itertools
@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -100,7 +101,7 @@ class MeshVm(Vm):
 
     def reaches(self, other):
         """One ping of the workloads, answered or not."""
-        return self.run(self.workload(f"ping -c 1 -W 1 {other.address}"),
+        return self.run(self.workload(f"ping -c 1 -W 5 {other.address}"),
                         15).code == 0
 
     def ping(self, other, count=3):
@@ -153,6 +154,15 @@ class Mesh(Topology):
         for vm in self.vms.values():
             vm.ready()
         return self
+
+    def set_up(self):
+        """All VMs at once: each waits for its own Open vSwitch most of the
+        time."""
+        self.each(MeshVm.set_up)
+
+    def each(self, function):
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(function, self.vms.values()))
 
     def control(self):
         """Start the sample controller, which all switches look for."""
