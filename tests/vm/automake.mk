@@ -26,6 +26,7 @@ EXTRA_DIST += \
 	tests/vm/harness/lan.py \
 	tests/vm/harness/mesh.py \
 	tests/vm/harness/native.py \
+	tests/vm/harness/ovn.py \
 	tests/vm/harness/ovs.py \
 	tests/vm/harness/procs.py \
 	tests/vm/harness/qmp.py \
@@ -49,6 +50,7 @@ EXTRA_DIST += \
 	tests/vm/test_multiqueue.py \
 	tests/vm/test_offloads.py \
 	tests/vm/test_options.py \
+	tests/vm/test_ovn.py \
 	tests/vm/test_packed.py \
 	tests/vm/test_peers.py \
 	tests/vm/test_pmd.py \

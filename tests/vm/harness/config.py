@@ -93,6 +93,16 @@ def libgcc():
     raise Missing("libgcc_s.so.1 is not installed (package libgcc-s1)")
 
 
+def ovn(name):
+    """A program or schema of OVN, unpacked from Debian's packages."""
+    root = _env_path("VHOSTPCI_OVN", BUILD / "src" / "ovn")
+    for folder in ("usr/bin", "usr/share/ovn"):
+        if (root / folder / name).exists():
+            return root / folder / name
+    raise Missing(f"no {name} below {root} (tools/fetch ovn, or set "
+                  "VHOSTPCI_OVN)")
+
+
 OVS_PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "ovs-vsctl", "ovs-ofctl",
                 "ovs-appctl", "ovsdb-tool", "vswitch.ovsschema")
 
