@@ -5,7 +5,7 @@ EXTRA_DIST += quickstart .ci/run \
 	LICENSES/Apache-2.0.txt LICENSES/BSD-3-Clause.txt \
 	LICENSES/GPL-2.0-or-later.txt \
 	m4/vhostpci.m4 tools/lib.sh tools/releases.sh tools/stages.sh tools/fetch \
-	tools/driver-headers tools/release-root \
+	tools/driver-headers tools/release-root tools/cross-arm64 \
 	tools/prepare-host tools/build-here tools/build-qemu tools/build-ovs \
 	tools/build-packages \
 	tools/count-results tools/lint tools/lint-files tools/rooms \
@@ -31,6 +31,9 @@ endif
 # Always run: only QEMU's and OVS's own builds know what is up to date.
 .PHONY: qemu ovs kernel lint check-native check-device check-vm distfiles \
 	packages check-packages distcheck-sample
+.PHONY: qemu ovs kernel lint check-native check-slice check-arm64 check-device \
+	check-vm distfiles \
+	distcheck-sample
 qemu:
 	$(tools_env) $(top_srcdir)/tools/build-qemu
 ovs:
@@ -48,6 +51,16 @@ lint:
 check-native:
 	$(MAKE) $(AM_MAKEFLAGS) check \
 	  TESTS='$(filter-out $(qtest_tests),$(TESTS))'
+# Of the driver alone: neither QEMU nor Open vSwitch need be there.
+check-slice:
+	$(MAKE) $(AM_MAKEFLAGS) check \
+	  TESTS='$(filter tests/unit/% $(native_tests) $(native_asan_tests) \
+	    tests/native/test_testpmd.py tests/native/test_interop.py,$(TESTS))'
+# Compiles for another architecture; runs nothing.
+check-arm64:
+	$(tools_env) DPDK_SRC='$(DPDK_SRC)' WARN_CFLAGS='$(WARN_CFLAGS)' \
+	  SOURCES='$(filter %.c,$(guest_pmd_librte_net_vpci_so_SOURCES))' \
+	  $(top_srcdir)/tools/cross-arm64
 check-device:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(qtest_tests)'
 

@@ -12,11 +12,24 @@
 #include "qapi/error.h"
 #include "migration/blocker.h"
 
-/* 10.0 took "sysemu" for a misnomer. */
+/*
+ * 10.0 took "sysemu" for a misnomer. Since 8.2 every KVM has eventfds, and
+ * slots for memory are counted.
+ */
 #if QEMU_VERSION_MAJOR < 10
 #include "sysemu/kvm.h"
 #else
 #include "system/kvm.h"
+#define kvm_eventfds_enabled() kvm_enabled()
+#define kvm_has_free_slot(machine) (kvm_get_free_memslots() > 0)
+#define vhost_has_free_slot() (vhost_get_free_memslots() > 0)
+#endif
+
+/* The member of PropertyInfo that names its type. */
+#if QEMU_VERSION_MAJOR < 10
+#define VHOST_PCI_INFO_TYPE name
+#else
+#define VHOST_PCI_INFO_TYPE type
 #endif
 
 /*

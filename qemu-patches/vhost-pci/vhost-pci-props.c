@@ -151,7 +151,7 @@ static void get_##_what(Object *obj, Visitor *v, const char *name,          \
     visit_type_str(v, name, &out->str, errp);                               \
 }                                                                           \
 const PropertyInfo vhost_pci_prop_##_what = {                               \
-    .name = "str",                                                          \
+    .VHOST_PCI_INFO_TYPE = "str",                                           \
     .description = _description,                                            \
     .get = get_##_what,                                                     \
 }

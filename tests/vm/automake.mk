@@ -27,6 +27,7 @@ EXTRA_DIST += \
 	tests/vm/harness/mesh.py \
 	tests/vm/harness/native.py \
 	tests/vm/harness/ovn.py \
+	tests/vm/harness/other.py \
 	tests/vm/harness/ovs.py \
 	tests/vm/harness/procs.py \
 	tests/vm/harness/qmp.py \
@@ -38,6 +39,7 @@ EXTRA_DIST += \
 	tests/vm/harness/topology.py \
 	tests/vm/harness/traffic.py \
 	tests/vm/harness/vm.py \
+	tests/vm/make_images.py \
 	tests/vm/mesh.yaml \
 	tests/vm/record_sessions.py \
 	tests/vm/test_debian_guest.py \
@@ -57,6 +59,7 @@ EXTRA_DIST += \
 	tests/vm/test_port.py \
 	tests/vm/test_rounds.py \
 	tests/vm/test_server.py \
+	tests/vm/test_releases.py \
 	tests/vm/test_steering.py \
 	tests/vm/test_stock_ovs.py \
 	tests/vm/test_traffic.py \

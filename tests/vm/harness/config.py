@@ -52,7 +52,12 @@ def kernel_image():
 
 def kernel_modules():
     version = kernel_image().name[len("vmlinuz-"):]
-    return kernel_dir() / "lib" / "modules" / version
+    # Debian 12's package has them in /lib, which is a link to usr/lib.
+    for lib in ("lib", "usr/lib"):
+        path = kernel_dir() / lib / "modules" / version
+        if path.exists():
+            return path
+    raise Missing(f"{kernel_dir()} has no modules of {version}")
 
 
 def stock_qemu():

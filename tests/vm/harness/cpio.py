@@ -4,6 +4,7 @@
 Not compressed: the kernel unpacks it faster than it can decompress one under
 emulation, and its size is then honestly what the VM carries.
 """
+import lzma
 import os
 import re
 import stat
@@ -127,10 +128,16 @@ def libraries(path):
                                         run.stdout, re.M)]
 
 
+def module_data(path):
+    """A module as insmod takes it: packed in releases from Debian 13 on."""
+    data = path.read_bytes()
+    return lzma.decompress(data) if path.suffix == ".xz" else data
+
+
 def module_order(modules_dir, wanted):
     """Paths of the wanted modules and what they depend on, in load order.
     Built-in ones are skipped, unknown ones are an error."""
-    files = {_plain(p.name): p for p in modules_dir.rglob("*.ko")}
+    files = {_plain(p.name): p for p in modules_dir.rglob("*.ko*")}
     builtin = {_plain(line) for line in
                (modules_dir / "modules.builtin").read_text().split()}
     order = []
@@ -142,7 +149,7 @@ def module_order(modules_dir, wanted):
         if name not in files:
             raise config.Missing(f"the kernel has no module {name}")
         depends = re.search(rb"\0depends=([^\0]*)\0",
-                            files[name].read_bytes()).group(1).decode()
+                            module_data(files[name])).group(1).decode()
         for other in filter(None, depends.split(",")):
             visit(other)
         order.append(files[name])

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from . import config
-from .cpio import Archive, module_order
+from .cpio import Archive, module_data, module_order
 
 GUEST = Path(__file__).resolve().parents[1] / "guest"
 PEER_MODULES = ["virtio_pci", "virtio_net"]
@@ -88,9 +88,10 @@ class Images:
     def _modules(archive, wanted):
         root = config.kernel_modules()
         order = module_order(root, wanted)
-        for path in order:
-            archive.file("modules/" + path.name, path, 0o644)
-        archive.data("etc/modules", "".join(p.name + "\n" for p in order))
+        names = [path.name.removesuffix(".xz") for path in order]
+        for name, path in zip(names, order):
+            archive.data("modules/" + name, module_data(path))
+        archive.data("etc/modules", "".join(n + "\n" for n in names))
 
     def _peer(self, archive):
         for name in ("iperf3", "tcpdump", "ethtool"):

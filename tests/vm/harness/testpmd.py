@@ -26,7 +26,8 @@ def dpdk_tool(images, name):
     return out
 
 
-def _image(images):
+def image(images):
+    """The image that switch() boots."""
     def fill(archive):
         archive.program(config.program("dpdk-testpmd"))
         # testpmd keeps what it prints to a pipe until it ends.
@@ -47,8 +48,9 @@ def switch(net, ports=("a", "b"), **options):
     for port in ports:
         name, extra = (port, "") if isinstance(port, str) else port
         made.append(Port(name, net.link(name), extra))
+    options.setdefault("qemu", config.our_qemu())
+    options.setdefault("image", image(net.images))
     return net._add(Switch("sw", made, rundir=net.rundir, logdir=net.logdir,
-                           qemu=config.our_qemu(), image=_image(net.images),
                            **options))
 
 

@@ -183,7 +183,8 @@ class Topology:
         return self.rundir / f"{name}.sock"
 
     def switch(self, ports=("a", "b"), *, name="sw", flavour="ours",
-               with_plugin=True, extra_plugins=(), qemu=None, **options):
+               with_plugin=True, extra_plugins=(), qemu=None, image=None,
+               **options):
         """ports: names, or (name, ",property=value...") pairs."""
         made = []
         for port in ports:
@@ -192,15 +193,16 @@ class Topology:
         return self._add(Switch(
             name, made, rundir=self.rundir, logdir=self.logdir,
             qemu=qemu or config.our_qemu(),
-            image=self.images.switch(flavour, with_plugin, extra_plugins),
-            **options))
+            image=image or self.images.switch(flavour, with_plugin,
+                                              extra_plugins), **options))
 
     def peer(self, name, *, link=None, **options):
         self.peer_count += 1
+        options.setdefault("qemu", config.stock_qemu())
+        options.setdefault("image", self.images.peer())
         return self._add(Peer(
             name, self.peer_count, link or self.link(name),
-            rundir=self.rundir, logdir=self.logdir,
-            qemu=config.stock_qemu(), image=self.images.peer(), **options))
+            rundir=self.rundir, logdir=self.logdir, **options))
 
     def named(self, names):
         return [self.vms[name] for name in names]

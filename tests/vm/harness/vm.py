@@ -23,10 +23,11 @@ class Vm:
 
     def __init__(self, name, rundir, logdir, qemu, image, memory_mb=256,
                  machine="q35", cpus=1, append="", arguments=(),
-                 shared_memory=False, share="on"):
+                 shared_memory=False, share="on", kernel=None):
         self.name = name
         self.rundir, self.logdir = Path(rundir), Path(logdir)
         self.qemu, self.image = qemu, image
+        self.kernel = kernel or config.kernel_image()
         self.memory_mb, self.machine, self.cpus = memory_mb, machine, cpus
         self.append, self.arguments = append, list(arguments)
         self.shared_memory, self.share = shared_memory, share
@@ -54,7 +55,7 @@ class Vm:
             "-display", "none", "-no-reboot", "-smp", str(self.cpus),
             "-m", f"{self.memory_mb}M", "-L", "/usr/share/qemu",
             "-L", "/usr/share/seabios",
-            "-kernel", config.kernel_image(), "-initrd", self.image,
+            "-kernel", self.kernel, "-initrd", self.image,
             # The kernel's timer check counts ticks in a busy loop: on an
             # emulator that is short of CPU time it fails, and panics.
             "-append", "console=ttyS0 panic=-1 loglevel=4 no_timer_check "
