@@ -3,6 +3,7 @@
 # need of each other.
 tools_tests = tests/tools/test_count_results.py \
 	tests/tools/test_in_front.py \
+	tests/tools/test_release_root.py \
 	tests/tools/test_releases.py \
 	tests/tools/test_rooms.py \
 	tests/tools/test_testpmd_talk.py
