@@ -30,3 +30,5 @@ EXTRA_DIST += \
 	ovs-patches/3.5/0013-netdev-dpdk-tell-ports-of-one-vhost-pci-device-apart.patch
 	ovs-patches/3.1/0015-bridge-give-a-port-that-is-back-its-OpenFlow-number.patch
 	ovs-patches/3.1/0014-dpif-netdev-offload-existing-flows-when-that-is-enab.patch
+	ovs-patches/3.1/0015-bridge-give-a-port-that-is-back-its-OpenFlow-number.patch \
+	ovs-patches/3.1/0016-bridge-add-ports-for-vhost-pci-peers-by-itself.patch

@@ -3,8 +3,12 @@
 EXTRA_DIST += \
 	vhostpci-netdev/netdev-vhostpci.c \
 	vhostpci-netdev/netdev-vhostpci.h \
+	vhostpci-netdev/netdev-vhostpci-auto.c \
+	vhostpci-netdev/netdev-vhostpci-auto.h \
 	vhostpci-netdev/netdev-vhostpci-find.c \
 	vhostpci-netdev/netdev-vhostpci-find.h \
+	vhostpci-netdev/netdev-vhostpci-peers.c \
+	vhostpci-netdev/netdev-vhostpci-peers.h \
 	vhostpci-netdev/netdev-vhostpci-pmd.c \
 	vhostpci-netdev/netdev-vhostpci-pmd.h \
 	vhostpci-netdev/netdev-vhostpci-queues.c \

@@ -22,6 +22,7 @@
 #include "netdev-dpdk.h"
 #include "netdev-offload.h"
 #include "netdev-provider.h"
+#include "netdev-vhostpci-auto.h"
 #include "netdev-vhostpci-find.h"
 #include "netdev-vhostpci-pmd.h"
 #include "netdev-vhostpci-queues.h"
@@ -492,6 +493,7 @@ netdev_vhostpci_register(void)
     register_event(RTE_ETH_EVENT_INTR_RMV);
     register_event(RTE_ETH_EVENT_QUEUE_STATE);
     if (!netdev_register_provider(&vhostpci_class)) {
+        vhostpci_auto_enable(base);
         vhostpci_show_register(&vhostpci_class);
     }
 }

@@ -13,6 +13,8 @@
  *     netdev-vhostpci-pmd.c    the driver, a plugin that EAL has loaded
  *     netdev-vhostpci-queues.c what follows from the peer: queues, memory
  *     netdev-vhostpci-retry.c  when a port that failed is tried again
+ *     netdev-vhostpci-auto.c   ports by themselves
+ *     netdev-vhostpci-peers.c  which peers there are, for those
  *     netdev-vhostpci-show.c   ovs-appctl vhostpci/show and vhostpci/flows
  */
 

@@ -8,7 +8,7 @@ from . import config
 from .cpio import Archive, module_data, module_order
 
 GUEST = Path(__file__).resolve().parents[1] / "guest"
-PEER_MODULES = ["virtio_pci", "virtio_net"]
+PEER_MODULES = ["virtio_pci", "virtio_net", "virtio_mem"]
 SWITCH_MODULES = ["virtio_pci", "virtio_net", "tun", "uio", "uio_pci_generic",
                   "vfio", "vfio_iommu_type1", "vfio-pci"]
 DPDK_PLUGINS = ["librte_mempool_ring", "librte_bus_pci", "librte_bus_vdev"]

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A peer's memory grows and shrinks under traffic.
+
+    peer g: 512 MiB, room for more     peer h: the other end, with virtio-mem
+    peer s: 512 MiB, whose device has a window of 1 GiB
+"""
+import contextlib
+
+import pytest
+
+from harness import traffic
+from harness.procs import wait_until
+
+MIB = 1 << 20
+# A ring of 256 entries then holds more than what a busy machine stands still.
+RATE = 100
+ROOM = ["-m", "512M,slots=4,maxmem=4G"]
+VIRTIO_MEM = ["-m", "256M,slots=4,maxmem=4G", "-object",
+              "memory-backend-memfd,id=vmem,size=512M,share=on", "-device",
+              "virtio-mem-pci,id=vm0,memdev=vmem,requested-size=0"]
+BLOCKS = "/sys/devices/system/memory"
+
+
+def grown_by_hand(vm):
+    """Online what Linux left to an administrator."""
+    vm.sh(f"for b in {BLOCKS}/memory*/state; do "
+          "grep -q offline $b && echo online_movable > $b; done; true", 60)
+
+
+def memory_mib(vm):
+    return int(vm.sh("grep MemTotal /proc/meminfo").split()[1]) >> 10
+
+
+@pytest.fixture(scope="module")
+def net(module_topology):
+    net = module_topology
+    net.sw = net.switch(["g", "h", ("s", ",window-size=1G")],
+                        hugepages=160, memory_mb=640)
+    net.g = net.peer("g", memory_mb=512)
+    net.h = net.peer("h", memory_mb=256)
+    net.s = net.peer("s", memory_mb=512)
+    for vm in (net.g, net.s):
+        vm.arguments += ROOM
+    net.h.arguments += VIRTIO_MEM
+    net.up()
+    net.sw.start_ovs()
+    net.sw.add_ports()
+    net.sw.ovs.wait_link_up(*net.sw.ports)
+    for vm in (net.g, net.s):
+        traffic.wait_reachable(vm, net.h)
+    return net
+
+
+@pytest.fixture
+def sound(net):
+    yield net
+    net.sw.check_rings()
+
+
+@contextlib.contextmanager
+def no_loss(a, b):
+    """Streams both ways that lose nothing while the body runs."""
+    with traffic.numbered_stream(a, b, RATE) as there, \
+            traffic.numbered_stream(b, a, RATE, port=9001) as back:
+        yield
+    print(f"there {there}, back {back}")
+    for counts in (there, back):
+        assert counts["lost"] == counts["duplicated"] == 0, counts
+        assert counts["corrupted"] == 0 < counts["received"], counts
+
+
+def peer_memory(sw, port, mib):
+    sw.ovs.wait_interface(port, "status", lambda s: int(
+        s.get("peer-memory", 0)) == mib << 20)
+
+
+def plug(vm, name, mib):
+    """A DIMM."""
+    vm.qmp.command("object-add", **{
+        "qom-type": "memory-backend-memfd", "id": f"mem-{name}",
+        "size": mib * MIB, "share": True})
+    vm.qmp.command("device_add", driver="pc-dimm", id=name,
+                   memdev=f"mem-{name}")
+
+
+def unplug(vm, name):
+    """Linux lets go of what it can move, sooner or later."""
+    def gone():
+        vm.qmp.command("device_del", id=name)
+        wait_until(lambda: all(d["data"]["id"] != name for d in
+                               vm.qmp.command("query-memory-devices")), 5,
+                   "unplugged")
+        return True
+
+    def tried():
+        try:
+            return gone()
+        except AssertionError:
+            return False
+    wait_until(tried, 60, f"{name} is unplugged")
+    vm.qmp.command("object-del", id=f"mem-{name}")
+
+
+def test_peer_grows_and_shrinks_while_it_sends(sound):
+    g, h, sw = sound.g, sound.h, sound.sw
+    before = memory_mib(g)
+    with no_loss(g, h):
+        plug(g, "dimm", 1024)
+        peer_memory(sw, "g", 1536)
+        grown_by_hand(g)
+        wait_until(lambda: memory_mib(g) >= before + 1000, 30,
+                   "Linux uses the memory")
+        unplug(g, "dimm")
+        peer_memory(sw, "g", 512)
+
+
+def test_small_steps_lose_nothing(sound, full):
+    g, h, sw = sound.g, sound.h, sound.sw
+    with no_loss(g, h):
+        for _ in range(20 if full else 3):
+            plug(g, "step", 128)
+            peer_memory(sw, "g", 640)
+            unplug(g, "step")
+            peer_memory(sw, "g", 512)
+
+
+def test_virtio_mem_grows_and_shrinks_while_it_receives(sound):
+    """Its memory is in the peer's table from the beginning."""
+    g, h = sound.g, sound.h
+    before = memory_mib(h)
+    with no_loss(g, h):
+        for mib in (512, 0):
+            h.qmp.command("qom-set", path="/machine/peripheral/vm0",
+                          property="requested-size", value=mib * MIB)
+            if mib:
+                wait_until(lambda: h.qmp.command(
+                    "qom-get", path="/machine/peripheral/vm0",
+                    property="size") == 512 * MIB, 60, "it is plugged")
+                grown_by_hand(h)
+                wait_until(lambda: memory_mib(h) >= before + 500, 30,
+                           "Linux uses the memory")
+            else:
+                # What Linux uses by now stays.
+                wait_until(lambda: h.qmp.command(
+                    "qom-get", path="/machine/peripheral/vm0",
+                    property="size") < 512 * MIB, 60, "some is unplugged")
+
+
+def test_beyond_the_window_is_refused_and_nothing_breaks(sound):
+    """The peer's QEMU plugs in what its back-end cannot map: the device says
+    so and lets go of this peer alone, which is back when it has shrunk."""
+    s, h, sw = sound.s, sound.h, sound.sw
+    boot = s.sh("cat /proc/sys/kernel/random/boot_id")
+    text = "no room for 2048 MiB of memory in the window of 1024 MiB: " \
+        "raise the device's window-size"
+    with no_loss(sound.g, h):
+        plug(s, "large", 2048)
+        wait_until(lambda: sw.qemu_lines(text), 20, "QEMU says so")
+        sw.ovs.wait_interface("s", "link_state", "down")
+        unplug(s, "large")
+        sw.ovs.wait_link_up("s")
+        traffic.wait_reachable(s, h)
+    assert s.sh("cat /proc/sys/kernel/random/boot_id") == boot
