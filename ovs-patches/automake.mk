@@ -15,6 +15,9 @@ EXTRA_DIST += \
 	ovs-patches/3.1/0011-netdev-do-not-warn-of-a-port-that-is-made-anew.patch \
 	ovs-patches/3.1/0012-netdev-dpdk-leave-a-device-alone-that-is-not-there.patch \
 	ovs-patches/3.1/0013-netdev-dpdk-tell-ports-of-one-vhost-pci-device-apart.patch \
+	ovs-patches/3.1/0014-dpif-netdev-offload-existing-flows-when-that-is-enab.patch \
+	ovs-patches/3.1/0015-bridge-give-a-port-that-is-back-its-OpenFlow-number.patch \
+	ovs-patches/3.1/0016-bridge-add-ports-for-vhost-pci-peers-by-itself.patch \
 	ovs-patches/3.5/0001-netdev-dpdk-give-other-files-access-to-the-dpdk-clas.patch \
 	ovs-patches/3.5/0002-dpdk-register-the-vhostpci-class.patch \
 	ovs-patches/3.5/0003-doc-describe-vhostpci-ports.patch \
@@ -28,7 +31,3 @@ EXTRA_DIST += \
 	ovs-patches/3.5/0011-netdev-do-not-warn-of-a-port-that-is-made-anew.patch \
 	ovs-patches/3.5/0012-netdev-dpdk-leave-a-device-alone-that-is-not-there.patch \
 	ovs-patches/3.5/0013-netdev-dpdk-tell-ports-of-one-vhost-pci-device-apart.patch
-	ovs-patches/3.1/0015-bridge-give-a-port-that-is-back-its-OpenFlow-number.patch
-	ovs-patches/3.1/0014-dpif-netdev-offload-existing-flows-when-that-is-enab.patch
-	ovs-patches/3.1/0015-bridge-give-a-port-that-is-back-its-OpenFlow-number.patch \
-	ovs-patches/3.1/0016-bridge-add-ports-for-vhost-pci-peers-by-itself.patch

@@ -2,8 +2,8 @@
 # The device, and a series for each version of QEMU (tools/releases.sh): compiled
 # in QEMU's tree by `make qemu`.
 EXTRA_DIST += \
-	qemu-patches/7.2/0001-vhost-pci-hooks.patch \
 	qemu-patches/10.0/0001-vhost-pci-hooks.patch \
+	qemu-patches/7.2/0001-vhost-pci-hooks.patch \
 	qemu-patches/7.2/0002-vhost-pci-query.patch \
 	qemu-patches/7.2/0003-vhost-user-identity.patch \
 	qemu-patches/vhost-pci/Kconfig \
@@ -40,8 +40,7 @@ EXTRA_DIST += \
 	qemu-patches/vhost-pci/vhost-pci-session.h \
 	qemu-patches/vhost-pci/vhost-pci-socket.c \
 	qemu-patches/vhost-pci/vhost-pci-state.c \
-	qemu-patches/vhost-pci/vhost-pci-unshared.c \
-	qemu-patches/vhost-pci/vhost-pci-window.c
 	qemu-patches/vhost-pci/vhost-pci-trace.c \
+	qemu-patches/vhost-pci/vhost-pci-unshared.c \
 	qemu-patches/vhost-pci/vhost-pci-window.c \
 	qemu-patches/vhost-pci/vhost-pci.json

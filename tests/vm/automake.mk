@@ -44,6 +44,7 @@ EXTRA_DIST += \
 	tests/vm/record_sessions.py \
 	tests/vm/test_debian_guest.py \
 	tests/vm/test_device_hotplug.py \
+	tests/vm/test_growth.py \
 	tests/vm/test_harness.py \
 	tests/vm/test_hostile.py \
 	tests/vm/test_lifecycle.py \
@@ -57,6 +58,7 @@ EXTRA_DIST += \
 	tests/vm/test_peers.py \
 	tests/vm/test_pmd.py \
 	tests/vm/test_port.py \
+	tests/vm/test_replug.py \
 	tests/vm/test_rounds.py \
 	tests/vm/test_server.py \
 	tests/vm/test_releases.py \

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes and machines that end at a random moment under load.
+r"""Processes and machines that end at a random moment under load.
 
     peer a --- port a \                   / port c2 --- eth1 of c
                        switch VM sw   sw2
@@ -22,7 +22,7 @@ from .shared import HostOf
 from .topology import Topology
 
 RATE = 200      # packets a second, of each stream
-GAP_MS = 60     # a stream that was cut has one this long
+GAP_MS = 1000   # a stream that was cut has one this long
 HALT_SECONDS = 5
 ANSWER_SECONDS = 1.0
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
