@@ -43,6 +43,7 @@ EXTRA_DIST += \
 	tests/vm/mesh.yaml \
 	tests/vm/record_sessions.py \
 	tests/vm/test_debian_guest.py \
+	tests/vm/recovery.py \
 	tests/vm/test_device_hotplug.py \
 	tests/vm/test_growth.py \
 	tests/vm/test_harness.py \
