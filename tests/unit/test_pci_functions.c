@@ -320,12 +320,51 @@ regions_that_cannot_be(void **state)
 	assert_int_equal(d->peer.n_regions, 1);
 }
 
+/* What a device says of a function that comes later is in STATE. */
+static void
+network_functions_are_told_as_they_are_now(void **state)
+{
+	struct device *d = *state;
+
+	assert_int_equal(check(d, 0), 0);
+	assert_int_equal(vhostpci_pci_functions(&d->p), 0x5);
+	d->p.has_state = true;
+	d->p.state->functions[0].type = VHOST_PCI_TYPE_NET;
+	d->p.state->functions[1].type = BLOCK;
+	d->p.state->functions[3].type = VHOST_PCI_TYPE_NET;
+	/* Beyond those of the configuration: nobody's word counts. */
+	d->p.state->functions[4].type = VHOST_PCI_TYPE_NET;
+	assert_int_equal(vhostpci_pci_functions(&d->p), 0x9);
+}
+
+static void
+peer_is_known_by_its_name_or_its_uuid(void **state)
+{
+	static const uint8_t uuid[16] = { 0x2f, 0x1b, 0x7a, 0x0e, 0x5d, 0x34,
+		0x4a, 0x59, 0x9c, 0x5c, 0x0f, 0x6d, 0x1f, 0x3b, 0x8a, 0x11 };
+	struct device *d = *state;
+
+	assert_int_equal(check(d, 0), 0);
+	assert_int_equal(vhostpci_pci_check_config(d->port, "a"), 0);
+	assert_int_equal(vhostpci_pci_check_config(d->port, "b"), -ENODEV);
+	/* A device that knows none is not found by none. */
+	assert_int_equal(vhostpci_pci_check_config(d->port,
+			"00000000-0000-0000-0000-000000000000"), -ENODEV);
+	memcpy(d->config.peer_uuid, uuid, sizeof(uuid));
+	assert_int_equal(vhostpci_pci_check_config(d->port,
+			"2F1B7A0E-5d34-4a59-9c5c-0f6d1f3b8a11"), 0);
+	assert_int_equal(vhostpci_pci_check_config(d->port,
+			"2f1b7a0e-5d34-4a59-9c5c-0f6d1f3b8a12"), -ENODEV);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		test(network_functions_are_told_as_they_are_now),
+		test(peer_is_known_by_its_name_or_its_uuid),
 		test(only_network_functions_become_ports),
 		test(the_peer_asked_for),
 		test(what_is_no_device_of_ours),

@@ -35,6 +35,7 @@ static struct vhostpci_pci *p;
 static struct vhostpci_dev devs[2];
 static unsigned int begun, kept, committed, flushed;
 static bool new_state;
+#define FUNCTIONS	9u
 
 int vhostpci_logtype;
 
@@ -94,6 +95,12 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	if (dev->closes != NULL)
 		dev->closes->dev = NULL;
 	return dev->adopt;
+}
+
+uint32_t
+vhostpci_pci_functions(const struct vhostpci_pci *pci __rte_unused)
+{
+	return FUNCTIONS;
 }
 
 struct vhostpci_transport *
@@ -215,6 +222,8 @@ the_device_is_told_when_all_ports_have_moved(void **state)
 	devs[1].adopt = 0;
 	control_poll(p, false);
 	assert_int_equal(devs[1].adopted, 2);
+	assert_int_equal(devs[0].transport.functions, FUNCTIONS);
+	assert_int_equal(devs[1].transport.functions, FUNCTIONS);
 	assert_int_equal(committed, 1);
 	assert_int_equal(flushed, 1);
 	/* Nothing is new. */
