@@ -168,7 +168,11 @@ def tcp_stall(a, b, port=9100):
     receiver = b.start_command(f"exec tcpstall recv {port}")
     receiver.wait_output("ready", 20)
     sender = a.start_command(f"exec tcpstall send {b.address} {port}")
-    sender.wait_output("connected", 20)
+    try:
+        sender.wait_output("connected", 20)
+    except AssertionError:
+        receiver.signal(9)  # the next test wants its port
+        raise
     try:
         yield counts
     finally:
