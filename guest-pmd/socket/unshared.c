@@ -36,7 +36,8 @@ vhostpci_socket_count_kicks(struct vhostpci_socket *s, unsigned int i,
 static void
 take_kicks(struct vhostpci_socket *s)
 {
-	uint64_t watch = __atomic_load_n(&s->watch, __ATOMIC_RELAXED), count;
+	uint64_t watch = __atomic_load_n(&s->watch, __ATOMIC_RELAXED);
+	uint64_t count = 0;
 	struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
 	unsigned int i;
 
