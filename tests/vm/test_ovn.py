@@ -77,7 +77,7 @@ class Host:
     def reaches(self, other):
         """One answer will do; the first packet waits for flows and ARP in each
         VM on the way."""
-        return self.run(f"ping -c 4 -W 8 {other.address}", 40).code == 0
+        return self.run(f"ping -c 4 -W 30 {other.address}", 60).code == 0
 
     def wait_reached(self, other, seconds=60):
         wait_until(lambda: self.reaches(other), seconds,
