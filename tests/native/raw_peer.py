@@ -5,6 +5,7 @@ come out of them, as they are.
 One queue pair of split or packed rings. The switch polls, so nobody need be kicked or
 called.
 """
+import fcntl
 import mmap
 import os
 import random
@@ -166,11 +167,13 @@ class PackedRing:
 
 class RawPeer:
     """`buffer`: bytes of each receive buffer; small ones need `mergeable`.
-    `room`: bytes for each frame that is sent. `features`: more bits."""
+    `room`: bytes for each frame that is sent. `features`: more bits.
+    `nics`: leave room for so many; `beside`: the peer whose memory this one,
+    another NIC of the same VM, uses from `place` on."""
 
     def __init__(self, path, num=1024, buffer=2048, mergeable=True,
                  packed=False, indirect=False, shared=True, room=2048,
-                 features=0):
+                 features=0, nics=1, beside=None, place=1):
         self.num, self.buffer, self.mergeable = num, buffer, mergeable
         self.room = room
         self.features = F_PROTOCOL_FEATURES | F_VERSION_1 \
@@ -179,16 +182,19 @@ class RawPeer:
         self.n_sent = 0
         size = BUFFERS + num * (room + buffer + TABLE)
         size += -size % mmap.PAGESIZE
-        self.size = size
-        self.fd = os.memfd_create("peer", os.MFD_CLOEXEC
-                                  | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.fd, size)
+        self.size = beside.size if beside else nics * size
+        self.base = place * size if beside else 0
+        self.fd = os.dup(beside.fd) if beside else os.memfd_create(
+            "peer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        if not beside:
+            os.ftruncate(self.fd, self.size)
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         # Without shared=, what a guest without share=on does.
-        self.memory = mmap.mmap(self.fd, size, mmap.MAP_SHARED if shared
+        self.memory = mmap.mmap(self.fd, self.size, mmap.MAP_SHARED if shared
                                 else mmap.MAP_PRIVATE)
         kind = PackedRing if packed else Ring
-        self.rx = kind(self.memory, 0, num)
-        self.tx = kind(self.memory, RING_ROOM, num)
+        self.rx = kind(self.memory, self.base, num)
+        self.tx = kind(self.memory, self.base + RING_ROOM, num)
         self.events = []
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(20)
@@ -241,7 +247,7 @@ class RawPeer:
                          NEED_REPLY) == 0
 
     def _rx_buffer(self, slot):
-        return BUFFERS + self.num * self.room + slot * self.buffer
+        return self.base + BUFFERS + self.num * self.room + slot * self.buffer
 
     def _post(self, slot):
         self.rx.add(slot, [(self._rx_buffer(slot), self.buffer)], WRITE)
@@ -253,13 +259,13 @@ class RawPeer:
         data = header + frame
         # No more are on their way than the ring has descriptors.
         slot, self.n_sent = self.n_sent % self.num, self.n_sent + 1
-        at = BUFFERS + self.room * slot
+        at = self.base + BUFFERS + self.room * slot
         assert len(data) <= self.room
         self.memory[at:at + len(data)] = data
         parts = pieces(at, len(data), cuts)
         if self.features & F_INDIRECT and len(data) % 2 == 0:
-            table = BUFFERS + self.num * (self.room + self.buffer) \
-                + TABLE * slot
+            table = self.base + BUFFERS \
+                + self.num * (self.room + self.buffer) + TABLE * slot
             self.tx.table(table, parts)
             self.tx.add(slot, [(table, 16 * len(parts))], INDIRECT)
         else:

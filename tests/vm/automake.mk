@@ -34,6 +34,7 @@ EXTRA_DIST += \
 	tests/vm/harness/record.py \
 	tests/vm/harness/rounds.py \
 	tests/vm/harness/shared.py \
+	tests/vm/harness/station.py \
 	tests/vm/harness/talk.py \
 	tests/vm/harness/testpmd.py \
 	tests/vm/harness/topology.py \
@@ -50,6 +51,7 @@ EXTRA_DIST += \
 	tests/vm/test_hostile.py \
 	tests/vm/test_lifecycle.py \
 	tests/vm/test_mesh.py \
+	tests/vm/test_many_peers.py \
 	tests/vm/test_memory.py \
 	tests/vm/test_multiqueue.py \
 	tests/vm/test_offloads.py \
