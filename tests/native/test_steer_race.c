@@ -626,7 +626,9 @@ refer_once(const struct tx_thread *t)
 	bool beside = __atomic_load_n(&t->tries, __ATOMIC_ACQUIRE) > before + 1;
 	struct rte_flow_error error;
 
-	assert_non_null(flow);
+	/* Refused: the other thread got no processor in the middle of a burst. */
+	if (flow == NULL)
+		return false;
 	assert_int_equal(rte_flow_destroy(sources[0].fp->port, flow, &error),
 			 0);
 	assert_int_equal(vhostpci_flow_settle(sources[0].fp->dev->flows), 0);
@@ -640,7 +642,8 @@ the_first_rule_to_a_port_costs_it_no_packet(void **state)
 	struct fp_ring *r = &b->rings[FP_TO_PEER];
 	uint64_t end = rte_get_timer_cycles() + 20 * rte_get_timer_hz(), lost;
 	const struct vring_used_elem *e;
-	struct tx_thread t = { 0 };
+	/* Outlives a test that fails, as the thread does. */
+	static struct tx_thread t;
 	unsigned int i, beside = 0;
 	pthread_t thread;
 
