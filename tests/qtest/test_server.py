@@ -9,8 +9,9 @@ import time
 import machine as machines
 import pytest
 from driver import CONNECTED, LINK_UP, NET
-from frontend import (ADD_MEM_REG, GET_FEATURES, HIGH, MIB, SET_MEM_TABLE,
-                      UVA, memfd)
+from frontend import (ADD_MEM_REG, GET_FEATURES, HIGH, MIB,
+                      PROTOCOL_FEATURES, SET_FEATURES, SET_MEM_TABLE, UVA,
+                      memfd)
 from machine import wait_until
 from test_state import in_thread
 
@@ -317,6 +318,31 @@ def test_device_goes_while_a_connection_waits_for_a_function(make_server):
     assert all(port["free"] for port in server.server()["ports"])
     vm.join()
     assert server.events.wait("CONNECTED", port="rp0", new=True)
+
+
+def rush(server, size=16 * MIB):
+    """All that makes a VM known, said at once, and gone before it is."""
+    front = server.connect(size=size, low=size // 2)
+    front.send(SET_FEATURES, struct.pack("<Q", 1 << 32 | PROTOCOL_FEATURES))
+    payload = struct.pack("<II", 2, 0) + b"".join(
+        struct.pack("<QQQQ", *region) for region in front.regions)
+    front.send(SET_MEM_TABLE, payload, [front.fd] * 2)
+    server.drop(front)
+
+
+def test_vm_that_leaves_while_its_device_is_plugged(make_server):
+    server = make_server(",grace=0", ports=2)
+    good = server.vm()
+    good.join()
+    for _ in range(10):
+        rush(server)
+        wait_until(lambda: server.server()["connections"] == 1, "it is gone")
+        wait_until(lambda: states(server) in (["live"],
+                                              ["live", "unplugging"]), "and")
+        if "s-rp1" in server.peers():
+            server.unplug("s-rp1")
+    assert good.fronts[0].get(GET_FEATURES)
+    assert [p["free"] for p in server.server()["ports"]] == [False, True]
 
 
 def test_many_that_want_a_device_get_it_one_after_the_other(make_server):

@@ -65,6 +65,7 @@ EXTRA_DIST += \
 	tests/vm/test_rounds.py \
 	tests/vm/test_server.py \
 	tests/vm/test_releases.py \
+	tests/vm/test_server_join.py \
 	tests/vm/test_steering.py \
 	tests/vm/test_stock_ovs.py \
 	tests/vm/test_traffic.py \
