@@ -53,7 +53,8 @@ check-native:
 	  TESTS='$(filter-out $(qtest_tests),$(TESTS))'
 # Of the driver alone: neither QEMU nor Open vSwitch need be there.
 check-slice:
-	$(MAKE) $(AM_MAKEFLAGS) check \
+	$(MAKE) $(AM_MAKEFLAGS) check check_DATA='$(native_tests) $(native_asan_tests)' \
+	  check_PROGRAMS='$(unit_tests) tests/native/seqcheck/seqcheck' \
 	  TESTS='$(filter tests/unit/% $(native_tests) $(native_asan_tests) \
 	    tests/native/test_testpmd.py tests/native/test_interop.py,$(TESTS))'
 # Compiles for another architecture; runs nothing.
