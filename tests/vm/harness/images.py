@@ -96,6 +96,8 @@ class Images:
     def _peer(self, archive):
         for name in ("iperf3", "tcpdump", "ethtool"):
             archive.program(config.program(name), name=name)
+        # Loaded by name where iperf3's threads end (from Debian 13 on).
+        archive.library(config.libgcc())
         for name in ("dfping", "rawseq"):
             archive.file("usr/bin/" + name, self._guest_tool(name), 0o755)
         return PEER_MODULES
