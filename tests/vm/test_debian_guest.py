@@ -15,7 +15,9 @@ PEERS = {"a": 1, "b": 2}
 
 
 @pytest.fixture(name="packages")
-def built_packages():
+def built_packages(full):
+    if not full:
+        pytest.skip("boots Debian twice under emulation: --full runs it")
     folder = config.BUILD / "packages"
     if not list(folder.glob("openvswitch-vhostpci_*.deb")):
         pytest.skip("no packages in build/packages (quickstart packages)")
@@ -87,9 +89,7 @@ def pings(peer, page):
 
 
 @pytest.mark.timeout(7200)
-def test_page_works_and_a_rebooted_switch_has_its_ports_again(machines, full):
-    if not full:
-        pytest.skip("boots Debian twice under emulation: --full runs it")
+def test_page_works_and_a_rebooted_switch_has_its_ports_again(machines):
     vms, page = machines
     switch = vms["switch"]
     # Nobody bound anything: the packages did, before Open vSwitch began.
