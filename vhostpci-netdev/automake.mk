@@ -7,6 +7,8 @@ EXTRA_DIST += \
 	vhostpci-netdev/netdev-vhostpci-auto.h \
 	vhostpci-netdev/netdev-vhostpci-find.c \
 	vhostpci-netdev/netdev-vhostpci-find.h \
+	vhostpci-netdev/netdev-vhostpci-log.c \
+	vhostpci-netdev/netdev-vhostpci-log.h \
 	vhostpci-netdev/netdev-vhostpci-peers.c \
 	vhostpci-netdev/netdev-vhostpci-peers.h \
 	vhostpci-netdev/netdev-vhostpci-pmd.c \

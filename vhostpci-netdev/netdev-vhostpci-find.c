@@ -22,6 +22,7 @@
 
 #include "netdev-dpdk.h"
 #include "netdev-provider.h"
+#include "netdev-vhostpci-log.h"
 #include "netdev-vhostpci-pmd.h"
 #include "netdev-vhostpci-sysfs.h"
 #include "openvswitch/dynamic-string.h"

@@ -15,7 +15,6 @@
 #include <rte_dev.h>
 #include <rte_devargs.h>
 #include <rte_ethdev.h>
-#include <rte_log.h>
 #include <rte_uuid.h>
 
 #include "hash.h"
@@ -31,7 +30,6 @@
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_pmd);
 
-#define DRIVER_LOG_PREFIX DRIVER_NAME": "
 #define LEGACY_ARG "legacy-ol-flags"
 
 /* Virtio features that invite the peer to send packets to be segmented. */
@@ -311,105 +309,6 @@ vhostpci_pmd_format_features(uint64_t features, struct ds *ds)
             separator = " ";
         }
     }
-}
-
-/* Capturing the log.
- *
- * The stream is put in front of the one that lib/dpdk.c opened once and
- * stays: exchanging streams around each capture could take one away from
- * under another thread that is writing to it. */
-static FILE *dpdk_stream;
-
-struct log_capture {
-    char *driver;               /* The last of the gravest that it said. */
-    int driver_level;           /* RTE_LOG_*: lower is graver. */
-    char *other;                /* The first error of any other part. */
-};
-
-/* What this thread captures into; NULL: it does not. */
-DEFINE_STATIC_PER_THREAD_DATA(struct log_capture *, capture, NULL);
-
-static char *
-copy_line(const char *buf, size_t size)
-{
-    const char *end = memchr(buf, '\n', size);
-
-    return xmemdup0(buf, end ? end - buf : size);
-}
-
-static void
-capture_message(struct log_capture *c, const char *buf, size_t size)
-{
-    size_t prefix_len = strlen(DRIVER_LOG_PREFIX);
-    int level = rte_log_cur_msg_loglevel();
-
-    if (size > prefix_len && !memcmp(buf, DRIVER_LOG_PREFIX, prefix_len)) {
-        if (!c->driver || level <= c->driver_level) {
-            free(c->driver);
-            c->driver = copy_line(buf + prefix_len, size - prefix_len);
-            c->driver_level = level;
-        }
-    } else if (!c->other && level <= RTE_LOG_ERR) {
-        c->other = copy_line(buf, size);
-    }
-}
-
-/* The stream is unbuffered: one call is one message. */
-static ssize_t
-tee_write(void *cookie OVS_UNUSED, const char *buf, size_t size)
-{
-    struct log_capture *c = *capture_get();
-
-    if (c) {
-        capture_message(c, buf, size);
-    }
-    /* rte_log_cur_msg_loglevel(), which lib/dpdk.c's writer uses, is per
-     * thread and still right. */
-    fwrite(buf, 1, size, dpdk_stream);
-    return size;
-}
-
-void
-vhostpci_log_capture_init(void)
-{
-    static const cookie_io_functions_t functions = { .write = tee_write };
-    FILE *tee = fopencookie(NULL, "w", functions);
-
-    if (!tee) {
-        VLOG_WARN("cannot follow DPDK's log: %s", ovs_strerror(errno));
-        return;
-    }
-    setbuf(tee, NULL);
-    dpdk_stream = rte_log_get_stream();
-    rte_openlog_stream(tee);
-}
-
-void
-vhostpci_log_capture_start(void)
-{
-    struct log_capture **c = capture_get();
-
-    ovs_assert(!*c);
-    *c = xzalloc(sizeof **c);
-}
-
-/* The driver gives up after its gravest word: the last such is the cause.  If
- * it was silent, it was not asked, and the first error that DPDK reported is
- * the cause, the rest are consequences. */
-char *
-vhostpci_log_capture_stop(void)
-{
-    struct log_capture **c = capture_get();
-    char *cause = (*c)->driver;
-
-    if (cause) {
-        free((*c)->other);
-    } else {
-        cause = (*c)->other;
-    }
-    free(*c);
-    *c = NULL;
-    return cause;
 }
 
 /* The number behind ",function=", 0 unless given. */

@@ -87,14 +87,4 @@ bool vhostpci_pmd_drops_large_packets(int port_id);
 struct ds;
 void vhostpci_pmd_format_features(uint64_t features, struct ds *);
 
-/* The driver says why it refuses a device only in DPDK's log.  Between start
- * and stop what DPDK logs on this thread is collected, besides going to the
- * log as ever.
- *
- * vhostpci_log_capture_stop() returns the line that tells the cause, or NULL
- * if none does.  The caller frees it. */
-void vhostpci_log_capture_init(void);
-void vhostpci_log_capture_start(void);
-char *vhostpci_log_capture_stop(void);
-
 #endif /* netdev-vhostpci-pmd.h */

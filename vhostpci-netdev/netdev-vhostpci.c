@@ -24,6 +24,7 @@
 #include "netdev-provider.h"
 #include "netdev-vhostpci-auto.h"
 #include "netdev-vhostpci-find.h"
+#include "netdev-vhostpci-log.h"
 #include "netdev-vhostpci-pmd.h"
 #include "netdev-vhostpci-queues.h"
 #include "netdev-vhostpci-retry.h"

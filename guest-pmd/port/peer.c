@@ -238,11 +238,27 @@ other_rings(const struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	return dev->peer.n_rings != peer->n_rings;
 }
 
+/* A port being closed has nobody left to tell. */
+static void
+unlock_and_tell(struct vhostpci_dev *dev, bool queues_changed)
+{
+	bool link_changed = vhostpci_update_link(dev) && !dev->closed;
+
+	queues_changed = queues_changed && !dev->closed &&
+		vhostpci_queues_changed(dev);
+	pthread_mutex_unlock(&dev->lock);
+
+	if (queues_changed)
+		vhostpci_raise(dev, RTE_ETH_EVENT_QUEUE_STATE);
+	if (link_changed)
+		vhostpci_raise(dev, RTE_ETH_EVENT_INTR_LSC);
+}
+
 int
 vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 {
-	bool link_changed, queues_changed;
 	struct vhostpci_queue_set set;
+	bool queues_changed;
 	int rc;
 
 	if (peer->n_regions > VHOSTPCI_MAX_REGIONS ||
@@ -271,16 +287,7 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	dev->total.adoptions++;
 	vhostpci_resume_queues(dev, set);
 	vhostpci_move_end(dev);
-	/* A port being closed has nobody left to tell. */
-	link_changed = vhostpci_update_link(dev) && !dev->closed;
-	queues_changed = queues_changed && !dev->closed &&
-		vhostpci_queues_changed(dev);
-	pthread_mutex_unlock(&dev->lock);
-
-	if (queues_changed)
-		vhostpci_raise(dev, RTE_ETH_EVENT_QUEUE_STATE);
-	if (link_changed)
-		vhostpci_raise(dev, RTE_ETH_EVENT_INTR_LSC);
+	unlock_and_tell(dev, queues_changed);
 	return 0;
 }
 

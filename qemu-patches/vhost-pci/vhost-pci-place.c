@@ -29,22 +29,19 @@
  * Of a commit that passed b before 2 the store at a is in "before"; any other
  * finds page.revoked at b and writes nothing. So one commit at most writes on
  * after 3, the one that "before" shows, and:
- *   - all behind the used half of "before" has reached the peer: a d comes after
- *     its c;
+ *   - all behind the used half of "before" has reached the peer: d follows c;
  *   - the available half of "before" ends what may have reached the peer. What
  *     "after" says of that commit proves nothing: its c may have gone, from any
  *     descriptor on, to memory that is nobody's. Only the ring tells, which is at
  *     rest since 4;
- *   - the available half of "after" ends what a driver that does not look at
- *     page.revoked may have begun: a second commit. So may one that looked just
- *     now and gave its packets up. Ending it is right for both.
+ *   - the available half of "after" ends a second commit: of a driver that does not
+ *     look at page.revoked, or of one that gave it up. Ending it is right for both.
  * So the commit of "before" is ended on the ring, and then what "after" adds.
  *
- * The ring is the peer's, the places are the driver's: neither is trusted. The
- * descriptors of the commit are copied once, with pread(), and written with
- * process_vm_writev(): both return an error for a page that the peer has taken
- * out of its file, where an access of our own would be a SIGBUS (and hugetlbfs
- * has no write()).
+ * Neither ring (the peer's) nor places (the driver's) are trusted. Descriptors are
+ * copied once, with pread(), and written with process_vm_writev(): both return an
+ * error for a page that the peer has taken out of its file, where an access of our
+ * own would be a SIGBUS (and hugetlbfs has no write()).
  */
 
 #include "qemu/osdep.h"
@@ -493,13 +490,11 @@ void vhost_pci_rings_settle(VhostPciFunction *f)
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
         VhostPciRingState *r = &f->rings[i];
 
-        if (!vhost_pci_ring_has_place(f, i) || r->settled) {
-            continue;
-        }
-        if (r->epoch) {
-            r->base = vhost_pci_is_packed(f) ? vhost_pci_settle_packed(f, i) :
+        if (vhost_pci_ring_has_place(f, i) && !r->settled) {
+            r->base = !r->epoch ? r->base :
+                      vhost_pci_is_packed(f) ? vhost_pci_settle_packed(f, i) :
                       vhost_pci_settle_split(f, i);
+            r->settled = true;
         }
-        r->settled = true;
     }
 }
