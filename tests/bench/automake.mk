@@ -8,7 +8,8 @@ EXTRA_PROGRAMS += $(bench_programs)
 endif
 CLEANFILES += $(bench_programs)
 EXTRA_DIST += tests/bench/bench.py tests/bench/chain.py \
-	tests/bench/chain_report.py tests/bench/floor.py tests/bench/test_bench.py \
+	tests/bench/chain_report.py tests/bench/chain_vms.py tests/bench/floor.py \
+	tests/bench/test_bench.py \
 	tests/bench/test_plots.py \
 	tests/bench/hugepages.py tests/bench/idle.py tests/bench/idle_ovs.py \
 	tests/bench/loop.py tests/bench/machine.py \

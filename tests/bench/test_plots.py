@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import chain_vms  # noqa: E402
 import plots  # noqa: E402
 from results import Results  # noqa: E402
 
@@ -142,3 +143,37 @@ def test_chains_have_a_picture_for_each_kind_of_rules(tmp_path, monkeypatch):
     assert one["central"] == [2.5, 1, 0.3125]
     # The talk's figures are an area.
     assert shares(tmp_path / "chain.png", "C0", "C1")[1] > 0.0005
+
+
+def chain_of_vms():
+    """v2 of a chain of three takes 20 us; the hub 15 for each function."""
+    for length in (2, 3):
+        ends = {"v1": 90.0, f"v{length}": 80.0}
+        inner = {"v2": 20.0} if length == 3 else {}
+        yield {"kind": "mesh", "length": length, "packets": 1000,
+               "microseconds": {**ends, **inner}, "idle": {}}
+        yield {"kind": "central", "length": length, "packets": 1000,
+               "microseconds": {"hub": 15.0 * length, **ends, **inner},
+               "idle": {}}
+
+
+@pytest.mark.parametrize("longest", chain_vms.LENGTHS)
+def test_the_vms_of_a_chain_fit_into_a_description(tmp_path, longest):
+    pytest.importorskip("yaml", reason="python3-yaml is not installed")
+    file = tmp_path / "net.yaml"
+    file.write_text(chain_vms.describe(longest))
+    net = chain_vms.topology_tool().load(file)
+    assert len(net.vms["hub"].serves) == longest
+    for number in range(2, longest, 2):
+        assert len(net.vms[f"v{number}"].serves) == 2
+
+
+def test_a_chain_of_vms_is_told_by_who_switches(tmp_path):
+    rows = list(chain_of_vms())
+    lines = list(chain_vms.report(rows))
+    assert lines[2:] == [
+        "| 2 | mesh | 1000 | - | - | 170 |",
+        "| 2 | central | 1000 | hub 30 | 30 | 200 |",
+        "| 3 | mesh | 1000 | v2 20 | 20 | 190 |",
+        "| 3 | central | 1000 | hub 45, v2 20 | 45 | 235 |"]
+    assert image.imread(chain_vms.draw(rows, tmp_path / "chain.png")).size

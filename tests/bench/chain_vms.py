@@ -1,0 +1,206 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a packet costs each VM of a chain, in CPU time of its QEMU process:
+each function a switch for its neighbours, against one switch VM for all.
+
+    tests/bench/chain_vms.py [--seconds N] [--rate N] [--longest N] [--out FOLDER]
+
+    mesh:     v1 --- v2 --- v3 --- v4 --- v5
+    central:  v1 --- hub --- v2 --- hub --- v3 ... each function sends back
+
+All VMs run all the time, and one case after the other carries the same packets
+(UDP, 200 bytes, numbered) from v1's workload through 2 to 5 functions.  A
+process's CPU time without packets is taken off.  Under emulation this tells
+where work is done and how it grows; doc/performance.md says what it does not.
+"""
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
+
+from harness import config  # noqa: E402
+from harness.images import Images  # noqa: E402
+from harness.mesh import Mesh, topology_tool  # noqa: E402
+from harness.traffic import _values  # noqa: E402
+
+LENGTHS = range(2, 6)
+PORT_MIB, BASE_MIB = 192, 320  # memory for each device of a VM, and beside
+
+
+def describe(longest):
+    """The hub, then those that serve their neighbours, so that they move
+    packets between two devices; the others have two virtio-net devices."""
+    numbers = range(1, longest + 1)
+    serve = {n: len({n - 1, n + 1} & set(numbers)) for n in numbers
+             if n % 2 == 0}
+    sizes = {"hub": longest, **{f"v{n}": serve[n] for n in serve},
+             **{f"v{n}": 0 for n in numbers if n not in serve}}
+    lines = ["vms:"] + [
+        f"  {name}: {{memory: {BASE_MIB + PORT_MIB * max(1, ports)}M}}"
+        for name, ports in sizes.items()]
+    links = [f"v{n}-v{n + 1}" for n in numbers[:-1]] + [
+        f"hub-v{n}" for n in numbers]
+    return "\n".join([*lines, f"links: [{', '.join(links)}]", ""])
+
+
+HERTZ = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(vm):
+    """Of all threads of the VM's QEMU."""
+    fields = Path(f"/proc/{vm.child.pid}/stat").read_text("ascii")
+    user, system = fields.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / HERTZ
+
+
+def usage(mesh):
+    return {name: cpu_seconds(vm) for name, vm in mesh.vms.items()}
+
+
+def difference(now, then, scale=1):
+    return {name: (now[name] - then[name]) / scale for name in now}
+
+
+def put_rules(mesh, kind, length):
+    """For what is addressed to the last function's workload."""
+    address = mesh[f"v{length}"].address
+    for vm in mesh.vms.values():
+        vm.ovs.ofctl("--strict", "del-flows", "br0", "cookie=9/-1")
+
+    def rule(at, come, go):
+        mesh[at].ovs.add_flow(f"cookie=9,priority=200,in_port={come},ip,"
+                              f"nw_dst={address},actions={go}")
+    for number in range(1, length + 1):
+        at = f"v{number}"
+        after = f"v{number + 1}" if number < length else "work"
+        if kind == "mesh":
+            come = f"v{number - 1}" if number > 1 else "work"
+            rule(at, come, f"output:{after}")
+            continue
+        if number == 1:
+            rule(at, "work", "output:hub")
+        else:
+            rule(at, "hub", "in_port" if number < length else "output:work")
+        if number < length:
+            rule("hub", at, f"output:{after}")
+
+
+def stream(mesh, length, seconds, rate):
+    """Sends for so long; returns how many packets arrived."""
+    first, last = mesh["v1"], mesh[f"v{length}"]
+    receiver = last.start_command(last.workload("seqstream recv 9000"))
+    receiver.wait_output("ready", 30)
+    sender = first.start_command(first.workload(
+        f"seqstream send {last.address} 9000 {rate}"))
+    time.sleep(seconds)
+    sender.close_stdin()
+    sender.wait(60).check()
+    return _values(receiver.wait(90).stdout)["received"]
+
+
+def measure(mesh, kind, length, options):
+    put_rules(mesh, kind, length)
+    mesh.wait_reached("v1", f"v{length}")
+    mesh["v1"].ping(mesh[f"v{length}"])
+    before, start = usage(mesh), time.monotonic()
+    time.sleep(options.seconds)
+    idle = difference(usage(mesh), before, time.monotonic() - start)
+    before, start = usage(mesh), time.monotonic()
+    packets = stream(mesh, length, options.seconds, options.rate)
+    assert packets, f"{kind}, {length} functions: nothing arrived"
+    spent = difference(usage(mesh), before)
+    wall = time.monotonic() - start
+    names = [f"v{n}" for n in range(1, length + 1)]
+    if kind == "central":
+        names.insert(0, "hub")
+    cost = {name: 1e6 * (spent[name] - idle[name] * wall) / packets
+            for name in names}
+    return {"kind": kind, "length": length, "packets": packets,
+            "microseconds": cost, "idle": {n: idle[n] for n in names}}
+
+
+def report(rows):
+    """Markdown: for each case what each process took for one packet."""
+    yield ("| functions | kind | packets | switching, microseconds of CPU a "
+           "packet | the busiest | functions in all |")
+    yield "|---|---|---|---|---|---|"
+    for row in rows:
+        cost = row["microseconds"]
+        ends = ("v1", f"v{row['length']}")
+        inner = {n: c for n, c in cost.items() if n not in ends}
+        each = ", ".join(f"{n} {c:.0f}" for n, c in inner.items()) or "-"
+        busiest = f"{max(inner.values()):.0f}" if inner else "-"
+        yield (f"| {row['length']} | {row['kind']} | {row['packets']} | {each} "
+               f"| {busiest} | {sum(cost.values()):.0f} |")
+
+
+def draw(rows, path):
+    """Beside chain.png of the bench: what the busiest process takes."""
+    try:
+        import matplotlib
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        return None
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for kind in ("mesh", "central"):
+        points = [(r["length"], max(c for n, c in r["microseconds"].items()
+                                    if n not in ("v1", f"v{r['length']}")))
+                  for r in rows if r["kind"] == kind
+                  and len(r["microseconds"]) > 2]
+        axes.plot(*zip(*points), marker="o", label={
+            "mesh": "mesh: the busiest function between the ends",
+            "central": "central: the switch VM, or a function"}[kind])
+    axes.set_xlabel("functions in the chain")
+    axes.set_xticks(LENGTHS)
+    axes.set_ylabel("microseconds of CPU a packet")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    axes.set_title(f"chain of VMs, {config.accel().split(',')[0]}")
+    figure.tight_layout()
+    figure.savefig(path)
+    return path
+
+
+def run(options):
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(describe(options.longest))
+        file.flush()
+        topology_tool().load(file.name)  # before anything is made
+        images = Images(config.BUILD / "tests" / "vm" / "images")
+        with Mesh("chain-vms", images, file.name) as mesh:
+            mesh.plan.controller = None  # rules are put here
+            mesh.up()
+            mesh.set_up()
+            for vm in mesh.vms.values():
+                vm.wait_ports()
+            rows = []
+            for length in range(2, options.longest + 1):
+                for kind in ("mesh", "central"):
+                    rows.append(measure(mesh, kind, length, options))
+                    print("\n".join(report(rows[-1:])), flush=True)
+    (out / "chain-vms.json").write_text(json.dumps(rows, indent=1))
+    print("\n".join(report(rows)))
+    print(draw(rows, out / "chain-vms.png") or "no picture")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--rate", type=int, default=500,
+                        help="packets a second")
+    parser.add_argument("--longest", type=int, choices=LENGTHS,
+                        default=max(LENGTHS), help="functions at most")
+    parser.add_argument("--out", default=str(config.BUILD / "bench"))
+    run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
