@@ -30,4 +30,7 @@ EXTRA_DIST += \
 	ovs-patches/3.5/0010-bridge-add-ports-that-worked-before-a-restart-first.patch \
 	ovs-patches/3.5/0011-netdev-do-not-warn-of-a-port-that-is-made-anew.patch \
 	ovs-patches/3.5/0012-netdev-dpdk-leave-a-device-alone-that-is-not-there.patch \
-	ovs-patches/3.5/0013-netdev-dpdk-tell-ports-of-one-vhost-pci-device-apart.patch
+	ovs-patches/3.5/0013-netdev-dpdk-tell-ports-of-one-vhost-pci-device-apart.patch \
+	ovs-patches/3.5/0014-dpif-netdev-offload-existing-flows-when-that-is-enab.patch \
+	ovs-patches/3.5/0015-bridge-give-a-port-that-is-back-its-OpenFlow-number.patch \
+	ovs-patches/3.5/0016-bridge-add-ports-for-vhost-pci-peers-by-itself.patch

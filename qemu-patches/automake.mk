@@ -3,6 +3,8 @@
 # in QEMU's tree by `make qemu`.
 EXTRA_DIST += \
 	qemu-patches/10.0/0001-vhost-pci-hooks.patch \
+	qemu-patches/10.0/0002-vhost-pci-query.patch \
+	qemu-patches/10.0/0003-vhost-user-identity.patch \
 	qemu-patches/7.2/0001-vhost-pci-hooks.patch \
 	qemu-patches/7.2/0002-vhost-pci-query.patch \
 	qemu-patches/7.2/0003-vhost-user-identity.patch \
