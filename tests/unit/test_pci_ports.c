@@ -87,6 +87,12 @@ vhostpci_pci_convert_state(struct vhostpci_pci_port *port __rte_unused,
 	return 0;
 }
 
+void
+vhostpci_peer_unshared(struct vhostpci_dev *dev)
+{
+	fail_msg("this peer's memory is shared");
+}
+
 int
 vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 {

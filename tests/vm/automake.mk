@@ -63,7 +63,6 @@ EXTRA_DIST += \
 	tests/vm/test_port.py \
 	tests/vm/test_replug.py \
 	tests/vm/test_rounds.py \
-	tests/vm/test_server.py \
 	tests/vm/test_releases.py \
 	tests/vm/test_server_join.py \
 	tests/vm/test_steering.py \
