@@ -125,6 +125,9 @@ class Rig(NativeOvs):
         wait_until(right, seconds, f"{list(switches)} reach each other")
 
     def counted(self, switch, match):
+        # Twice: a pass that has begun may have seen a flow before its last packet.
+        for _ in range(2):
+            self.appctl("revalidator/wait")
         text = self.ofctl("dump-flows", f"s{switch}", match)
         return sum(int(line.split("n_packets=")[1].split(",")[0])
                    for line in text.splitlines() if "n_packets=" in line)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from native_ovs import NativeOvs, Peer, config, native_ovs, wait_until
+from steering_rig import started
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "qtest"))
 from frontend import SET_VRING_ENABLE, Frontend  # noqa: E402
@@ -103,19 +104,23 @@ def nodes(switch, port):
             if f"port: {port} " in part}
 
 
-def test_a_port_is_polled_and_buffered_where_its_peers_memory_is(peers):
-    switch = TwoNodes("ours", name="two-nodes")
+@pytest.fixture
+def two_nodes():
+    yield from started(lambda: TwoNodes("ours", name="two-nodes"))
+
+
+def test_a_port_is_polled_and_buffered_where_its_peers_memory_is(two_nodes):
+    path = add(two_nodes, "a")
+    peer = Peer(two_nodes, path, "a")
     try:
-        path = add(switch.start(), "a")
-        peers.append(Peer(switch, path, "a"))
-        switch.wait_link_up("a")
-        wait_until(lambda: nodes(switch, "a") == {"1"}, 20,
+        two_nodes.wait_link_up("a")
+        wait_until(lambda: nodes(two_nodes, "a") == {"1"}, 20,
                    "polled where its memory is")
         # The pool's name: a hash, the node, ...
-        assert re.search(r"mempool <ovs[0-9a-f]{8}01", switch.appctl(
+        assert re.search(r"mempool <ovs[0-9a-f]{8}01", two_nodes.appctl(
             "netdev-dpdk/get-mempool-info", "a"))
     finally:
-        switch.close()
+        peer.close()
 
 
 def test_hash_steering_reaches_all_of_the_peers_pairs_evenly(ovs, peers):

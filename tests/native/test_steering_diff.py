@@ -166,7 +166,8 @@ def unfinished_frames(tag):
 @pytest.mark.parametrize("table", [
     "flow add actions=b", "flow add ip,actions=mod_nw_dst:10.0.0.9,b,b",
     "flow add tcp,actions=mod_tp_dst:9,push_vlan:0x8100,mod_vlan_vid:5,b,a",
-    "flow add dl_dst=02:00:00:00:00:01 actions=drop\nflow add actions=b"])
+    "flow add priority=40000,dl_dst=02:00:00:00:00:01 actions=drop\n"
+    "flow add actions=b"])
 def test_unfinished_frames_do_the_same(each, table):
     case = fixed_case(table, table)
     case.table = case.plain_table = table.split("\n")
@@ -233,7 +234,8 @@ def test_random_cases_do_the_same(each):
     counts = each.counts - before
     print(each.config, dict(counts))
     assert counts["cases"] == cases
-    assert counts["cases of NORMAL that were"] > 0
+    # One case in eight is one of NORMAL, and it may be too short to be steered.
+    assert cases < 200 or counts["cases of NORMAL that were"] > 0
     assert counts["undecided"] <= 1
     # Else they do the same because none of them is steered: of unfinished ones
     # those for a peer that takes them.
