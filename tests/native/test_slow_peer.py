@@ -4,7 +4,6 @@ vSwitch answers meanwhile, and the traffic of a neighbour goes on, as beside a
 peer that is honest."""
 import contextlib
 import json
-import multiprocessing
 import os
 import socket
 import statistics
@@ -20,7 +19,7 @@ from test_drop_in import add
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "qtest"))
 from frontend import SET_VRING_CALL, Frontend  # noqa: E402
-from machine import SCALE  # noqa: E402
+from machine import SCALE, at_work  # noqa: E402
 from test_slow_close import Slow  # noqa: E402
 from test_slow_signal import crowd  # noqa: E402
 
@@ -67,19 +66,6 @@ def slow_to_close(path):
         front.closed_by_device()
         slow.release()
         front.close()
-
-
-@contextlib.contextmanager
-def at_work(attack, path):
-    """In a process of its own: it takes no time of those who measure."""
-    child = multiprocessing.get_context("fork").Process(
-        target=attack, args=(path,), daemon=True)
-    child.start()
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.join()
 
 
 class Answers:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two devices in one QEMU: whatever the peer of the one does, calls and kicks of
 the other go on, as beside a peer that is honest, and the monitor answers."""
-import contextlib
-import multiprocessing
 import os
 import struct
 import tempfile
@@ -11,7 +9,7 @@ from pathlib import Path
 
 from driver import Driver
 from frontend import SET_VRING_CALL, Frontend
-from machine import SCALE, wait_until
+from machine import SCALE, at_work, wait_until
 from test_memory_cost import table
 from test_slow_close import Slow
 from test_slow_signal import crowd
@@ -59,19 +57,6 @@ def always_changing(path):
     while True:
         turn += 1
         front.set_memory(table(8, 65536 * (turn % 2)))
-
-
-@contextlib.contextmanager
-def at_work(attack, path):
-    """In a process of its own: it takes no time of those who measure."""
-    child = multiprocessing.get_context("fork").Process(
-        target=attack, args=(path,), daemon=True)
-    child.start()
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.join()
 
 
 class Neighbour:
