@@ -183,16 +183,9 @@ class PageVm(Vm):
             words[words.index("-append") + 1] += " no_timer_check"
 
     def command_line(self):
-        run = self.socket_path
         return [
             self.qemu, "-accel", config.accel(),
             *(str(self.folder / w) if w.startswith("guest/") else w.replace(
                 "file=guest", f"file={self.folder}/guest")
               for w in self.words),
-            "-chardev", f"socket,id=console,path={run('console')},server=on,"
-            f"wait=off,logfile={self.console_log},logappend=on",
-            "-serial", "chardev:console",
-            "-chardev", f"socket,id=agent,path={run('agent')}",
-            "-serial", "chardev:agent",
-            "-chardev", f"socket,id=qmp,path={run('qmp')}",
-            "-mon", "chardev=qmp,mode=control", *self.arguments]
+            *self.channels(), *self.arguments]

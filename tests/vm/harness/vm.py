@@ -47,8 +47,20 @@ class Vm:
         """A fresh socket name for each start: the last one's may linger."""
         return self.rundir / f"{self.name}.{what}{self.generation}"
 
-    def command_line(self):
+    def channels(self):
+        """Arguments for the console, the agent and the monitor."""
         run = self.socket_path
+        return [
+            "-chardev", f"socket,id=console,path={run('console')},server=on,"
+            f"wait=off,logfile={self.console_log},logappend=on",
+            "-serial", "chardev:console",
+            "-chardev", f"socket,id=agent,path={run('agent')}",
+            "-serial", "chardev:agent",
+            "-chardev", f"socket,id=qmp,path={run('qmp')}",
+            "-mon", "chardev=qmp,mode=control",
+        ]
+
+    def command_line(self):
         command = [
             self.qemu, "-name", self.name, "-M", self.machine,
             "-accel", config.accel(), "-cpu", "max", "-nodefaults",
@@ -60,13 +72,7 @@ class Vm:
             # emulator that is short of CPU time it fails, and panics.
             "-append", "console=ttyS0 panic=-1 loglevel=4 no_timer_check "
             + self.append,
-            "-chardev", f"socket,id=console,path={run('console')},server=on,"
-            f"wait=off,logfile={self.console_log},logappend=on",
-            "-serial", "chardev:console",
-            "-chardev", f"socket,id=agent,path={run('agent')}",
-            "-serial", "chardev:agent",
-            "-chardev", f"socket,id=qmp,path={run('qmp')}",
-            "-mon", "chardev=qmp,mode=control",
+            *self.channels(),
         ]
         if self.shared_memory:
             command += ["-object", f"memory-backend-memfd,id=ram,size="
