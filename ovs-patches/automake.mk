@@ -18,6 +18,7 @@ EXTRA_DIST += \
 	ovs-patches/3.1/0014-dpif-netdev-offload-existing-flows-when-that-is-enab.patch \
 	ovs-patches/3.1/0015-bridge-give-a-port-that-is-back-its-OpenFlow-number.patch \
 	ovs-patches/3.1/0016-bridge-add-ports-for-vhost-pci-peers-by-itself.patch \
+	ovs-patches/3.1/0017-bridge-update-status-after-the-first-configuration-.patch \
 	ovs-patches/3.5/0001-netdev-dpdk-give-other-files-access-to-the-dpdk-clas.patch \
 	ovs-patches/3.5/0002-dpdk-register-the-vhostpci-class.patch \
 	ovs-patches/3.5/0003-doc-describe-vhostpci-ports.patch \
@@ -33,4 +34,5 @@ EXTRA_DIST += \
 	ovs-patches/3.5/0013-netdev-dpdk-tell-ports-of-one-vhost-pci-device-apart.patch \
 	ovs-patches/3.5/0014-dpif-netdev-offload-existing-flows-when-that-is-enab.patch \
 	ovs-patches/3.5/0015-bridge-give-a-port-that-is-back-its-OpenFlow-number.patch \
-	ovs-patches/3.5/0016-bridge-add-ports-for-vhost-pci-peers-by-itself.patch
+	ovs-patches/3.5/0016-bridge-add-ports-for-vhost-pci-peers-by-itself.patch \
+	ovs-patches/3.5/0017-bridge-update-status-after-the-first-configuration-.patch

@@ -81,6 +81,31 @@ def test_vswitchd_killed_and_restarted_and_peers_go_on(shared):
                      for p in (shared.a, shared.b)]
 
 
+def test_links_that_come_up_before_the_first_commit_is_answered(shared):
+    """A killed ovs-vswitchd left link_state=up.  The next one first writes
+    "down"; what it writes before the database has answered must count."""
+    sw = shared.sw
+    halted = "kill -STOP $(cat /run/openvswitch/ovsdb-server.pid)"
+    go_on = halted.replace("STOP", "CONT")
+    sw.ovs.kill_switch()
+    lines = len(sw.ovs.log_lines(""))
+    halter = sw.start_command(
+        f"until tail -n +{lines + 1} {sw.ovs.log} | grep -q 'added interface';"
+        f" do usleep 1000; done; {halted}")
+    try:
+        start = sw.start_command(sw.ovs.start_switch_command())
+        halter.wait(60).check()
+        for name in "ab":
+            wait_until(lambda: "link: up" in sw.ovs.appctl(
+                "vhostpci/show", name), 40, f"the driver's link of {name}")
+        assert start.code is None  # vswitchd still waits for its first answer
+    finally:
+        sw.sh(go_on)
+    start.wait(60).check()
+    sw.ovs.wait_link_up("a", "b")
+    traffic.wait_reachable(shared.a, shared.b)
+
+
 def test_vswitchd_stopped_and_restarted_and_peers_go_on(shared):
     """As an upgrade does: a clean exit, under traffic."""
     sw = shared.sw

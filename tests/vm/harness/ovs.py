@@ -166,11 +166,15 @@ class GuestOvs(Ovs):
                    + (f"--user {user}:{user} " if user else "")
                    + "/etc/openvswitch/conf.db")
 
-    def start_switch(self, user=None, seconds=60):
+    @staticmethod
+    def start_switch_command(user=None):
         # The lock limit: vfio counts the hugepages it pins for the device.
-        self.vm.sh("ulimit -l unlimited; ulimit -c 0; "
-                   "ovs-vswitchd --detach --no-chdir --pidfile --log-file"
-                   + (f" --user {user}:{user}" if user else ""), seconds)
+        return ("ulimit -l unlimited; ulimit -c 0; "
+                "ovs-vswitchd --detach --no-chdir --pidfile --log-file"
+                + (f" --user {user}:{user}" if user else ""))
+
+    def start_switch(self, user=None, seconds=60):
+        self.vm.sh(self.start_switch_command(user), seconds)
 
     def kill_switch(self):
         """End ovs-vswitchd as a crash would; returns when it is gone."""
