@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include <rte_byteorder.h>
+#include <rte_ip.h>
 #include <rte_tcp.h>
 
 #include "base/headers.h"
@@ -198,8 +199,10 @@ vhostpci_offload_is_l4_slow(const struct virtio_net_hdr_v1 *hdr,
 	    meta->flags & (VHOSTPCI_FLOW_IS_LATER | VHOSTPCI_FLOW_HAS_EXT))
 		return false;
 	if (meta->flags & VHOSTPCI_FLOW_IS_IP4) {
-		/* A version, and no fragment. */
-		if (ip[0] >> 4 != 4 || (ip[6] & 0x3f) != 0 || ip[7] != 0)
+		/* A version, and no fragment. Open vSwitch's way mends a wrong
+		 * checksum of the header. */
+		if (ip[0] >> 4 != 4 || (ip[6] & 0x3f) != 0 || ip[7] != 0 ||
+		    rte_raw_cksum(ip, meta->l4 - meta->l3) != 0xffff)
 			return false;
 	} else if (!(meta->flags & VHOSTPCI_FLOW_IS_IP6) || ip[0] >> 4 != 6) {
 		return false;

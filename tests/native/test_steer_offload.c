@@ -242,7 +242,7 @@ static void
 unfinished_packets_of_an_odd_kind_go_up(void **state)
 {
 	struct rte_flow *flow = output();
-	struct fk_frame f[4];
+	struct fk_frame f[5];
 	unsigned int i;
 
 	f[0] = frame(UDP);	/* a first fragment */
@@ -253,6 +253,10 @@ unfinished_packets_of_an_odd_kind_go_up(void **state)
 	f[2].data[f[2].l3] = 0x55;
 	f[3] = frame(UDP);	/* no room for a header */
 	fk_put16(f[3].data + f[3].l3 + 2, 20 + 7);
+	for (i = 0; i < 4; i++)
+		fk_checksums(&f[i], false, UDP);
+	f[4] = frame(UDP);	/* another TTL than the IPv4 checksum says */
+	f[4].data[f[4].l3 + 8]++;
 	for (i = 0; i < RTE_DIM(f); i++) {
 		struct virtio_net_hdr_v1 hdr = partial(&f[i], UDP);
 
