@@ -168,6 +168,7 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 	unsigned int tries = 0;
 	uint16_t done = 0, got, seen;
 	int rule = 0;
+	bool more;
 
 	VHOSTPCI_STAMP_BEGIN();
 	ring->walked = 0;
@@ -179,6 +180,9 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 		VHOSTPCI_STAMP(ring, ring);
 		got = push_pending(ring, &b, pkts + done, want, &rule, flags);
 		VHOSTPCI_STAMP_AGAIN();
+		/* Packets that took several chains each may have filled the
+		 * batch: that is no lack of room. */
+		more = b.given >= VHOSTPCI_BATCH;
 		vhostpci_commit(ring, &b, flags);
 		VHOSTPCI_STAMP(ring, ring);
 		/* Before the barrier in vhostpci_tell(), which waits for our
@@ -193,7 +197,7 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 			vhostpci_ring_break(ring, -rule);
 		if (ring->broken || !vhostpci_may_send(ring))
 			break;
-		if (likely(got == want))
+		if (likely(got == want || more))
 			continue;
 		seen = vhostpci_left(ring, &b, flags);
 		/* A round in vain counts as a look: a peer that offers and takes

@@ -182,10 +182,42 @@ static void announcements_count_on_in_a_new_queue(void **state) {
   fp_free(fp);
 }
 
+/* Packets over nine mergeable buffers each, more than a burst hands over at
+ * once: that is no lack of buffers. */
+static void packets_over_several_buffers_use_all_there_are(void **state) {
+  const struct fp_packed_buf buf = {
+      .gpa = GOOD, .len = 128, .flags = VRING_DESC_F_WRITE};
+  struct rte_mbuf *pkts[7];
+  unsigned int i, packed;
+
+  (void)state;
+  for (packed = 0; packed < 2; packed++) {
+    struct fakepeer *fp =
+        fp_new(FP_MODERN | FP_MRG | (packed ? FP_PACKED : 0), NUM);
+    struct fp_packed p;
+
+    if (packed)
+      fp_packed_of(&p, fp, FP_TO_PEER);
+    for (i = 0; i < 7 * 9; i++) {
+      if (packed)
+        assert_true(fp_packed_post(&p, &buf, 1) >= 0);
+      else
+        fp_post(&fp->rings[FP_TO_PEER], GOOD, 128, VRING_DESC_F_WRITE);
+    }
+    for (i = 0; i < 7; i++)
+      pkts[i] = fp_packet(1000, i);
+    assert_int_equal(fp_tx(fp, pkts, 7), 7);
+    assert_int_equal(fp_xstat(fp, "tx_ring0_full"), 0);
+    assert_int_equal(fp_xstat(fp, "tx_ring0_retries"), 0);
+    fp_free(fp);
+  }
+}
+
 int main(int argc, char *argv[]) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(driver_of_long_chains_is_called),
       cmocka_unit_test(driver_is_called_when_its_ring_stops),
+      cmocka_unit_test(packets_over_several_buffers_use_all_there_are),
       cmocka_unit_test(small_pool_is_used_up),
       cmocka_unit_test(pinned_buffers_stay_external),
       cmocka_unit_test(announcements_count_on_in_a_new_queue),
