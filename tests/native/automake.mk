@@ -49,7 +49,8 @@ native_socket_tests = \
 	tests/native/test_socket \
 	tests/native/test_socket_close \
 	tests/native/test_socket_host \
-	tests/native/test_socket_packed
+	tests/native/test_socket_packed \
+	tests/native/test_steer_socket
 native_asan_tests = $(native_tests:=_asan)
 # Not a test: what steering costs without rings. `make tests/native/flow_cost`
 native_more = tests/native/flow_cost
