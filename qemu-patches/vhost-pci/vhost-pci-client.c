@@ -191,7 +191,7 @@ static const VhostPciSessionOps vhost_pci_client_ops = {
 static Chardev *vhost_pci_client_chardev(int fd, Error **errp)
 {
     SocketAddressLegacy addr = { .type = SOCKET_ADDRESS_TYPE_FD };
-    String str = { .str = g_strdup_printf("%d", fd) };
+    VhostPciFdAddress str = { .str = g_strdup_printf("%d", fd) };
     ChardevSocket socket = {
         .addr = &addr,
         .has_server = true,

@@ -43,6 +43,38 @@
     device_class_set_props_n(dc, props, ARRAY_SIZE(props) - 1)
 #endif
 
+/* 10.0 moved the headers of QObject. */
+#if QEMU_VERSION_MAJOR < 10
+#include "qapi/qmp/qdict.h"
+#else
+#include "qobject/qdict.h"
+#endif
+
+/* Since 8.2 the size of a UUID's text counts the NUL that ends it. */
+#if QEMU_VERSION_MAJOR < 10
+#define UUID_STR_LEN (UUID_FMT_LEN + 1)
+#endif
+
+/* What a socket's address of type "fd" holds. Since 9.0 it has its own name. */
+#if QEMU_VERSION_MAJOR < 10
+#define VhostPciFdAddress String
+#else
+#define VhostPciFdAddress FdSocketAddress
+#endif
+
+/*
+ * An optional member or argument that is a pointer. Since 8.0 NULL says that
+ * there is none; a bool said so before.
+ */
+#if QEMU_VERSION_MAJOR < 10
+#define VHOST_PCI_SET(object, member, value) \
+    ((object)->has_##member = true, (object)->member = (value))
+#define VHOST_PCI_OPTIONAL(argument) (argument) != NULL, (argument)
+#else
+#define VHOST_PCI_SET(object, member, value) ((object)->member = (value))
+#define VHOST_PCI_OPTIONAL(argument) (argument)
+#endif
+
 /*
  * The reason why migration is blocked is the caller's, and @reason still holds
  * it afterwards. From 8.2 on QEMU's functions free it.

@@ -56,7 +56,8 @@ static void vhost_pci_server_refused(VhostPciServer *v, int reason,
                       crowd ? CROWD_INTERVAL_MS : LOG_INTERVAL_MS, prefix,
                       line)) {
         qapi_event_send_vhost_pci_peer_refused(vhost_pci_server_id(v), text,
-                                               name, name, peer, peer);
+                                               VHOST_PCI_OPTIONAL(name),
+                                               VHOST_PCI_OPTIONAL(peer));
     }
 }
 
@@ -79,7 +80,7 @@ void vhost_pci_server_tell(VhostPciServer *v, const struct peers_event *event,
     const VhostPciBase *dev = p ? v->peers[event->peer].dev : NULL;
     const char *device = dev && DEVICE(dev->pdev)->id ?
                          DEVICE(dev->pdev)->id : "";
-    char uuid[UUID_FMT_LEN + 1] = "";
+    char uuid[UUID_STR_LEN] = "";
     QemuUUID u;
 
     if (p) {

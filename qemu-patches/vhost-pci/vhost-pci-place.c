@@ -347,8 +347,8 @@ static bool vhost_pci_add_used(uint32_t *word, uint16_t n)
         if (n & 1 << bit &&
             syscall(__NR_futex, &unused, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0,
                     NULL, word,
-                    FUTEX_OP(FUTEX_OP_OPARG_SHIFT | FUTEX_OP_ADD, 16 + bit,
-                             FUTEX_OP_CMP_EQ, 0)) < 0) {
+                    FUTEX_OP((FUTEX_OP_OPARG_SHIFT | FUTEX_OP_ADD),
+                             (16 + bit), FUTEX_OP_CMP_EQ, 0)) < 0) {
             return false;
         }
     }

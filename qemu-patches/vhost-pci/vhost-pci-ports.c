@@ -8,7 +8,6 @@
 #include "qemu/host-utils.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "qapi/qmp/qdict.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/sysbus.h"
 #include "monitor/qdev.h"
@@ -130,7 +129,7 @@ static QDict *vhost_pci_port_options(VhostPciServer *v, unsigned int peer)
     g_autofree char *size = g_strdup_printf("%" PRIu64, p->window);
     QDict *options = qdict_new();
     QemuUUID uuid;
-    char text[UUID_FMT_LEN + 1];
+    char text[UUID_STR_LEN];
 
     memcpy(uuid.data, p->uuid, sizeof(uuid.data));
     qemu_uuid_unparse(&uuid, text);

@@ -50,14 +50,13 @@ static void vhost_pci_server_of(VhostPciPeerInfo *info, const VhostPciBase *s)
     const VhostPciServer *v = s->server;
     unsigned int i;
 
-    info->server = g_strdup(vhost_pci_server_id(v));
-    info->has_server = true;
+    VHOST_PCI_SET(info, server, g_strdup(vhost_pci_server_id(v)));
     for (i = 0; i < PEERS_MAX; i++) {
         const struct peers_peer *p = &v->table.peers[i];
 
         if (v->peers[i].dev == s) {
-            info->has_state = info->has_port = true;
-            info->port = g_strdup(v->ports[p->slot].name);
+            VHOST_PCI_SET(info, port, g_strdup(v->ports[p->slot].name));
+            info->has_state = true;
             info->state = p->state == PEERS_LIVE ? VHOST_PCI_PEER_STATE_LIVE :
                           p->state == PEERS_LOST ? VHOST_PCI_PEER_STATE_LOST :
                           VHOST_PCI_PEER_STATE_UNPLUGGING;
@@ -172,7 +171,7 @@ static void vhost_pci_print_peer(Monitor *mon, const VhostPciPeerInfo *p)
     monitor_printf(mon, "peer %s, UUID %s\n  device %s%s%s%s%s: window %"
                    PRIu64 " MiB, memory %" PRIu64 " MiB in %" PRIu32
                    " regions%s, driver %s\n", p->name, p->uuid, p->device,
-                   p->has_port ? " at " : "", p->has_port ? p->port : "",
+                   p->port ? " at " : "", p->port ?: "",
                    p->has_state ? ", " : "",
                    p->has_state ? VhostPciPeerState_str(p->state) : "",
                    p->window / MiB, p->memory / MiB, p->regions,
