@@ -84,8 +84,9 @@ class Archive:
         else:
             self.file(name, path, 0o755)
 
-    def plugin(self, directory, stem, target_dir):
-        """Copy stem.so* of a directory, which its links stay within."""
+    def plugin(self, directory, stem, target_dir, strip=None):
+        """Copy stem.so* of a directory, which its links stay within;
+        `strip` as for file()."""
         paths = sorted(Path(directory).glob(stem + ".so*"))
         if not paths:
             raise config.Missing(f"no {stem}.so in {directory}")
@@ -94,7 +95,7 @@ class Archive:
             if path.is_symlink():
                 self.symlink(name, os.readlink(path))
             else:
-                self.file(name, path, 0o755)
+                self.file(name, path, 0o755, strip)
                 for library in libraries(path):
                     self.library(library)
 

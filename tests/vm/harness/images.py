@@ -120,5 +120,5 @@ class Images:
         archive.library(config.libgcc())
         if with_plugin:
             archive.plugin(config.plugin().parent, "librte_net_vpci",
-                           target)
+                           target, strip=self.workdir / "plugin.stripped")
         return SWITCH_MODULES

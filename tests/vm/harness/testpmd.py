@@ -37,7 +37,8 @@ def image(images):
         target = str(config.dpdk_plugin_dir()).lstrip("/")
         for stem in DPDK_PLUGINS:
             archive.plugin(config.dpdk_plugin_dir(), stem, target)
-        archive.plugin(config.plugin().parent, "librte_net_vpci", target)
+        archive.plugin(config.plugin().parent, "librte_net_vpci", target,
+                       strip=images.workdir / "plugin.stripped")
         return SWITCH_MODULES
     return images._once("testpmd", fill)
 
