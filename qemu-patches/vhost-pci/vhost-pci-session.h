@@ -53,6 +53,7 @@ typedef struct VhostPciSession {
     QEMUTimer *quiet_timer;     /* nothing to read, and the core holds a ring */
     bool open;                  /* the chardev has a connection */
     QIOChannelSocket *channel;  /* the connection: a reference, or NULL */
+    int connection;             /* its socket once more; -1: none */
     VhostPciCloser *closer;     /* of what the peer sends; NULL: not yet */
     uint64_t violations;        /* connections ended for a broken rule */
     char *last_violation;

@@ -144,9 +144,10 @@ static bool vhost_pci_may_change(VhostPciSession *ss)
 
 /*
  * The chardev closes its connection in this thread, and with it whatever the
- * peer has sent that nobody has read. A reference to the channel keeps the
- * socket open until it is taken out of the channel; at CLOSED the chardev has
- * let go of both.
+ * peer has sent that nobody has read. So does 7.2 with the last reference to the
+ * channel, which may be that of an event under way: the socket is taken out of
+ * the channel before. 10.0 closes the channel itself: a second descriptor keeps
+ * the socket open.
  */
 static void vhost_pci_keep_connection(VhostPciSession *ss)
 {
@@ -154,6 +155,7 @@ static void vhost_pci_keep_connection(VhostPciSession *ss)
 
     ss->channel = chr->sioc;
     object_ref(OBJECT(ss->channel));
+    ss->connection = qemu_dup(ss->channel->fd);
 }
 
 static void vhost_pci_drop_connection(VhostPciSession *ss)
@@ -162,10 +164,10 @@ static void vhost_pci_drop_connection(VhostPciSession *ss)
         return;
     }
     /* The peer knows at once. */
-    qio_channel_shutdown(QIO_CHANNEL(ss->channel), QIO_CHANNEL_SHUTDOWN_BOTH,
-                         NULL);
+    shutdown(ss->connection, SHUT_RDWR);
     vhost_pci_close_fd(ss, ss->channel->fd);
-    ss->channel->fd = -1;
+    vhost_pci_close_fd(ss, ss->connection);
+    ss->channel->fd = ss->connection = -1;
     object_unref(OBJECT(ss->channel));
     ss->channel = NULL;
 }
@@ -304,6 +306,9 @@ static void vhost_pci_event(void *opaque, QEMUChrEvent event)
         ss->open = true;
         vhost_pci_drop_connection(ss);
         vhost_pci_keep_connection(ss);
+        if (ss->connection < 0) {
+            vhost_pci_session_violation(ss, "no file descriptor is left");
+        }
         break;
     case CHR_EVENT_CLOSED:
         ss->open = false;
@@ -348,6 +353,7 @@ bool vhost_pci_session_init(VhostPciSession *ss, VhostPciBase *like,
     ss->chr = chr;
     ss->ops = ops;
     ss->opaque = opaque;
+    ss->connection = -1;
     if (!chardev) {
         error_setg(errp, "%s: property 'chardev' must name a socket chardev",
                    who);
