@@ -32,6 +32,14 @@ struct log_capture {
     char *other;                /* The first error of any other part. */
 };
 
+/* A message that this thread is about to complete. */
+struct log_message {
+    size_t len;
+    char text[1024];
+};
+
+DEFINE_STATIC_PER_THREAD_DATA(struct log_message, message, { .len = 0 });
+
 /* What this thread captures into; NULL: it does not. */
 DEFINE_STATIC_PER_THREAD_DATA(struct log_capture *, capture, NULL);
 
@@ -60,9 +68,8 @@ capture_message(struct log_capture *c, const char *buf, size_t size)
     }
 }
 
-/* The stream is unbuffered: one call is one message. */
-static ssize_t
-tee_write(void *cookie OVS_UNUSED, const char *buf, size_t size)
+static void
+tee_message(const char *buf, size_t size)
 {
     struct log_capture *c = *capture_get();
 
@@ -70,8 +77,32 @@ tee_write(void *cookie OVS_UNUSED, const char *buf, size_t size)
         capture_message(c, buf, size);
     }
     /* rte_log_cur_msg_loglevel(), which lib/dpdk.c's writer uses, is per
-     * thread and still right. */
+     * thread and still right: now, so nothing may wait in the stream.  (Open
+     * vSwitch 3.5 leaves it buffered, as DPDK flushes it.) */
+    flockfile(dpdk_stream);
     fwrite(buf, 1, size, dpdk_stream);
+    fflush(dpdk_stream);
+    funlockfile(dpdk_stream);
+}
+
+/* The stream is unbuffered: no call has words of two messages.  But a message
+ * may come in several calls (of 128 bytes, from glibc 2.37 on); its line feed
+ * ends it. */
+static ssize_t
+tee_write(void *cookie OVS_UNUSED, const char *buf, size_t size)
+{
+    struct log_message *m = message_get();
+    size_t done, n;
+
+    for (done = 0; done < size; done += n) {
+        n = MIN(size - done, sizeof m->text - m->len);
+        memcpy(m->text + m->len, buf + done, n);
+        m->len += n;
+        if (m->text[m->len - 1] == '\n' || m->len == sizeof m->text) {
+            tee_message(m->text, m->len);
+            m->len = 0;
+        }
+    }
     return size;
 }
 
