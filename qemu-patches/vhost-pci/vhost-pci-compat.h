@@ -69,10 +69,12 @@
 #if QEMU_VERSION_MAJOR < 10
 #define VHOST_PCI_SET(object, member, value) \
     ((object)->has_##member = true, (object)->member = (value))
-#define VHOST_PCI_OPTIONAL(argument) (argument) != NULL, (argument)
+#define vhost_pci_send_refused(server, reason, name, peer) \
+    qapi_event_send_vhost_pci_peer_refused(server, reason, (name) != NULL, \
+                                           name, (peer) != NULL, peer)
 #else
 #define VHOST_PCI_SET(object, member, value) ((object)->member = (value))
-#define VHOST_PCI_OPTIONAL(argument) (argument)
+#define vhost_pci_send_refused qapi_event_send_vhost_pci_peer_refused
 #endif
 
 /*

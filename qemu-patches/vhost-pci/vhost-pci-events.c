@@ -55,9 +55,7 @@ static void vhost_pci_server_refused(VhostPciServer *v, int reason,
                       crowd ? CROWD_BURST : LOG_BURST,
                       crowd ? CROWD_INTERVAL_MS : LOG_INTERVAL_MS, prefix,
                       line)) {
-        qapi_event_send_vhost_pci_peer_refused(vhost_pci_server_id(v), text,
-                                               VHOST_PCI_OPTIONAL(name),
-                                               VHOST_PCI_OPTIONAL(peer));
+        vhost_pci_send_refused(vhost_pci_server_id(v), text, name, peer);
     }
 }
 
