@@ -101,6 +101,13 @@ class NativeOvs(HostOvs):
     def switch_log(self):
         return self.children["ovs-vswitchd"].output()
 
+    def rx_queues(self, port):
+        """How many there are, as Open vSwitch 3.1 shows it, or 3.5."""
+        shown = re.search(fr"{port} \(vhostpci:.*configured_rx_queues=(\d+)",
+                          self.appctl("dpctl/show"))
+        return int(shown.group(1) if shown else
+                   self.get(port, "status").get("n_rxq", 0))
+
     def error(self, port):
         """The Interface's error as `ovs-vsctl show` prints it, or ""."""
         lines = self.show().splitlines()

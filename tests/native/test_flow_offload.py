@@ -297,7 +297,8 @@ def test_older_driver_works(ovs):
                        "packets are received")
         finally:
             peer.close()
-        assert "steering" not in switch.switch_log()
+        # Open vSwitch 3.5 logs the rx-steering of every port.
+        assert not re.search("(?<!rx-)steering", switch.switch_log())
     finally:
         switch.close()
 
