@@ -45,6 +45,17 @@ def test_each_pair_of_a_mesh_has_one_link_whose_device_is_the_earlier_vms():
     assert [len(vm.uses) for vm in net.vms.values()] == [0, 1, 2, 3]
 
 
+def test_a_workload_that_returns_has_the_ethernet_address_that_others_know():
+    found = [re.findall(r"eth0 address (\S+)", "\n".join(net.guest(vm)))
+             for net in (made(mesh="all"), made(links=["b-c"]))
+             for vm in net.vms.values() if vm.switch]
+    assert all(len(addresses) == 1 for addresses in found)
+    first, again = found[:4], found[4:]
+    assert len({address for address, in first}) == 4
+    assert again and all(address in first for address in again)
+    assert all(int(address[:2], 16) & 3 == 2 for address, in first)
+
+
 def test_both_ends_of_a_link_name_the_same_socket():
     net = made(mesh="all")
     ends = {}
