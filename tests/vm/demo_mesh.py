@@ -28,17 +28,25 @@ def ports_up(mesh):
 
 
 def all_to_all(mesh):
-    times = []
-    for one, other in mesh.pairs():
-        mesh.wait_reached(one.name, other.name)
-        times.append(one.ping(other))
+    """Each VM pings the others one by one, all VMs at once."""
+    def others(one):
+        times = []
+        for other in mesh.vms.values():
+            if other is not one:
+                mesh.wait_reached(one.name, other.name)
+                times.append(one.ping(other))
+        return times
+    times = sum(mesh.each(others), [])
     return f"{len(times)} pairs, at most {max(times):.1f} ms"
 
 
 def rate(one, other):
     """Emulated machines carry tens of Mbit/s; a few kbit/s are retransmissions
-    that happen to arrive."""
+    that happen to arrive.  On a busy machine the first two seconds may be
+    TCP's beginning alone."""
     bits = one.iperf3(other)
+    if bits <= 2e5:
+        bits = one.iperf3(other, 8)
     assert bits > 2e5, f"{bits / 1e3:.0f} kbit/s"
     return f"{bits / 1e6:.1f} Mbit/s"
 
@@ -61,14 +69,13 @@ def chain_carries(mesh, name, without=None):
     """A ping through the chain is counted in each of its VMs, both ways."""
     chain = chain_of(mesh, name, without)
     first, last = mesh[chain[0]], mesh[chain[-1]]
-    ways = ((chain, last.name), (chain[::-1], first.name))
     mesh.wait_reached(first.name, last.name)
-    before = [mesh.through(*way) for way in ways]
+    before = mesh.through(chain)
 
     def counted():
         first.ping(last)
-        return all(now >= then + 3 for way, old in zip(ways, before)
-                   for now, then in zip(mesh.through(*way), old))
+        return all(now >= then + 3
+                   for now, then in zip(mesh.through(chain), before))
     wait_until(counted, 30, "each VM's rules count the packets")
     return " -> ".join(chain)
 
@@ -113,10 +120,12 @@ def come_back(mesh, victim):
     for vm in mesh.vms.values():
         if victim.name in vm.serves:
             vm.wait_ports([victim.name])
-    for vm in mesh.vms.values():
+
+    def reached(vm):
         if vm is not victim:
             mesh.wait_reached(vm.name, victim.name)
             mesh.wait_reached(victim.name, vm.name)
+    mesh.each(reached)
 
 
 def live(mesh):

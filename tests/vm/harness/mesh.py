@@ -29,6 +29,8 @@ from .vm import Vm
 PORT_HUGEPAGES = 48  # of 2 MiB: half of what two ports are promised
 TOOL = config.TOP / "topology" / "vhost-pci-topology"
 CONTROLLER = config.TOP / "examples" / "controller" / "mesh_controller.py"
+CHAIN_RULE = re.compile(
+    r'n_packets=(\d+),.*\bin_port="?([\w-]+)"?,.*\bnw_dst=([\d.]+)')
 CONTROLLER_PORT, DATABASE_PORT, CONTROL_PORT = 6653, 6640, 6641
 
 
@@ -70,15 +72,14 @@ class MeshVm(Vm):
     def set_up(self):
         """Open vSwitch, which may be asked over the management network; then
         the commands of the description as printed."""
-        for command in self.lan.commands(self.vm.number):
-            self.sh(command)
+        self.sh(" && ".join(self.lan.commands(self.vm.number)))
         self.ovs.start_database()
         self.ovs.appctl("-t", "ovsdb-server", "ovsdb-server/add-remote",
                         f"ptcp:{DATABASE_PORT}")
-        self.ovs.vsctl("--no-wait", "--", "init")
         settings = {**OTHER_CONFIG, "pmd-cpu-mask": "0x2"}
-        self.ovs.vsctl("--no-wait", "set", "Open_vSwitch", ".",
-                       *(f"other_config:{k}={v}" for k, v in settings.items()))
+        self.ovs.vsctl("--no-wait", "--", "init", "--", "set", "Open_vSwitch",
+                       ".", *(f"other_config:{k}={v}"
+                              for k, v in settings.items()))
         self.ovs.start_switch()
         self.start_command(
             f"exec unixport {CONTROL_PORT} "
@@ -98,6 +99,16 @@ class MeshVm(Vm):
 
     def wait_ports(self, names=None):
         self.ovs.wait_link_up(*(self.serves if names is None else names))
+
+    def chained(self):
+        """{(port, IP address): packets} by the rules of chains; one program
+        for all of them, because starting one is what takes time."""
+        counts = {}
+        for count, port, address in CHAIN_RULE.findall(self.ovs.ofctl(
+                "--names", "dump-flows", "br0", "table=0,ip")):
+            place = port, address
+            counts[place] = counts.get(place, 0) + int(count)
+        return counts
 
     def reaches(self, other):
         """One ping of the workloads, answered or not."""
@@ -161,8 +172,12 @@ class Mesh(Topology):
         self.each(MeshVm.set_up)
 
     def each(self, function):
+        return self._all(function, self.vms.values())
+
+    @staticmethod
+    def _all(function, items):
         with ThreadPoolExecutor() as pool:
-            list(pool.map(function, self.vms.values()))
+            return list(pool.map(function, items))
 
     def control(self):
         """Start the sample controller, which all switches look for."""
@@ -193,18 +208,14 @@ class Mesh(Topology):
                               timeout=120 * config.TIME_SCALE, check=False)
         return done.returncode, done.stdout
 
-    def pairs(self):
-        return itertools.permutations(self.vms.values(), 2)
-
-    def through(self, names, target):
-        """Packets to a workload that a chain's rules moved on in each of the
-        VMs, which it passes in this order."""
-        address = self.vms[target].address
-        counts = []
-        for before, at in zip(["work", *names], names):
-            counts.append(self.vms[at].ovs.flow_packets(
-                f"table=0,ip,in_port={before},nw_dst={address}"))
-        return counts
+    def through(self, names):
+        """Packets that a chain's rules moved on in each of the VMs, which the
+        chain passes in this order, and then those of the way back."""
+        tables = dict(zip(names, self._all(
+            lambda name: self.vms[name].chained(), names)))
+        return [tables[at].get((before, self.vms[way[-1]].address), 0)
+                for way in (names, names[::-1])
+                for before, at in zip(["work", *way], way)]
 
     def wait_reached(self, source, target, seconds=40):
         one, other = self.vms[source], self.vms[target]
