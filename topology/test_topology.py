@@ -45,8 +45,10 @@ def test_each_pair_of_a_mesh_has_one_link_whose_device_is_the_earlier_vms():
     assert [len(vm.uses) for vm in net.vms.values()] == [0, 1, 2, 3]
 
 
-def test_a_workload_that_returns_has_the_ethernet_address_that_others_know():
-    found = [re.findall(r"eth0 address (\S+)", "\n".join(net.guest(vm)))
+@pytest.mark.parametrize("what", ["eth0 address ", "other_config:hwaddr="])
+def test_who_returns_has_the_ethernet_address_that_others_know(what):
+    """The workload, and the bridge, where tunnels end."""
+    found = [re.findall(what + r"(\S+)", "\n".join(net.guest(vm)))
              for net in (made(mesh="all"), made(links=["b-c"]))
              for vm in net.vms.values() if vm.switch]
     assert all(len(addresses) == 1 for addresses in found)
