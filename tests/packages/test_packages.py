@@ -134,9 +134,11 @@ def binder(sysfs, *arguments, settings=""):
     config.write_text(settings)
     return subprocess.run(
         [TOP / "guest/vhost-pci-bind", *arguments], text=True, timeout=60,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        env={"PATH": f"{sysfs}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
              "VHOST_PCI_SYSFS": str(sysfs), "VHOST_PCI_CONFIG": str(config),
-             "VHOST_PCI_LOCK": str(sysfs / "lock")},
+             "VHOST_PCI_LOCK": str(sysfs / "lock"),
+             "VHOST_PCI_BOUND": str(sysfs / "bound"),
+             "VHOST_PCI_PATIENCE": "1"},
         capture_output=True, check=False)
 
 
@@ -151,6 +153,56 @@ def test_binding_refuses_another_device(sysfs):
 def test_binding_sees_only_its_own_devices(sysfs):
     done = binder(sysfs, "--status")
     assert (done.returncode, done.stdout) == (0, "0000:01:00.0 none\n")
+
+
+NIC, MAC = "0000:00:04.0", "52:54:00:00:00:0a"
+
+
+@pytest.fixture(name="nic")
+def virtio_net(sysfs):
+    """Adds a virtio-net device, bound already because nothing binds in here,
+    and a bridge that has the same Ethernet address."""
+    folder = sysfs / "bus/pci/devices" / NIC
+    (folder / "virtio0").mkdir(parents=True)
+    (folder / "vendor").write_text("0x1af4\n")
+    (folder / "device").write_text("0x1041\n")
+    (folder / "driver").symlink_to("../../drivers/uio_pci_generic")
+    for name in ("br0", "eth0", "lo"):
+        interface = sysfs / "class/net" / name
+        interface.mkdir(parents=True)
+        (interface / "address").write_text(
+            "00:00:00:00:00:00\n" if name == "lo" else MAC + "\n")
+    (sysfs / "class/net/eth0/device").symlink_to(folder / "virtio0")
+    # The vhost-pci device as well.
+    (sysfs / "bus/pci/devices/0000:01:00.0/driver").symlink_to(
+        "../../drivers/uio_pci_generic")
+    tools = sysfs / "bin"
+    tools.mkdir()
+    (tools / "modprobe").write_text("#!/bin/sh\n")
+    (tools / "modprobe").chmod(0o755)
+    return sysfs
+
+
+def test_a_nic_is_bound_by_its_ethernet_address_also_when_that_is_gone(nic):
+    for _ in range(2):
+        done = binder(nic, "--all", settings=f"NICS=\"{MAC.upper()}\"\n")
+        assert done.returncode == 0, done.stderr
+        assert f"{NIC}: bound to uio_pci_generic" in done.stdout
+        override = nic / "bus/pci/devices" / NIC / "driver_override"
+        assert override.read_text() == "uio_pci_generic\n"
+        override.unlink()
+        shutil.rmtree(nic / "class/net/eth0", ignore_errors=True)
+    assert f"{NIC} uio_pci_generic\n" in binder(nic, "--status").stdout
+
+
+def test_a_nic_that_is_not_there_is_named_and_nothing_else_is_taken(nic):
+    done = binder(nic, "--all", settings="NICS=52:54:00:00:00:99\n")
+    assert done.returncode == 1
+    assert "no virtio-net device has the Ethernet address 52:54:00:00:00:99" \
+        in done.stderr
+    assert not (nic / "bus/pci/devices" / NIC / "driver_override").exists()
+    done = binder(nic, "--all")
+    assert done.returncode == 0 and NIC not in done.stdout
 
 
 def test_binding_says_what_is_wrong_with_its_settings(sysfs):
