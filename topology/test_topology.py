@@ -58,6 +58,18 @@ def test_who_returns_has_the_ethernet_address_that_others_know(what):
     assert all(int(address[:2], 16) & 3 == 2 for address, in first)
 
 
+def test_a_nic_for_dpdk_is_bound_by_its_ethernet_address():
+    """The settings file is the helper's: a shell reads it."""
+    net = made(vms={"a": None, "b": {"nic": "dpdk"}}, mesh="all")
+    link, = net.links.values()
+    lines = list(net.guest(net.vms["b"]))
+    at = lines.index("vhost-pci-bind --all")
+    assert f"'NICS=\"$NICS {link.mac}\"' >> /etc/default/" in lines[at - 1]
+    assert "type=dpdk" in lines[at + 1]
+    assert not any("driverctl" in line or "driver_override" in line
+                   for line in lines)
+
+
 def test_both_ends_of_a_link_name_the_same_socket():
     net = made(mesh="all")
     ends = {}
