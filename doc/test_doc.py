@@ -130,6 +130,23 @@ def test_every_command_of_the_debian_guest_is_run():
     assert not missing, missing
 
 
+def test_huge_pages_are_one_formula_everywhere():
+    """Each port's, and the rest; the guest's test compares it with a guest."""
+    text = (TOP / "guest/sysctl.d/60-vhost-pci.conf").read_text()
+    each, ports, rest, total = map(int, re.search(
+        r": (\d+) for each\n# vhostpci port .* here (\d+) ports, and (\d+) for"
+        r" .*^vm.nr_hugepages = (\d+)$", text, re.M | re.S).groups())
+    assert total == ports * each + rest
+    guide = (DOC / "user-guide.md").read_text()
+    assert f"> {each} pages for each port of one queue, and {rest} for" in guide
+    assert f"Two ports fit in {2 * each + rest} pages" in guide
+    assert f"vm.nr_hugepages={2 * each + rest} >" in guide
+    page = (DOC / "debian-guest.md").read_text()
+    assert f"for four ports: {each} for each" in page and ports == 4
+    assert f"and {rest} for Open vSwitch itself" in page
+    assert f"vm.nr_hugepages = {5 * each + rest}/" in page
+
+
 def test_every_need_of_open_vswitch_has_tests_that_exist():
     """The table of testing.md: numbered, none empty, each name a test's."""
     rows = re.findall(r"^\| (\d+) \| .* \| (.*) \|$",
