@@ -58,6 +58,18 @@ def test_who_returns_has_the_ethernet_address_that_others_know(what):
     assert all(int(address[:2], 16) & 3 == 2 for address, in first)
 
 
+def test_the_kernel_does_not_answer_for_the_bridge():
+    """Of each virtio-net device that Open vSwitch reads from the kernel; what
+    it would say ends in the others' caches of tunnel neighbours."""
+    for underlay in ({}, {"underlay": "10.1.0.0/24"}):
+        net = made(mesh="all", **underlay)
+        for vm in net.vms.values():
+            wanted = [f"echo 1 > /proc/sys/net/ipv4/conf/{link.server.name}"
+                      "/arp_ignore" for link in vm.uses if underlay]
+            assert [line for line in net.guest(vm)
+                    if "arp_ignore" in line] == wanted
+
+
 def test_a_nic_for_dpdk_is_bound_by_its_ethernet_address():
     """The settings file is the helper's: a shell reads it."""
     net = made(vms={"a": None, "b": {"nic": "dpdk"}}, mesh="all")
