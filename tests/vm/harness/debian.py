@@ -180,7 +180,7 @@ class PageVm(Vm):
         super().__init__(name, image=None, **options)
         self.words, self.folder = words, folder
         if "-append" in words:  # an emulator that is short of time: see Vm
-            words[words.index("-append") + 1] += " no_timer_check"
+            words[words.index("-append") + 1] += " no_timer_check norandmaps"
 
     def command_line(self):
         return [

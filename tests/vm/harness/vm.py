@@ -70,8 +70,10 @@ class Vm:
             "-kernel", self.kernel, "-initrd", self.image,
             # The kernel's timer check counts ticks in a busy loop: on an
             # emulator that is short of CPU time it fails, and panics.
+            # Without norandmaps each process has libc elsewhere, and the
+            # emulator translates all code of each anew.
             "-append", "console=ttyS0 panic=-1 loglevel=4 no_timer_check "
-            + self.append,
+            "norandmaps " + self.append,
             *self.channels(),
         ]
         if self.shared_memory:
