@@ -3,15 +3,19 @@
 """What a packet costs each VM of a chain, in CPU time of its QEMU process:
 each function a switch for its neighbours, against one switch VM for all.
 
-    tests/bench/chain_vms.py [--seconds N] [--rate N] [--longest N] [--out FOLDER]
+    tests/bench/chain_vms.py [--seconds N] [--rounds N] [--rate N] [--longest N]
+                             [--out FOLDER]
 
     mesh:     v1 --- v2 --- v3 --- v4 --- v5
     central:  v1 --- hub --- v2 --- hub --- v3 ... each function sends back
 
 All VMs run all the time, and one case after the other carries the same packets
 (UDP, 200 bytes, numbered) from v1's workload through 2 to 5 functions.  A
-process's CPU time without packets is taken off.  Under emulation this tells
-where work is done and how it grows; doc/performance.md says what it does not.
+process's CPU time without packets is taken off: each round measures both, one
+after the other, because other work on the machine changes both.  Polling threads
+sleep for up to 10 ms, so that they poll as often with packets as without.  Under
+emulation this tells where work is done and how it grows; doc/performance.md says
+what it does not.
 """
 import argparse
 import json
@@ -29,6 +33,7 @@ from harness.mesh import Mesh, topology_tool  # noqa: E402
 from harness.traffic import _values  # noqa: E402
 
 LENGTHS = range(2, 6)
+MAX_SLEEP = 10000  # microseconds; Open vSwitch has no more
 PORT_MIB, BASE_MIB = 192, 320  # memory for each device of a VM, and beside
 
 
@@ -103,25 +108,36 @@ def stream(mesh, length, seconds, rate):
     return _values(receiver.wait(90).stdout)["received"]
 
 
-def measure(mesh, kind, length, options):
-    put_rules(mesh, kind, length)
-    mesh.wait_reached("v1", f"v{length}")
-    mesh["v1"].ping(mesh[f"v{length}"])
+def one_round(mesh, length, options):
+    """Packets, {VM: what it took beyond what it takes without packets}, and
+    what that is in a second."""
     before, start = usage(mesh), time.monotonic()
     time.sleep(options.seconds)
     idle = difference(usage(mesh), before, time.monotonic() - start)
     before, start = usage(mesh), time.monotonic()
     packets = stream(mesh, length, options.seconds, options.rate)
+    spent, wall = difference(usage(mesh), before), time.monotonic() - start
+    return packets, {n: spent[n] - idle[n] * wall for n in spent}, idle
+
+
+def measure(mesh, kind, length, options):
+    put_rules(mesh, kind, length)
+    mesh.wait_reached("v1", f"v{length}")
+    mesh["v1"].ping(mesh[f"v{length}"])
+    rounds = [one_round(mesh, length, options) for _ in range(options.rounds)]
+    packets = sum(r[0] for r in rounds)
     assert packets, f"{kind}, {length} functions: nothing arrived"
-    spent = difference(usage(mesh), before)
-    wall = time.monotonic() - start
     names = [f"v{n}" for n in range(1, length + 1)]
     if kind == "central":
         names.insert(0, "hub")
-    cost = {name: 1e6 * (spent[name] - idle[name] * wall) / packets
+    cost = {name: 1e6 * sum(r[1][name] for r in rounds) / packets
             for name in names}
+    each = [{name: 1e6 * r[1][name] / r[0] for name in names}
+            for r in rounds if r[0]]
     return {"kind": kind, "length": length, "packets": packets,
-            "microseconds": cost, "idle": {n: idle[n] for n in names}}
+            "microseconds": cost, "rounds": each,
+            "idle": {n: sum(r[2][n] for r in rounds) / len(rounds)
+                     for n in names}}
 
 
 def report(rows):
@@ -179,6 +195,9 @@ def run(options):
             mesh.plan.controller = None  # rules are put here
             mesh.up()
             mesh.set_up()
+            mesh.each(lambda vm: vm.ovs.vsctl(
+                "set", "Open_vSwitch", ".",
+                f"other_config:pmd-maxsleep={MAX_SLEEP}"))
             for vm in mesh.vms.values():
                 vm.wait_ports()
             rows = []
@@ -193,7 +212,9 @@ def run(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seconds", type=float, default=8,
+                        help="of each round, with and without packets")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rate", type=int, default=500,
                         help="packets a second")
     parser.add_argument("--longest", type=int, choices=LENGTHS,
