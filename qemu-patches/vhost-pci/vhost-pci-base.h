@@ -267,9 +267,9 @@ uint32_t vhost_pci_function_status(const VhostPciFunction *f);
 uint32_t vhost_pci_status(const VhostPciBase *s);
 /* What STATE is now, but for its generation. */
 void vhost_pci_build(VhostPciBase *s, struct vhost_pci_state *st);
-/* Does @now lack anything that a driver which knows @sent may be using? */
-bool vhost_pci_takes_away(const struct vhost_pci_state *sent,
-                          const struct vhost_pci_state *now);
+/* Must a driver that knows @sent know @now before the peer goes on? */
+bool vhost_pci_needs_ack(const struct vhost_pci_state *sent,
+                         const struct vhost_pci_state *now);
 
 /* vhost-pci-state.c */
 bool vhost_pci_state_init(VhostPciBase *s, Error **errp);

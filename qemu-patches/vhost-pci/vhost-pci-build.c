@@ -184,6 +184,32 @@ static bool vhost_pci_ring_taken(const struct vhost_pci_ring *a,
            a->num != b->num || a->epoch != b->epoch;
 }
 
+/* Is there a region of @a that @b has not? */
+static bool vhost_pci_lacks_region(const struct vhost_pci_state *a,
+                                   const struct vhost_pci_state *b)
+{
+    unsigned int i;
+
+    for (i = 0; i < le16_to_cpu(a->n_regions); i++) {
+        if (!vhost_pci_has_region(b, &a->regions[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool vhost_pci_runs(const struct vhost_pci_state *st)
+{
+    unsigned int i;
+
+    for (i = 0; i < le16_to_cpu(st->n_rings); i++) {
+        if (le16_to_cpu(st->rings[i].flags) & VHOST_PCI_RING_RUN) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool vhost_pci_function_taken(const struct vhost_pci_state *sent,
                                      const struct vhost_pci_state *now,
                                      unsigned int n)
@@ -203,8 +229,13 @@ static bool vhost_pci_function_taken(const struct vhost_pci_state *sent,
     return runs && a->features != now->functions[n].features;
 }
 
-bool vhost_pci_takes_away(const struct vhost_pci_state *sent,
-                          const struct vhost_pci_state *now)
+/*
+ * A peer that grows uses the new region as soon as its front-end has its answer:
+ * Linux may bring it online by itself. A driver that does not know the region
+ * yet would take the first descriptor in it for a violation.
+ */
+bool vhost_pci_needs_ack(const struct vhost_pci_state *sent,
+                         const struct vhost_pci_state *now)
 {
     unsigned int i;
 
@@ -213,10 +244,6 @@ bool vhost_pci_takes_away(const struct vhost_pci_state *sent,
             return true;
         }
     }
-    for (i = 0; i < le16_to_cpu(sent->n_regions); i++) {
-        if (!vhost_pci_has_region(now, &sent->regions[i])) {
-            return true;
-        }
-    }
-    return false;
+    return vhost_pci_lacks_region(sent, now) ||
+           (vhost_pci_runs(sent) && vhost_pci_lacks_region(now, sent));
 }

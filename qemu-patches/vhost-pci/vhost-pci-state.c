@@ -3,11 +3,12 @@
  * acknowledgements release (protocol: vhost_pci.h).
  *
  * Level triggered: @state is the present, @sent what the driver may still be
- * using. A change that takes nothing away from @sent needs nobody's consent.
- * Any other makes the core wait, until the driver acknowledged a state
- * without it, is gone, or has let the time limit pass. In the last case the
- * whole window is replaced by anonymous memory ("revoked"): the peer goes on
- * safely at once, and the driver gets everything back when it answers.
+ * using. A change that takes nothing away from @sent, and adds no memory while
+ * a ring runs, needs nobody's consent. Any other makes the core wait, until the
+ * driver acknowledged a state without it, is gone, or has let the time limit
+ * pass. In the last case the whole window is replaced by anonymous memory
+ * ("revoked"): the peer goes on safely at once, and the driver gets everything
+ * back when it answers.
  *
  * Functions share @state, and so the driver's answer; each waits for a
  * generation of its own, with a time limit of its own.
@@ -184,7 +185,7 @@ int vhost_pci_state_update(VhostPciFunction *f, uint32_t changed)
      * disconnect may come on top of a change that still waits.
      */
     wait = s->driver_on && !s->revoked &&
-           (f->waiting || vhost_pci_takes_away(s->sent, s->state));
+           (f->waiting || vhost_pci_needs_ack(s->sent, s->state));
     vhost_pci_state_send(s);
     if (!wait) {
         return 0;

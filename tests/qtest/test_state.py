@@ -383,9 +383,17 @@ def test_memory_slots_come_and_go_one_by_one(bench):
     driver.ack(state.generation)
     assert wait_until(lambda: gone() is not None, "the reply")
     assert driver.machine.read(address, 4) == b"\xff" * 4
+    # The peer uses what it has added as soon as it has the answer.
+    back = in_thread(front.memory_slot, ADD_MEM_REG, front.regions[0])
+    state = driver.wait_state(lambda s: len(s.regions) == 2, "two regions",
+                              ack=False)
+    bench.get("memory")     # whatever the device had to send is sent
+    assert back() is None
+    driver.ack(state.generation)
+    assert wait_until(lambda: back() is not None, "the reply") and back() == 0
     # Its ring's region gone, the ring pauses.
     in_thread(front.memory_slot, REM_MEM_REG, front.regions[1])
-    state = driver.wait_state(lambda s: not s.regions, "no memory")
+    state = driver.wait_state(lambda s: len(s.regions) == 1, "one region")
     assert running()(state)
 
 
