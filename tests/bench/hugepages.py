@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hugepages of 2 MiB, borrowed for the time of a bench and given back."""
+"""Hugepages of 2 MiB, borrowed for a time and given back."""
 import os
 import sys
 from pathlib import Path
@@ -18,14 +18,15 @@ def _mounted():
 
 
 class Hugepages:
-    """A context: inside it `usable` tells whether `mib` are to be had."""
+    """A context: inside it `usable` tells whether `mib` are to be had; by
+    memfd_create(), which needs no `mount`, too."""
 
-    def __init__(self, mib, wanted=True):
-        self.mib, self.wanted = mib, wanted
+    def __init__(self, mib, wanted=True, mount=True):
+        self.mib, self.wanted, self.mount = mib, wanted, mount
         self.usable, self.added = False, 0
 
     def _borrow(self):
-        if not _mounted():
+        if self.mount and not _mounted():
             return "no hugetlbfs is mounted"
         missing = self.mib // SIZE_MIB - _read("free_hugepages")
         if missing > 0:

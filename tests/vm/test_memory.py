@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The peer's memory: taken away for a while, or never shared at all."""
 import re
+import sys
 
 import pytest
 
-from harness import traffic
+from harness import config, traffic
 from harness.procs import wait_until
+
+sys.path.insert(0, str(config.TOP / "tests" / "bench"))
+from hugepages import Hugepages  # noqa: E402
 
 CYCLES_FULL, CYCLES_SLICE = 50, 6
 UNSHARED = "does not use the memory that was sent: is it shared (share=on)?"
@@ -84,3 +88,32 @@ def test_a_peer_without_shared_memory_is_told_of(topology):
                    "the other peer's packets come")
     assert sw.ovs.get("b", "status")["link-reason"] == "the peer's driver runs"
     assert not [line for line in sw.qemu_lines(UNSHARED) if "peer b" in line]
+
+
+def test_a_peer_of_hugepages_carries_packets_and_returns(topology):
+    """Its memory is a file of hugetlbfs, which can be mapped by whole pages
+    only."""
+    net, mib = topology, 128
+    with Hugepages(mib, mount=False) as pages:
+        if not pages.usable:
+            pytest.skip("no hugepages of 2 MiB are to be had")
+        sw = net.sw = net.switch(["a", "b"])
+        net.a = net.peer("a", memory_mb=mib,
+                         share="on,hugetlb=on,hugetlbsize=2M")
+        net.b = net.peer("b")
+        net.up()
+        sw.start_ovs()
+        sw.add_ports()
+        sw.ovs.wait_link_up("a", "b")
+        traffic.wait_reachable(net.a, net.b)
+        with traffic.numbered_stream(net.a, net.b) as there, \
+                traffic.numbered_stream(net.b, net.a, port=9001) as back:
+            traffic.ping(net.a, net.b)
+        for counts in (there, back):
+            assert counts["lost"] == counts["corrupted"] == 0, counts
+        net.a.kill()
+        sw.ovs.wait_interface("a", "link_state", "down")
+        net.a.start().ready()
+        sw.ovs.wait_link_up("a")
+        traffic.wait_reachable(net.a, net.b)
+        sw.check_rings()
