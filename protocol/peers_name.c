@@ -15,21 +15,22 @@ peers_reason_text(int reason)
 		[PEERS_TOO_MANY_CONNS] = "too many connections",
 		[PEERS_TOO_MANY_PEERS] = "too many peers (max-peers)",
 		[PEERS_TOO_MANY_FUNCTIONS] = "too many devices of this peer",
-		[PEERS_BAD_NAME] = "a name that cannot be one",
+		[PEERS_BAD_NAME] = "an invalid name",
 		[PEERS_NAME_TAKEN] = "another peer has this name",
 		[PEERS_UUID_TAKEN] = "another peer has this UUID",
 		[PEERS_OTHER_NAME] = "the peer with this memory has "
 			"another name",
 		[PEERS_OTHER_UUID] = "the peer with this memory has "
 			"another UUID",
-		[PEERS_NO_MEMORY] = "no memory, or too many files of it",
+		[PEERS_NO_MEMORY] = "no memory, or memory in too many files",
 		[PEERS_MIXED_MEMORY] = "memory of several peers",
-		[PEERS_NO_PORT] = "no port is free, or not the one asked for",
+		[PEERS_NO_PORT] = "no port is free, or the requested "
+			"port is taken",
 		[PEERS_NO_WINDOW] = "no free port has room for twice its "
 			"memory",
 		[PEERS_GROWN] = "more memory than its device has room for",
 		[PEERS_NOT_PLUGGED] = "its device cannot be plugged",
-		[PEERS_SILENT] = "it never said a word, and others wait",
+		[PEERS_SILENT] = "it sent no message, and others wait",
 	};
 
 	reason = reason < 0 ? -reason : reason;

@@ -123,7 +123,7 @@ vu_run(struct vu_core *core)
 	int rc;
 
 	if (core->n_fds < rule->min_fds || core->n_fds > rule->max_fds)
-		return vu_fail(core, -EINVAL, "%u fds, allowed are %u to %u",
+		return vu_fail(core, -EINVAL, "%u fds; allowed: %u to %u",
 			       core->n_fds, rule->min_fds, rule->max_fds);
 	core->reply = 0;
 	core->changed = 0;
@@ -150,22 +150,23 @@ vu_check_header(struct vu_core *core)
 	uint32_t flags = core->hdr.flags;
 
 	if ((flags & VU_VERSION_MASK) != VU_VERSION)
-		return vu_fail(core, -EPROTO, "version %u of the protocol, "
-			       "only 1 is known", flags & VU_VERSION_MASK);
+		return vu_fail(core, -EPROTO, "version %u of the protocol; "
+			       "only version 1 is supported",
+			       flags & VU_VERSION_MASK);
 	if (flags & ~(VU_VERSION_MASK | VU_FLAG_NEED_REPLY))
 		return vu_fail(core, -EPROTO, "flags 0x%x in a request", flags);
 	if (rule == NULL)
-		return vu_fail(core, -ENOTSUP, "no such request is known");
+		return vu_fail(core, -ENOTSUP, "unknown request");
 	if (rule->handler == NULL)
-		return vu_fail(core, -ENOTSUP, "not supported, and nothing "
-			       "was offered that would ask for it");
+		return vu_fail(core, -ENOTSUP, "not supported; no offered "
+			       "feature calls for this request");
 	if (rule->protocol_bit != VU_ALWAYS &&
 	    !vu_bit(core->protocol_features, rule->protocol_bit))
 		return vu_fail(core, -EPROTO, "protocol feature %d was not "
 			       "negotiated", rule->protocol_bit);
 	if (core->hdr.size < rule->min_size || core->hdr.size > rule->max_size)
-		return vu_fail(core, -EMSGSIZE, "payload of %u bytes, allowed "
-			       "are %u to %u", core->hdr.size, rule->min_size,
+		return vu_fail(core, -EMSGSIZE, "payload of %u bytes; allowed: "
+			       "%u to %u", core->hdr.size, rule->min_size,
 			       rule->max_size);
 	return 0;
 }
@@ -206,7 +207,7 @@ vu_core_input(struct vu_core *core, const void *buf, size_t len,
 	vu_keep_fds(core, fds, n_fds);
 	if (want == 0 || len > want) {
 		vu_close_message_fds(core);
-		vu_fail(core, -EINVAL, "input that was not wanted");
+		vu_fail(core, -EINVAL, "unexpected input");
 		return core->connected ? vu_end(core, -EINVAL) : -EINVAL;
 	}
 	if (too_many) {

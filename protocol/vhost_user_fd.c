@@ -130,7 +130,7 @@ vu_check_eventfd(struct vu_core *core, int fd, int *id)
 		return vu_fail(core, rc, "cannot tell whether the fd is an "
 			       "eventfd: /proc/self/fd: %s", strerror(-rc));
 	if (rc == 0)
-		return vu_fail(core, -EINVAL, "the fd is no eventfd");
+		return vu_fail(core, -EINVAL, "the fd is not an eventfd");
 	rc = vu_read_fdinfo(fd, info, sizeof(info));
 	if (rc < 0)
 		return vu_fail(core, rc, "cannot tell one eventfd from "

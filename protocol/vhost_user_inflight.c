@@ -40,12 +40,12 @@ vu_check_inflight(struct vu_core *core, struct vu_wire_inflight *msg)
 	memcpy(msg, core->payload, VU_INFLIGHT_SIZE);
 	if (msg->num_queues == 0 ||
 	    msg->num_queues > 2u * core->config.max_queue_pairs)
-		return vu_fail(core, -EINVAL, "%u rings, allowed are 1 to %u",
+		return vu_fail(core, -EINVAL, "%u rings; allowed: 1 to %u",
 			       msg->num_queues,
 			       2u * core->config.max_queue_pairs);
 	if (msg->queue_size == 0 || msg->queue_size > VU_MAX_RING_SIZE)
-		return vu_fail(core, -EINVAL, "rings of %u entries, allowed "
-			       "are 1 to %u", msg->queue_size,
+		return vu_fail(core, -EINVAL, "rings of %u entries; allowed: "
+			       "1 to %u", msg->queue_size,
 			       VU_MAX_RING_SIZE);
 	for (i = 0; i < core->n_rings; i++) {
 		if (core->rings[i].started && core->rings[i].ran)
@@ -66,8 +66,9 @@ vu_check_inflight_fd(struct vu_core *core, int fd, uint64_t end)
 		return vu_fail(core, -EACCES, "the file is not open for "
 			       "reading and writing");
 	if (seals < 0 || !(seals & F_SEAL_SHRINK) || seals & F_SEAL_WRITE)
-		return vu_fail(core, -EPERM, "the file can shrink, or be "
-			       "written by nobody: not the one it was given");
+		return vu_fail(core, -EPERM, "the file can shrink or cannot "
+			       "be written: it is another file than the one "
+			       "that the front-end was given");
 	if (fstat(fd, &st) < 0)
 		return vu_fail(core, -errno, "file: %s", strerror(errno));
 	if (st.st_size < 0 || (uint64_t)st.st_size < end)
@@ -127,8 +128,8 @@ vu_set_inflight_fd(struct vu_core *core)
 	if (rc < 0)
 		return rc;
 	if (msg.mmap_size == 0 || msg.mmap_size > VU_INFLIGHT_MAX)
-		return vu_fail(core, -EINVAL, "a buffer of %llu bytes, allowed "
-			       "are 1 to %llu",
+		return vu_fail(core, -EINVAL, "a buffer of %llu bytes; "
+			       "allowed: 1 to %llu",
 			       (unsigned long long)msg.mmap_size,
 			       (unsigned long long)VU_INFLIGHT_MAX);
 	if (msg.mmap_offset & (VU_INFLIGHT_ALIGN - 1))

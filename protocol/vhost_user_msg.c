@@ -183,11 +183,12 @@ vu_set_identity(struct vu_core *core)
 
 	memcpy(&msg, core->payload, sizeof(msg));
 	if (memchr(msg.name, '\0', sizeof(msg.name)) == NULL)
-		return vu_fail(core, -EINVAL, "a name that does not end");
+		return vu_fail(core, -EINVAL, "a name without a terminating "
+			       "zero");
 	if (core->has_identity && (strcmp(core->name, msg.name) != 0 ||
 				   memcmp(core->uuid, msg.uuid, 16) != 0))
-		return vu_fail(core, -EINVAL, "the VM has said another name "
-			       "or UUID");
+		return vu_fail(core, -EINVAL, "the VM has given another name "
+			       "or UUID before");
 	strcpy(core->name, msg.name);
 	memcpy(core->uuid, msg.uuid, sizeof(core->uuid));
 	core->has_identity = true;

@@ -35,7 +35,7 @@ vu_named_ring(struct vu_core *core, uint64_t index)
 	unsigned int limit = 2u * core->config.max_queue_pairs;
 
 	if (index >= limit) {
-		vu_fail(core, -EINVAL, "ring %llu, there are %u",
+		vu_fail(core, -EINVAL, "there is no ring %llu, only %u rings",
 			(unsigned long long)index, limit);
 		return NULL;
 	}
@@ -116,8 +116,8 @@ vu_set_vring_num(struct vu_core *core)
 	if (r == NULL)
 		return -EINVAL;
 	if (msg.num == 0 || msg.num > VU_MAX_RING_SIZE)
-		return vu_fail(core, -EINVAL, "ring %u of %u entries, allowed "
-			       "are 1 to %u", msg.index, msg.num,
+		return vu_fail(core, -EINVAL, "ring %u of %u entries; allowed: "
+			       "1 to %u", msg.index, msg.num,
 			       VU_MAX_RING_SIZE);
 	if (r->started && r->ran && r->num != msg.num)
 		return vu_in_use(core, r);
@@ -138,8 +138,8 @@ vu_set_vring_addr(struct vu_core *core)
 		return -EINVAL;
 	/* The only flag there is asks for dirty logging. */
 	if (msg.flags != 0)
-		return vu_fail(core, -ENOTSUP, "ring %u with flags 0x%x, none "
-			       "is supported", msg.index, msg.flags);
+		return vu_fail(core, -ENOTSUP, "ring %u with flags 0x%x; no "
+			       "flag is supported", msg.index, msg.flags);
 	if (r->started && r->ran &&
 	    (r->desc_uva != msg.desc || r->avail_uva != msg.avail ||
 	     r->used_uva != msg.used))
@@ -298,8 +298,8 @@ vu_set_vring_enable(struct vu_core *core)
 	if (r == NULL)
 		return -EINVAL;
 	if (msg.num > 1)
-		return vu_fail(core, -EINVAL, "ring %u with %u, neither 0 nor "
-			       "1", msg.index, msg.num);
+		return vu_fail(core, -EINVAL, "ring %u with enable value %u, "
+			       "neither 0 nor 1", msg.index, msg.num);
 	r->enabled = msg.num;
 	return 0;
 }
@@ -338,7 +338,7 @@ vu_place_ring(struct vu_core *core, const struct vu_ring *r, struct vu_ring *to)
 
 	if (!packed && (num & (num - 1)))
 		return vu_fail(core, -EINVAL, "split ring %u of %u entries, "
-			       "no power of two",
+			       "not a power of two",
 			       (unsigned int)(r - core->rings), r->num);
 	rc = vu_place_part(core, r, packed ? "descriptor ring" :
 			   "descriptor table", r->desc_uva, VU_DESC_SIZE * num,

@@ -42,11 +42,11 @@ vu_check_config(struct vu_core *core, const struct vu_config *config)
 
 	if (config->max_queue_pairs == 0 ||
 	    config->max_queue_pairs > VU_MAX_RINGS / 2)
-		return vu_fail(core, -EINVAL, "%u queue pairs, allowed are 1 "
+		return vu_fail(core, -EINVAL, "%u queue pairs; allowed: 1 "
 			       "to %u", config->max_queue_pairs,
 			       VU_MAX_RINGS / 2);
 	if (config->max_regions == 0 || config->max_regions > VU_MAX_REGIONS)
-		return vu_fail(core, -EINVAL, "%u regions, allowed are 1 to "
+		return vu_fail(core, -EINVAL, "%u regions; allowed: 1 to "
 			       "%u", config->max_regions, VU_MAX_REGIONS);
 	if (config->features & never)
 		return vu_fail(core, -EINVAL, "features 0x%llx cannot be "
@@ -86,7 +86,7 @@ int
 vu_core_connect(struct vu_core *core)
 {
 	if (core->connected || core->waiting)
-		return vu_fail(core, -EBUSY, "the session before has not "
+		return vu_fail(core, -EBUSY, "the previous session has not "
 			       "ended yet");
 	core->connected = true;
 	core->failed = false;

@@ -149,7 +149,7 @@ input_beyond_what_was_wanted_is_refused(void **state)
 	uint8_t bytes[13] = { VU_GET_FEATURES };
 
 	refused(p, vu_core_input(&p->core, bytes, sizeof(bytes), NULL, 0),
-		-EINVAL, "not wanted");
+		-EINVAL, "unexpected input");
 }
 
 static void

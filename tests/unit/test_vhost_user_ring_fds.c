@@ -32,7 +32,7 @@ ring_fds_must_be_eventfds(void **state)
 		assert_int_equal(pipe(fds), 0);
 		close(fds[0]);
 		refused(p, send_vring_fd(p, requests[i], 0, fds[1]), -EINVAL,
-			"the fd is no eventfd");
+			"the fd is not an eventfd");
 		vu_core_disconnect(&p->core);
 		assert_int_equal(count_fds(), p->fds_before);
 		assert_int_equal(vu_core_connect(&p->core), 0);
@@ -74,7 +74,7 @@ of_what_is_no_eventfd_no_details_are_read(void **state)
 		}
 		n_fdinfo = 0;
 		refused(p, send_vring_fd(p, VU_SET_VRING_CALL, 0, fds[i]),
-			-EINVAL, "the fd is no eventfd");
+			-EINVAL, "the fd is not an eventfd");
 		assert_int_equal(n_fdinfo, 0);
 		vu_core_disconnect(&p->core);
 		assert_int_equal(vu_core_connect(&p->core), 0);

@@ -135,7 +135,7 @@ ring_sizes_out_of_range_are_refused(void **state)
 
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		refused(p, send_state(p, VU_SET_VRING_NUM, 0, wrong[i]),
-			-EINVAL, "allowed are 1 to 32768");
+			-EINVAL, "allowed: 1 to 32768");
 		vu_core_disconnect(&p->core);
 		assert_int_equal(vu_core_connect(&p->core), 0);
 	}
@@ -163,7 +163,7 @@ split_ring_size_must_be_a_power_of_two(void **state)
 
 	prepare(p);
 	refused(p, start_at(p, 100, MEM_UVA, MEM_UVA, MEM_UVA), -EINVAL,
-		"split ring 0 of 100 entries, no power of two");
+		"split ring 0 of 100 entries, not a power of two");
 }
 
 static void
@@ -259,15 +259,15 @@ ring_beyond_the_last_is_refused(void **state)
 
 	for (i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
 		refused(p, send_state(p, requests[i], i ? 4 : UINT32_MAX, 1),
-			-EINVAL, ", there are 4");
+			-EINVAL, ", only 4 rings");
 		vu_core_disconnect(&p->core);
 		assert_int_equal(vu_core_connect(&p->core), 0);
 	}
-	refused(p, send_addr(p, 4, 0, 0, 0), -EINVAL, "ring 4, there are 4");
+	refused(p, send_addr(p, 4, 0, 0, 0), -EINVAL, "no ring 4, only 4 rings");
 	vu_core_disconnect(&p->core);
 	assert_int_equal(vu_core_connect(&p->core), 0);
 	refused(p, send_vring_fd(p, VU_SET_VRING_KICK, 255, event_fd()),
-		-EINVAL, "ring 255, there are 4");
+		-EINVAL, "no ring 255, only 4 rings");
 }
 
 /* It comes after the last pair: after the first without VIRTIO_NET_F_MQ. */

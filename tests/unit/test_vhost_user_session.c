@@ -115,7 +115,7 @@ identity_is_said_once(void **state)
 			     BIT(VU_PROTOCOL_F_IDENTITY)));
 	memset(who.name, 'x', sizeof(who.name));
 	refused(p, peer_send(p, VU_SET_IDENTITY, 0, &who, sizeof(who), NULL, 0),
-		-EINVAL, "a name that does not end");
+		-EINVAL, "a name without a terminating zero");
 }
 
 static void

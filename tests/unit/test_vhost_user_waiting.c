@@ -92,7 +92,7 @@ input_during_a_wait_ends_the_connection_and_leaks_nothing(void **state)
 	p->update_rc = VU_WAIT;
 	accepted(p, send_mem_reg(p, VU_REM_MEM_REG, &standard_region, -1));
 	refused(p, vu_core_input(&p->core, bytes, sizeof(bytes), &fd, 1),
-		-EINVAL, "not wanted");
+		-EINVAL, "unexpected input");
 	assert_int_equal(count_fds(), p->fds_before);
 	p->update_rc = 0;
 	assert_int_equal(vu_core_disconnect(&p->core), 0);
@@ -254,7 +254,7 @@ disconnect_keeps_the_text_of_what_ended_the_session(void **state)
 	p->error_text = "something else";
 	assert_int_equal(vu_core_disconnect(&p->core), 0);
 	assert_string_equal(vu_core_error(&p->core),
-			    "request 77: no such request is known");
+			    "request 77: unknown request");
 }
 
 static void
