@@ -262,7 +262,7 @@ add_action(struct builder *b, const struct rte_flow_action *action)
 	}
 	if (action->type < 0 || (size_t)action->type >= RTE_DIM(edit_ops) ||
 	    edit_ops[action->type] == 0)
-		return "actions: an action of this type is not done";
+		return "actions: an action of this type is not supported";
 	if (action->conf == NULL)
 		return "action set: no configuration";
 	return add_edit(b, edit_ops[action->type], action->conf);

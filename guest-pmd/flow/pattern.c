@@ -80,7 +80,7 @@ parse_eth(struct pattern *p, const void *spec, const void *mask,
 			      VHOSTPCI_FLOW_TAGGED);
 	} else if (m->type != 0) {
 		if (rte_be_to_cpu_16(s->type) < 0x600)
-			return "item eth: a length is no ethertype";
+			return "item eth: a length is not an ethertype";
 		ok &= REQUIRE(p, type, s->type, UINT16_MAX);
 		ok &= REQUIRE(p, flags, 0, VHOSTPCI_FLOW_TAGGED);
 	}
@@ -107,7 +107,7 @@ parse_vlan(struct pattern *p, const void *spec, const void *mask,
 	ok &= REQUIRE(p, tci, s->tci, m->tci);
 	if (m->inner_type != 0) {
 		if (rte_be_to_cpu_16(s->inner_type) < 0x600)
-			return "item vlan: a length is no ethertype";
+			return "item vlan: a length is not an ethertype";
 		ok &= REQUIRE(p, type, s->inner_type, UINT16_MAX);
 	}
 	return ok ? NULL : CONTRADICTION;
@@ -142,7 +142,7 @@ parse_frag(struct pattern *p, uint16_t spec, uint16_t mask, uint16_t last,
 	else if (mask == offset && last == offset && spec == one)
 		ok = REQUIRE(p, frag, both, both);
 	else
-		return "item: such a choice of fragments";
+		return "item: this choice of fragments is not supported";
 	return ok ? NULL : CONTRADICTION;
 }
 
@@ -396,7 +396,7 @@ parse_item(struct pattern *p, const struct rte_flow_item *item)
 		       "an item that is not there is zero");
 	if (item->type < 0 || (size_t)item->type >= RTE_DIM(known_items) ||
 	    known_items[item->type].parse == NULL)
-		return "pattern: an item of this type is not matched";
+		return "pattern: an item of this type is not supported";
 	known = &known_items[item->type];
 	if (p->layer >= known->layer)
 		return "pattern: items in another order than in packets";

@@ -54,7 +54,7 @@ read_config(const struct vhostpci_pci *p, struct vhost_pci_config *c)
 		to_cpu(c);
 		return 0;
 	}
-	VHOSTPCI_LOG(ERR, "%s: the configuration of the device does not rest",
+	VHOSTPCI_LOG(ERR, "%s: the configuration of the device keeps changing",
 		     p->pci->name);
 	return -EAGAIN;
 }
@@ -157,7 +157,7 @@ vhostpci_pci_check_config(const struct vhostpci_pci_port *port,
 		return -ENODEV;
 	}
 	if ((c.flags & VHOST_PCI_F_REVOKE_HARMLESS) == 0)
-		VHOSTPCI_LOG(NOTICE, "%s: where the device takes memory away, holes remain",
+		VHOSTPCI_LOG(NOTICE, "%s: the device leaves holes where it takes memory away",
 			     p->pci->name);
 	ret = check_function(p, &c, port->function);
 	if (ret == 0)

@@ -117,7 +117,7 @@ measure_window(struct vhostpci_pci *p, const struct vhostpci_pci_port *port,
 	}
 	type = vhostpci_window_measure(line, &ratio);
 	VHOSTPCI_LOG(INFO,
-		     "%s: peer \"%s\", window of %" PRIu64 " MiB through %s, reads take %u.%u times those of ordinary memory",
+		     "%s: peer \"%s\", window of %" PRIu64 " MiB through %s, reads take %u.%u times as long as from ordinary memory",
 		     p->pci->name, p->config.peer_name, area->len >> 20,
 		     p->windows[area->bar].how, ratio / 10, ratio % 10);
 	if (type == VHOSTPCI_WINDOW_UC)

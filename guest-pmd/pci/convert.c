@@ -22,7 +22,7 @@ convert_region(struct vhostpci_pci *p, const struct vhost_pci_region *in,
 	out->size = rte_le_to_cpu_64(in->size);
 	if (area == NULL) {
 		VHOSTPCI_LOG(ERR,
-			     "%s: STATE has a region in area %u, which is no window",
+			     "%s: STATE has a region in area %u, which is not a window",
 			     p->pci->name, id);
 		return -ERANGE;
 	}
@@ -106,7 +106,7 @@ vhostpci_pci_convert_state(struct vhostpci_pci_port *port,
 	unsigned int i;
 
 	if (!is_as_configured(port)) {
-		VHOSTPCI_LOG(ERR, "%s: STATE describes function %u otherwise than the configuration does",
+		VHOSTPCI_LOG(ERR, "%s: STATE describes function %u unlike the configuration",
 			     p->pci->name, port->function);
 		return -EPROTO;
 	}

@@ -245,8 +245,8 @@ release_queues(struct rte_eth_dev *eth_dev)
 static void
 leave_stuck(struct vhostpci_dev *dev)
 {
-	VHOSTPCI_LOG(ERR, "%s: closed while a burst does not end; its memory "
-		     "stays", dev->eth_dev->data->name);
+	VHOSTPCI_LOG(ERR, "%s: closed although a burst does not end; its "
+		     "memory stays", dev->eth_dev->data->name);
 	pthread_mutex_lock(&dev->lock);
 	dev->stuck = true;
 	/* No burst begins any more, whatever is adopted in the end. */

@@ -275,7 +275,7 @@ flow_query(struct rte_eth_dev *eth_dev __rte_unused, struct rte_flow *flow,
 		if (actions->type != RTE_FLOW_ACTION_TYPE_COUNT)
 			return rte_flow_error_set(
 				error, ENOTSUP, RTE_FLOW_ERROR_TYPE_ACTION,
-				actions, "query: only of count");
+				actions, "query: only count can be queried");
 		vhostpci_flow_query(flow, data);
 	}
 	return 0;

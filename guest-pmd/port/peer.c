@@ -86,7 +86,7 @@ note_revoked(struct vhostpci_dev *dev)
 	dev->total.revocations++;
 	VHOSTPCI_PEER_LOG(dev, WARNING, "peer %s: its memory was taken out of the "
 			  "window, as this VM did not acknowledge a change in "
-			  "time; it comes back", vhostpci_dev_label(dev));
+			  "time; the memory comes back", vhostpci_dev_label(dev));
 }
 
 /* Count and log ring @i's violation, if it has a new one. */

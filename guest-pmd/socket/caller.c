@@ -155,8 +155,8 @@ say_slow(struct vhostpci_caller *c, unsigned int i, uint64_t cost)
 {
 	if (vhostpci_limit_take(&c->log_limit, NULL))
 		VHOSTPCI_LOG(WARNING, "peer %s: a call of ring %u takes %" PRIu64
-			     " us: much waits for its eventfd; a thread makes "
-			     "them", c->label, i,
+			     " us, as its eventfd has many waiters; a thread "
+			     "makes the calls", c->label, i,
 			     cost * 1000000 / rte_get_tsc_hz());
 }
 

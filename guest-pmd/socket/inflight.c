@@ -116,8 +116,8 @@ vhostpci_inflight_adopt(void *opaque, int fd, uint64_t offset, uint64_t size)
 		return 0;
 	}
 	if (size < SIZE) {
-		vu_core_set_error(&s->core, "a buffer of %llu bytes is none "
-				  "of ours", (unsigned long long)size);
+		vu_core_set_error(&s->core, "a buffer of %llu bytes is not "
+				  "one of ours", (unsigned long long)size);
 		return -EINVAL;
 	}
 	rc = map_file(page, fd, offset);

@@ -99,7 +99,7 @@ bind_path(int fd, const struct sockaddr_un *un, const char **why)
 	if (errno != EADDRINUSE)
 		return -errno;
 	if (!is_socket(un->sun_path)) {
-		*why = "it exists and is no socket";
+		*why = "it exists and is not a socket";
 		return -EADDRINUSE;
 	}
 	if (!is_stale(un))

@@ -72,8 +72,8 @@ transport_close(struct vhostpci_dev *dev)
 	}
 	closed = vhostpci_closer_free(s->closer);
 	if (!joined || !closed)
-		VHOSTPCI_LOG(WARNING, "peer %s: what it sent is not closed yet; "
-			     "a thread is left behind with it",
+		VHOSTPCI_LOG(WARNING, "peer %s: files that it sent are not closed "
+			     "yet; a thread stays behind to close them",
 			     vhostpci_dev_label(dev));
 	if (stuck)
 		return;

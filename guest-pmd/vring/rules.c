@@ -11,9 +11,9 @@ static const struct {
 	[VHOSTPCI_RULE_AVAIL_JUMP] = {
 		"avail_jump", "avail index ran ahead by more than the ring" },
 	[VHOSTPCI_RULE_HEAD_INDEX] = {
-		"head_index", "avail entry is no index of the ring" },
+		"head_index", "avail entry is not an index of the ring" },
 	[VHOSTPCI_RULE_NEXT_INDEX] = {
-		"next_index", "next is no index of the descriptor table" },
+		"next_index", "next is not an index of the descriptor table" },
 	[VHOSTPCI_RULE_CHAIN_LENGTH] = {
 		"chain_length", "descriptor chain too long or a loop" },
 	[VHOSTPCI_RULE_INDIRECT_FEATURE] = {

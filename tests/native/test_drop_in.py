@@ -190,7 +190,7 @@ def test_each_wrong_argument_is_named_in_the_error_column(ovs):
     file.write_text("somebody's")
     ovs.add_port("f", "vhostpci", options={
         "vhostpci-devargs": f"net_vpci_f,path={file}"})
-    assert "cannot listen: it exists and is no socket" in ovs.error("f")
+    assert "cannot listen: it exists and is not a socket" in ovs.error("f")
     ovs.del_port("f")
     assert file.read_text() == "somebody's"
     # or a socket that somebody else listens at.

@@ -42,9 +42,9 @@ REFUSED = [
     ("pattern eth / ipv4 / end actions port_id id 99 / end",
      "a port that is not of this driver"),
     ("pattern eth / ipv4 / udp / vxlan / end actions drop / end",
-     "an item of this type is not matched"),
+     "an item of this type is not supported"),
     ("pattern eth / ipv4 / end actions queue index 0 / end",
-     "an action of this type is not done"),
+     "an action of this type is not supported"),
     ("pattern eth / ipv4 / end actions count / end",
      "not one of drop, mark and output"),
 ]
