@@ -277,7 +277,7 @@ remove_gone(const struct ovsrec_open_vswitch *cfg)
                 && !is_there(port)) {
                 start_txn();
                 ovsrec_bridge_update_ports_delvalue(br, port);
-                VLOG_INFO("bridge %s: port %s goes with its peer", br->name,
+                VLOG_INFO("bridge %s: port %s removed with its peer", br->name,
                           port->name);
             }
         }

@@ -232,7 +232,7 @@ def test_port_without_memory_says_so_and_has_it_when_another_goes():
             if name == "a":
                 switch.wait_link_up("a")
         wait_until(lambda: switch.error("b").startswith(
-            "b: no memory for its packets: there are too few huge pages"), 30,
+            "b: no memory for packets: there are too few huge pages"), 30,
             "the error column says so")
         switch.del_port("a")
         wait_until(lambda: switch.error("b") == "", 30, "another try")
