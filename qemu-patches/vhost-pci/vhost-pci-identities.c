@@ -167,7 +167,7 @@ const VhostPciIdentity *vhost_pci_identity(VhostPciServer *v, uid_t uid,
 
     if (vhost_pci_identities_changed(v) &&
         !vhost_pci_identities_read(v, &err)) {
-        vhost_pci_server_warn(v, "%s; what it said before holds",
+        vhost_pci_server_warn(v, "%s; its earlier contents stay in effect",
                               error_get_pretty(err));
         error_free(err);
     }

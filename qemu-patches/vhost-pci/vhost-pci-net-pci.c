@@ -23,7 +23,7 @@ static void vhost_pci_net_pci_class_init(ObjectClass *klass, void *data)
     DeviceClass *dc = DEVICE_CLASS(klass);
     PCIDeviceClass *pk = PCI_DEVICE_CLASS(klass);
 
-    dc->desc = "Another VM's virtio-net device, seen from its back";
+    dc->desc = "Device side of another VM's virtio-net device";
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
     pk->class_id = PCI_CLASS_NETWORK_OTHER;
 }

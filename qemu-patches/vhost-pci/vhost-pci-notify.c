@@ -141,8 +141,8 @@ static void vhost_pci_doorbells_aside(void *opaque)
         return;
     }
     s->calls_aside = true;
-    vhost_pci_warn(s, "calls take long, as much waits for them; a thread makes "
-                   "them from now on");
+    vhost_pci_warn(s, "calls take long, as their eventfd has many waiters; a "
+                   "thread makes the calls from now on");
     memory_region_transaction_begin();
     for (n = 0; n < s->n_functions; n++) {
         for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {

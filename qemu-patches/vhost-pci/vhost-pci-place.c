@@ -209,7 +209,7 @@ static bool vhost_pci_end_commit(VhostPciFunction *f, unsigned int i,
     if (!vhost_pci_ration_left(&f->dev->commits, COMMITS_BURST,
                                COMMITS_INTERVAL_MS)) {
         vhost_pci_warn(f->dev, "%sring %u: the driver was lost in more "
-                       "commits than an honest one has", vhost_pci_which(f), i);
+                       "commits than an honest one makes", vhost_pci_which(f), i);
         return false;
     }
     vhost_pci_ration_take(&f->dev->commits, DIV_ROUND_UP(length, COMMIT_UNIT));
@@ -298,7 +298,7 @@ static void vhost_pci_end_or_warn(VhostPciFunction *f, unsigned int i,
     if (avail != used && !vhost_pci_end_commit(f, i, avail, used)) {
         vhost_pci_warn(f->dev, "%sring %u: the driver was lost while it "
                        "returned buffers, and its memory cannot be written; "
-                       "the peer may wait for them for ever",
+                       "the peer may wait for the buffers for ever",
                        vhost_pci_which(f), i);
     }
 }

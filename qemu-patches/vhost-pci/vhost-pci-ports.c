@@ -27,7 +27,7 @@ static PCIBridge *vhost_pci_port_bridge(const char *id, Error **errp)
         error_setg(errp, "vhost-pci-server: there is no port '%s': its device "
                    "has to come before the server", id);
     } else if (!bridge) {
-        error_setg(errp, "vhost-pci-server: '%s' is no port", id);
+        error_setg(errp, "vhost-pci-server: '%s' is not a port", id);
     }
     return bridge;
 }

@@ -167,7 +167,7 @@ SHOW_FUNCTION(memory, "How much of the peer's memory is in the window");
 SHOW_FUNCTION(regions, "guest address + size @ window offset of each region");
 SHOW_FUNCTION(rings, "The peer's rings; even: it receives, odd: it transmits");
 SHOW_DEVICE(generation,
-            "Of the state, of what the driver was sent and acknowledged");
+            "Generations: the state's, last sent, last acknowledged");
 SHOW_FUNCTION(broken,
               "Rings that the driver stopped because a rule was broken");
 SHOW_FUNCTION(violations,

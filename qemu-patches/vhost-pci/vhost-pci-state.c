@@ -88,9 +88,9 @@ static void vhost_pci_tell_apart(VhostPciBase *s)
         VhostPciFunction *f = &s->functions[n];
 
         if (f->apart && !f->told_apart) {
-            vhost_pci_warn(s, "%sits memory does not agree with that of the "
-                           "functions before it; its rings are paused until "
-                           "it does", vhost_pci_which(f));
+            vhost_pci_warn(s, "%sits memory differs from that of the functions "
+                           "before it; its rings are paused until both are "
+                           "the same", vhost_pci_which(f));
         }
         f->told_apart = f->apart;
     }

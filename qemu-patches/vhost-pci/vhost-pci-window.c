@@ -121,8 +121,8 @@ static int vhost_pci_window_littered(VhostPciFunction *f)
         live += !m->dead;
     }
     if (dead >= s->max_regions) {
-        vu_core_set_error(f->core, "the driver has not let go of the memory "
-                          "of peers before");
+        vu_core_set_error(f->core, "the driver has not released the memory "
+                          "of earlier peers");
         return -EBUSY;
     }
     /* Twice: a new table is mapped beside the one before. */
@@ -147,7 +147,7 @@ static int vhost_pci_window_check(VhostPciFunction *f,
     }
     if ((kvm_enabled() && !kvm_has_free_slot(MACHINE(qdev_get_machine()))) ||
         !vhost_has_free_slot()) {
-        vu_core_set_error(f->core, "no memory slot is left for it");
+        vu_core_set_error(f->core, "no memory slot is free for the region");
         return -ENOSPC;
     }
     if (!QEMU_IS_ALIGNED(r->size | r->fd_offset,

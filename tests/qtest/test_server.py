@@ -20,7 +20,7 @@ WRONG = {
     "path=S": "'ports' must name 1 to 64 ports",
     "path=S,ports=": "'ports' must name 1 to 64 ports",
     "path=S,ports=none": "there is no port 'none'",
-    "path=S,ports=nic": "'nic' is no port",
+    "path=S,ports=nic": "'nic' is not a port",
     "path=S,ports=rp0:rp0": "port 'rp0' is named twice",
     "path=S,ports=bare": "port 'bare' has no room for a window: give it "
                          "pref64-reserve=SIZE",
@@ -442,7 +442,7 @@ def test_functions_that_disagree_on_the_memory(make_server):
     wait_until(lambda: done() == 0, "the first front-end")
     assert state.functions[0].rings[0].flags & 1
     assert not state.functions[1].rings[0].flags & 1
-    assert len(server.log_lines("does not agree")) == 1
+    assert len(server.log_lines("memory differs from that")) == 1
     done = in_thread(two().set_memory, split)
     state = driver.wait_state(lambda s: s.functions[1].rings[0].flags & 1,
                               "the second one goes on")
@@ -523,7 +523,7 @@ def test_names_that_the_administrator_keeps(make_server, tmp_path):
     other = server.vm()
     with pytest.raises((AssertionError, ConnectionError)):
         other.join()
-    line, = server.log_lines("what it said before holds")
+    line, = server.log_lines("its earlier contents stay in effect")
     assert "line 2: 'uid=x' is neither uid=UID nor memory=FILE" in line
     who.write_text("")
     other.leave()
@@ -571,7 +571,7 @@ def test_part_of_anothers_memory(make_server):
     mix(server, (first.fd, 0, 4 * MIB), (stranger, HIGH, 8 * MIB))
     os.close(stranger)
     assert server.events.wait("CONNECTED", function=1)["peer"] == name
-    assert len(server.log_lines("does not agree")) == 1
+    assert len(server.log_lines("memory differs from that")) == 1
     # But nobody is two of them.
     with pytest.raises((AssertionError, ConnectionError)):
         mix(server, (first.fd, 0, 4 * MIB), (second.fd, HIGH, 16 * MIB))

@@ -61,4 +61,4 @@ def test_commits_of_all_rings_do_not_keep_the_main_loop(make_bench):
     ended = sum(is_ended(front, ring) for ring in range(RINGS))
     # One more for each 20 ms that they took.
     assert AT_ONCE <= ended < AT_ONCE + 10 * SCALE
-    assert bench.log_lines("more commits than an honest one has")
+    assert bench.log_lines("more commits than an honest one makes")

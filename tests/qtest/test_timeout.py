@@ -167,8 +167,8 @@ def test_peers_that_come_and_go_under_a_silent_driver(make_bench):
             break
         finally:
             bench.drop(front)
-    assert len(bench.log_lines("has not let go of the memory of peers "
-                               "before")) == 1
+    assert len(bench.log_lines("has not released the memory of earlier "
+                               "peers")) == 1
     # It answers: everything of theirs goes, and the next peer is welcome.
     bench.until("connected", "no")
     driver.reset()
