@@ -73,7 +73,7 @@ def _read(stream):
             if isinstance(message, dict) and message.get("id") == 0 \
                     and "result" in message:
                 return message
-    raise ValueError("no answer, or too long a one")
+    raise ValueError("no answer, or an answer that is too long")
 
 
 @dataclass
