@@ -145,7 +145,7 @@ def binder(sysfs, *arguments, settings=""):
 def test_binding_refuses_another_device(sysfs):
     done = binder(sysfs, "0000:02:00.0")
     assert done.returncode == 1
-    assert "0000:02:00.0 is no vhost-pci device (1af4:1077)" in done.stderr
+    assert "0000:02:00.0 is not a vhost-pci device (1af4:1077)" in done.stderr
     assert not (sysfs / "bus/pci/devices/0000:02:00.0/driver_override"
                 ).exists()
 
