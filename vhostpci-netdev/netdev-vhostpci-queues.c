@@ -108,7 +108,8 @@ queues_reconfigure(struct vhostpci_queues *queues, struct netdev *netdev)
         return 0;
     }
     error = netdev_dpdk_get_class()->reconfigure(netdev);
-    if (error == ENOMEM) {
+    /* ENOBUFS: so DPDK 24.11, where it found memory for a part of the pool. */
+    if (error == ENOMEM || error == ENOBUFS) {
         queues->idle = true;
         vhostpci_retry_starved(netdev_get_name(netdev));
     }
