@@ -41,6 +41,9 @@ def net(module_topology):
     net.s = net.peer("s", memory_mb=512)
     for vm in (net.g, net.s):
         vm.arguments += ROOM
+    for vm in (net.g, net.h, net.s):
+        # Debian 13's Linux would online memory where it cannot let it go.
+        vm.append += " memhp_default_state=offline"
     net.h.arguments += VIRTIO_MEM
     net.up()
     net.sw.start_ovs()
