@@ -3,12 +3,11 @@
  * acknowledgements release (protocol: vhost_pci.h).
  *
  * Level triggered: @state is the present, @sent what the driver may still be
- * using. A change that takes nothing away from @sent, and adds no memory while
- * a ring runs, needs nobody's consent. Any other makes the core wait, until the
- * driver acknowledged a state without it, is gone, or has let the time limit
- * pass. In the last case the whole window is replaced by anonymous memory
- * ("revoked"): the peer goes on safely at once, and the driver gets everything
- * back when it answers.
+ * using. A change that takes nothing from @sent, nor adds memory while a ring
+ * runs, needs nobody's consent. Any other makes the core wait, until the driver
+ * acknowledged a state without it, is gone, or is over the time limit. Then the
+ * whole window is replaced by anonymous memory ("revoked"): the peer goes on
+ * safely at once, and the driver gets everything back when it answers.
  *
  * Functions share @state, and so the driver's answer; each waits for a
  * generation of its own, with a time limit of its own.
