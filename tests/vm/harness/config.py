@@ -167,5 +167,12 @@ def accel():
     return "tcg,thread=multi"
 
 
+def cpu():
+    """An emulated CPU is AMD's, of 40 bits: QEMU reserves the end of its
+    addresses for HyperTransport, and Debian 13's SeaBIOS puts the windows of
+    root ports there. Linux then has no room for a device that is plugged."""
+    return "max" if is_kvm() else "max,vendor=GenuineIntel"
+
+
 def is_kvm():
     return accel().startswith("kvm")

@@ -63,7 +63,7 @@ class Vm:
     def command_line(self):
         command = [
             self.qemu, "-name", self.name, "-M", self.machine,
-            "-accel", config.accel(), "-cpu", "max", "-nodefaults",
+            "-accel", config.accel(), "-cpu", config.cpu(), "-nodefaults",
             "-display", "none", "-no-reboot", "-smp", str(self.cpus),
             "-m", f"{self.memory_mb}M", "-L", "/usr/share/qemu",
             "-L", "/usr/share/seabios",
