@@ -249,8 +249,8 @@ netdev_vhostpci_set_config(struct netdev *netdev, const struct smap *args,
     smap_destroy(&port->args);
     smap_clone(&port->args, args);
     if (vhostpci_retry_is_starved(netdev_get_name(netdev))) {
-        VLOG_WARN_BUF(errp, "%s: no memory for packets: there are too few huge "
-                      "pages; the port tries again when there are more",
+        VLOG_WARN_BUF(errp, "%s: no memory for packets: there are too few "
+                      "huge pages; the port tries again when there are more",
                       netdev_get_name(netdev));
         error = ENOMEM;
     } else if (!port->devargs) {
