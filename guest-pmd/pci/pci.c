@@ -81,7 +81,7 @@ pci_shutdown(struct vhostpci_pci *p)
 	if (vhostpci_pci_control_stop(p) != 0) {
 		/* Only a close from within our own callback comes here. What
 		 * control may still look at is lost. */
-		VHOSTPCI_LOG(ERR, "%s: the control thread does not end; its memory stays",
+		VHOSTPCI_LOG(ERR, "%s: a control callback does not end; the memory stays",
 			     p->pci->name);
 		return;
 	}
