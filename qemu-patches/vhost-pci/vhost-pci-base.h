@@ -127,6 +127,7 @@ struct VhostPciFunction {
     struct vu_core *core;
 
     bool waiting;               /* the core waits for @wait_generation */
+    bool wait_taken;            /* ... as that takes something away */
     uint64_t wait_generation;
     int64_t wait_until;         /* ms */
     bool apart;                 /* see vhost_pci_build() */
@@ -267,9 +268,17 @@ uint32_t vhost_pci_function_status(const VhostPciFunction *f);
 uint32_t vhost_pci_status(const VhostPciBase *s);
 /* What STATE is now, but for its generation. */
 void vhost_pci_build(VhostPciBase *s, struct vhost_pci_state *st);
-/* Must a driver that knows @sent know @now before the peer goes on? */
-bool vhost_pci_needs_ack(const struct vhost_pci_state *sent,
-                         const struct vhost_pci_state *now);
+/* Does @now lack anything that a driver which knows @sent may be using? */
+bool vhost_pci_takes_away(const struct vhost_pci_state *sent,
+                          const struct vhost_pci_state *now);
+/*
+ * Does @now have memory that is not in @sent, while a ring runs? A peer that
+ * grows uses the new region as soon as its front-end has its answer: Linux may
+ * bring it online by itself. A driver that does not know the region yet would
+ * take the first descriptor in it for a violation.
+ */
+bool vhost_pci_grows(const struct vhost_pci_state *sent,
+                     const struct vhost_pci_state *now);
 
 /* vhost-pci-state.c */
 bool vhost_pci_state_init(VhostPciBase *s, Error **errp);

@@ -229,13 +229,8 @@ static bool vhost_pci_function_taken(const struct vhost_pci_state *sent,
     return runs && a->features != now->functions[n].features;
 }
 
-/*
- * A peer that grows uses the new region as soon as its front-end has its answer:
- * Linux may bring it online by itself. A driver that does not know the region
- * yet would take the first descriptor in it for a violation.
- */
-bool vhost_pci_needs_ack(const struct vhost_pci_state *sent,
-                         const struct vhost_pci_state *now)
+bool vhost_pci_takes_away(const struct vhost_pci_state *sent,
+                          const struct vhost_pci_state *now)
 {
     unsigned int i;
 
@@ -244,6 +239,11 @@ bool vhost_pci_needs_ack(const struct vhost_pci_state *sent,
             return true;
         }
     }
-    return vhost_pci_lacks_region(sent, now) ||
-           (vhost_pci_runs(sent) && vhost_pci_lacks_region(now, sent));
+    return vhost_pci_lacks_region(sent, now);
+}
+
+bool vhost_pci_grows(const struct vhost_pci_state *sent,
+                     const struct vhost_pci_state *now)
+{
+    return vhost_pci_runs(sent) && vhost_pci_lacks_region(now, sent);
 }

@@ -5,9 +5,10 @@
  * Level triggered: @state is the present, @sent what the driver may still be
  * using. A change that takes nothing from @sent, nor adds memory while a ring
  * runs, needs nobody's consent. Any other makes the core wait, until the driver
- * acknowledged a state without it, is gone, or is over the time limit. Then the
- * whole window is replaced by anonymous memory ("revoked"): the peer goes on
- * safely at once, and the driver gets everything back when it answers.
+ * acknowledged a state without it, is gone, or is over the time limit. Then, if
+ * something is taken, the whole window is replaced by anonymous memory
+ * ("revoked"): the peer goes on safely at once, and the driver gets everything
+ * back when it answers.
  *
  * Functions share @state, and so the driver's answer; each waits for a
  * generation of its own, with a time limit of its own.
@@ -170,7 +171,7 @@ void vhost_pci_state_changed(VhostPciBase *s)
 int vhost_pci_state_update(VhostPciFunction *f, uint32_t changed)
 {
     VhostPciBase *s = f->dev;
-    bool wait;
+    bool wait, taken;
 
     vhost_pci_rings_follow(f);
     vhost_pci_notify_sync(f);
@@ -183,12 +184,14 @@ int vhost_pci_state_update(VhostPciFunction *f, uint32_t changed)
      * Without a driver, and while it has no memory, nothing is in use. A
      * disconnect may come on top of a change that still waits.
      */
+    taken = vhost_pci_takes_away(s->sent, s->state);
     wait = s->driver_on && !s->revoked &&
-           (f->waiting || vhost_pci_needs_ack(s->sent, s->state));
+           (f->waiting || taken || vhost_pci_grows(s->sent, s->state));
     vhost_pci_state_send(s);
     if (!wait) {
         return 0;
     }
+    f->wait_taken |= taken;
     if (!f->waiting) {
         f->waiting = true;
         f->wait_until = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
@@ -197,6 +200,13 @@ int vhost_pci_state_update(VhostPciFunction *f, uint32_t changed)
     }
     f->wait_generation = s->generation;
     return VU_WAIT;
+}
+
+static void vhost_pci_wait_ends(VhostPciFunction *f)
+{
+    f->waiting = f->wait_taken = false;
+    vhost_pci_arm(f->dev);
+    vhost_pci_session_resume(f->session);
 }
 
 /* What the cores wait for that wait for @generation or less has happened. */
@@ -208,9 +218,7 @@ static void vhost_pci_waits_end(VhostPciBase *s, uint64_t generation)
         VhostPciFunction *f = &s->functions[n];
 
         if (f->waiting && f->wait_generation <= generation) {
-            f->waiting = false;
-            vhost_pci_arm(s);
-            vhost_pci_session_resume(f->session);
+            vhost_pci_wait_ends(f);
         }
     }
 }
@@ -235,12 +243,47 @@ static void vhost_pci_unrevoke(VhostPciBase *s)
     vhost_pci_state_changed(s);
 }
 
+static bool vhost_pci_is_late(const VhostPciFunction *f)
+{
+    return f->waiting &&
+           f->wait_until <= qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+}
+
+/*
+ * Ends the waits that are over the time limit for new memory alone: the driver
+ * may use what it had. Returns false, and ends none, if one is for something
+ * that is taken.
+ */
+static bool vhost_pci_grow_anyway(VhostPciBase *s)
+{
+    unsigned int n;
+
+    for (n = 0; n < s->n_functions; n++) {
+        if (s->functions[n].wait_taken && vhost_pci_is_late(&s->functions[n])) {
+            return false;
+        }
+    }
+    vhost_pci_warn(s, "the driver did not acknowledge new memory within %"
+                   PRIu32 " ms; the peer may use it before the driver knows it",
+                   s->ack_timeout_ms);
+    for (n = 0; n < s->n_functions; n++) {
+        if (!s->functions[n].wait_taken && vhost_pci_is_late(&s->functions[n])) {
+            vhost_pci_wait_ends(&s->functions[n]);
+        }
+    }
+    vhost_pci_arm(s);
+    return true;
+}
+
 static void vhost_pci_ack_timeout(void *opaque)
 {
     VhostPciBase *s = opaque;
     unsigned int n;
 
     s->timeouts++;
+    if (vhost_pci_grow_anyway(s)) {
+        return;
+    }
     vhost_pci_warn(s, "the driver did not acknowledge a change within %" PRIu32
                    " ms; the peer's memory is taken out of the window until "
                    "it does", s->ack_timeout_ms);

@@ -397,6 +397,38 @@ def test_memory_slots_come_and_go_one_by_one(bench):
     assert running()(state)
 
 
+def test_new_memory_that_is_not_acknowledged_takes_nothing_away(make_bench):
+    """The driver is late: the peer has its answer, and the driver what it
+    had.  What is taken away is another matter."""
+    bench = make_bench(",ack-timeout=50")
+    driver, front = bench.driver(), bench.front()
+
+    def session():
+        front.negotiate()
+        assert front.memory_slot(ADD_MEM_REG, front.regions[1]) == 0
+        front.start_ring(0)
+        return True
+    done = in_thread(session)
+    state = driver.wait_state(running(0), "ring 0 runs")
+    assert wait_until(done, "the session")
+    offset = front.regions[1][3]
+    front.memory[offset:offset + 4] = b"ours"
+    added = in_thread(front.memory_slot, ADD_MEM_REG, front.regions[0])
+    state = driver.wait_state(lambda s: len(s.regions) == 2, "two regions",
+                              ack=False)
+    assert wait_until(lambda: added() is not None, "the reply")
+    assert added() == 0
+    assert bench.log_lines("did not acknowledge new memory within 50 ms")
+    assert "1 timeouts" in bench.get("driver")
+    assert "taken out" not in bench.get("memory")
+    address = driver.window(state, front.regions[1][0])
+    assert driver.machine.read(address, 4) == b"ours"
+    driver.ack(state.generation)
+    assert front.memory_slot(REM_MEM_REG, front.regions[0]) == 0
+    assert "taken out" in bench.get("memory")
+    assert "2 timeouts" in bench.get("driver")
+
+
 def test_window_offsets_follow_the_files_where_pages_are_small(bench):
     """Equal modulo 2 MiB, so that the host's huge pages stay huge."""
     driver = bench.driver()
