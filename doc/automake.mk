@@ -8,4 +8,5 @@ dist_man_MANS += doc/man/vhost-pci-net-pci.7 doc/man/vhost-pci-server.7 \
 	doc/man/net_vpci.7 doc/man/ovs-vhostpci.7 doc/man/vhost-pci-topology.1 \
 	doc/man/vhost-pci-bind.8 doc/man/qemu-system-x86_64-vhostpci.1
 TESTS += doc/test_doc.py
-EXTRA_DIST += doc/test_doc.py doc/messages.py
+EXTRA_DIST += doc/test_doc.py doc/messages.py doc/pictures.py doc/topology.svg \
+	doc/costs.svg

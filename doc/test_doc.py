@@ -57,6 +57,12 @@ def test_links_lead_somewhere(page):
     assert not wrong, bad(wrong)
 
 
+def test_pictures_are_those_of_the_text():
+    done = subprocess.run([sys.executable, DOC / "pictures.py", "--check"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("page", MANUALS, ids=lambda p: p.name)
 def test_manual_page_formats_without_warnings(page):
     if not shutil.which("man"):
