@@ -2,6 +2,8 @@
  * vhost-pci: what the driver is told of the peer, and what its
  * acknowledgements release (protocol: vhost_pci.h).
  *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
  * Level triggered: @state is the present, @sent what the driver may still be
  * using. A change that takes nothing from @sent, nor adds memory while a ring
  * runs, needs nobody's consent. Any other makes the core wait, until the driver
@@ -12,8 +14,6 @@
  *
  * Functions share @state, and so the driver's answer; each waits for a
  * generation of its own, with a time limit of its own.
- *
- * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
