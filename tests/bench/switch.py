@@ -155,9 +155,9 @@ class PmdSwitch(Alone, Testpmd):
 
     def read(self):
         text = self.said("show fwd stats all", interval=self.interval)
-        # Without packets, it says nothing of cycles.
+        # Without packets, it says nothing of cycles.  "busy" since DPDK 23.
         cycles, packets = (re.findall(
-            r"total cycles=(\d+) / total \S+ packets=(\d+)", text)
+            r"(?:total|busy) cycles=(\d+) / total \S+ packets=(\d+)", text)
             or [(0, 0)])[0]
         return Reading(int(cycles), int(packets),
                        int(re.search(r"TX-dropped: (\d+)", text)[1]))
