@@ -183,69 +183,85 @@ up(uint16_t port)
 	return n;
 }
 
+/*
+ * Either end: a socket's peer, or with NULL the device's.
+ */
+
+static uint16_t
+port_of(const struct frontend *fe)
+{
+	return fe != NULL ? fe->port : dev->port;
+}
+
+static void
+offer_to(struct frontend *fe, unsigned int i)
+{
+	if (fe != NULL)
+		offer(&fe->rings[0], fe_buffer(0, i));
+	else
+		offer(&dev->rings[FP_TO_PEER], fp_buffer(dev, ROOM));
+}
+
+static void
+send_from(struct frontend *fe, unsigned int i, const struct fk_frame *f)
+{
+	if (fe != NULL)
+		fe_send_frame(fe, i, f);
+	else
+		dev_send(f);
+}
+
+static void
+check_at(struct frontend *fe, const struct fk_frame *f)
+{
+	if (fe != NULL)
+		fe_check(fe, f);
+	else
+		dev_check(f);
+}
+
+static void
+move_burst(struct frontend *from, struct frontend *to)
+{
+	struct rte_flow *flow = create(port_of(from), port_of(to));
+	struct fk_frame f;
+	uint64_t steered;
+	unsigned int i;
+
+	for (i = 0; i < BURST; i++) {
+		offer_to(to, i);
+		f = frame(i);
+		send_from(from, i, &f);
+	}
+	assert_int_equal(up(port_of(from)), 0);
+	for (i = 0; i < BURST; i++) {
+		f = frame(i);
+		check_at(to, &f);
+	}
+	assert_true(fp_port_xstat(port_of(from), "rx_ring0_steered", &steered));
+	assert_int_equal(steered, BURST);
+	destroy(port_of(from), flow);
+}
+
 static void
 a_rule_moves_packets_from_a_device_to_a_socket(void **state)
 {
-	struct rte_flow *flow = create(dev->port, one->port);
-	struct fk_frame f;
-	unsigned int i;
-
 	(void)state;
-	for (i = 0; i < BURST; i++) {
-		offer(&one->rings[0], fe_buffer(0, i));
-		f = frame(i);
-		dev_send(&f);
-	}
-	assert_int_equal(up(dev->port), 0);
-	for (i = 0; i < BURST; i++) {
-		f = frame(i);
-		fe_check(one, &f);
-	}
-	assert_int_equal(fp_xstat(dev, "rx_ring0_steered"), BURST);
-	destroy(dev->port, flow);
+	move_burst(NULL, one);
 }
 
 static void
 a_rule_moves_packets_from_a_socket_to_a_device(void **state)
 {
-	struct rte_flow *flow = create(one->port, dev->port);
-	struct fk_frame f;
-	unsigned int i;
-
 	(void)state;
-	for (i = 0; i < BURST; i++) {
-		offer(&dev->rings[FP_TO_PEER], fp_buffer(dev, ROOM));
-		f = frame(i);
-		fe_send_frame(one, i, &f);
-	}
-	assert_int_equal(up(one->port), 0);
-	for (i = 0; i < BURST; i++) {
-		f = frame(i);
-		dev_check(&f);
-	}
-	assert_int_equal(fe_xstat(one, "rx_ring0_steered"), BURST);
-	destroy(one->port, flow);
+	move_burst(one, NULL);
 }
 
 static void
 a_rule_moves_packets_between_sockets(void **state)
 {
-	struct rte_flow *flow = create(one->port, two->port);
-	struct fk_frame f;
-	unsigned int i;
-
 	(void)state;
-	for (i = 0; i < BURST; i++) {
-		offer(&two->rings[0], fe_buffer(0, i));
-		f = frame(i);
-		fe_send_frame(one, i, &f);
-	}
-	assert_int_equal(up(one->port), 0);
-	for (i = 0; i < BURST; i++) {
-		f = frame(i);
-		fe_check(two, &f);
-	}
-	destroy(one->port, flow);
+	move_burst(one, two);
 }
 
 /* Its rings and its memory are another process's, and gone with it. */
