@@ -343,6 +343,8 @@ check(void)
 	CHECK((core->protocol_features & ~core->config.protocol_features) ==
 	      0);
 	CHECK(strlen(core->error) < sizeof(core->error));
+	CHECK(strnlen(core->name, sizeof(core->name)) < sizeof(core->name));
+	CHECK(core->has_identity || core->name[0] == '\0');
 	CHECK(core->inflight_fd < 0);
 	CHECK(core->connected || core->waiting || !core->has_inflight);
 	check_regions();
@@ -444,7 +446,8 @@ configure(unsigned int choice)
 			UINT64_C(1) << VU_PROTOCOL_F_BACKEND_REQ |
 			UINT64_C(1) << VU_PROTOCOL_F_INFLIGHT_SHMFD |
 			UINT64_C(1) << VU_PROTOCOL_F_RESET_DEVICE |
-			UINT64_C(1) << VU_PROTOCOL_F_STATUS,
+			UINT64_C(1) << VU_PROTOCOL_F_STATUS |
+			UINT64_C(1) << VU_PROTOCOL_F_IDENTITY,
 		.max_queue_pairs = choice & 2 ? VU_MAX_RINGS / 2 : 2,
 		.max_regions = choice & 4 ? VU_MAX_REGIONS : 4,
 		.max_memory = choice & 16 ? UINT64_C(8) << 20 : 0,

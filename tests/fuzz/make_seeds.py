@@ -7,10 +7,10 @@ usage: make_seeds.py OUT-DIRECTORY SESSION.vus...
 The sessions were recorded against another back-end, which offers other
 features than ours.  A front-end acknowledges no more than it is offered and
 sends nothing that depends on the rest: that is what this does to a recording.
-Each comes out in four forms: as such; with memory slots in place of the table
+Each comes out in five forms: as such; with memory slots in place of the table
 (what QEMU does where they are offered) and a reset of the device at the end;
-with updates that wait; and with a buffer for what is in flight, got and handed
-back.
+with updates that wait; with a buffer for what is in flight, got and handed
+back; and with the name and UUID that this project's QEMU sends.
 """
 
 import os
@@ -23,6 +23,7 @@ GET_INFLIGHT_FD, SET_INFLIGHT_FD = 31, 32
 RESET_DEVICE, ADD_MEM_REG, REM_MEM_REG = 34, 37, 38
 F_MQ, F_RARP, F_REPLY_ACK, F_NET_MTU, F_BACKEND_REQ = 0, 2, 3, 4, 5
 F_INFLIGHT, F_RESET_DEVICE, F_MEM_SLOTS, F_STATUS = 12, 13, 15, 16
+F_IDENTITY, SET_IDENTITY, NAME_LENGTH = 55, 1055, 64  # ours
 OFFERED_PROTOCOL = sum(1 << bit for bit in (
     F_MQ, F_RARP, F_REPLY_ACK, F_NET_MTU, F_BACKEND_REQ,
     F_INFLIGHT, F_RESET_DEVICE, F_MEM_SLOTS, F_STATUS))
@@ -64,7 +65,8 @@ def slots(payload, known):
     return b"".join(out), regions
 
 
-def adapt(data, with_slots=False, waiting=False, inflight=False):
+def adapt(data, with_slots=False, waiting=False, inflight=False,
+          identity=False):
     """A recorded session as it would be against our back-end."""
     out = record(EV_WAIT | 1 << 8, b"") if waiting else b""
     protocol, known = 0, []
@@ -79,6 +81,8 @@ def adapt(data, with_slots=False, waiting=False, inflight=False):
                 protocol |= 1 << F_MEM_SLOTS | 1 << F_RESET_DEVICE
             if inflight:
                 protocol |= 1 << F_INFLIGHT
+            if identity:
+                protocol |= 1 << F_IDENTITY
             payload = struct.pack("<Q", protocol)
         elif request == SET_FEATURES:
             features = struct.unpack("<Q", payload)[0] & OFFERED
@@ -92,6 +96,10 @@ def adapt(data, with_slots=False, waiting=False, inflight=False):
             buffer = struct.pack("<QQHHI", 4096, 0, 2, 256, 0)
             out += record(0, message(GET_INFLIGHT_FD, 1, buffer))
             out += record(1, message(SET_INFLIGHT_FD, 9, buffer))
+        if request == SET_PROTOCOL_FEATURES and identity:
+            # As long as a name may be: one byte more is one too many.
+            name = b"web".ljust(NAME_LENGTH - 1, b"x") + b"\0"
+            out += record(0, message(SET_IDENTITY, 9, bytes(range(16)) + name))
         if waiting:
             out += record(EV_RESUME, b"")
     if with_slots:
@@ -110,7 +118,8 @@ def main():
             data = session.read()
         forms = {"": adapt(data), "-slots": adapt(data, with_slots=True),
                  "-waiting": adapt(data, waiting=True),
-                 "-inflight": adapt(data, inflight=True)}
+                 "-inflight": adapt(data, inflight=True),
+                 "-identity": adapt(data, identity=True)}
         for suffix, seed in forms.items():
             with open(os.path.join(directory, name + suffix), "wb") as out:
                 out.write(seed)
