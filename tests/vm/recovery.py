@@ -35,7 +35,8 @@ LINES = {
     "vswitchd_halted": ("ovs-vswitchd stopped for 5 s, from its going on",
                         "first_packet"),
 }
-STATUS = ("PORT_STATUS, from the end of the peer", "status_down")
+STATUS = {"status_down": "PORT_STATUS down, from the end of the peer",
+          "status_up": "PORT_STATUS up, after the first packet"}
 
 
 def own_start(sw, count):
@@ -62,6 +63,20 @@ def line(text, values):
           f"{len(ms)} |", flush=True)
 
 
+def table(packed, start, found):
+    """What was measured, also when an event ended in an error."""
+    print(f"\n{config.accel().split(',', maxsplit=1)[0]}, "
+          f"{'packed' if packed else 'split'} rings\n\n"
+          "| event | median ms | worst ms | rounds |\n|---|---|---|---|")
+    line("Open vSwitch's own start, without ports", start)
+    for event, figures in found.items():
+        text, key = LINES[event]
+        names = {key: text} | {k: f"{v} ({event})" for k, v in STATUS.items()}
+        for name, text in names.items():
+            if name in figures:
+                line(text, figures[name])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=20)
@@ -74,19 +89,14 @@ def main():
     found = {}
     try:
         start = own_start(net.sw, min(args.rounds, 5))
-        for event in args.events or LINES:
-            found[event] = rounds.run(net, event, args.rounds)
+        try:
+            for event in args.events or LINES:
+                found[event] = {}
+                rounds.run(net, event, args.rounds, found[event])
+        finally:
+            table(args.packed, start, found)
     finally:
         net.close()
-    print(f"\n{config.accel().split(',', maxsplit=1)[0]}, "
-          f"{'packed' if args.packed else 'split'} rings\n\n"
-          "| event | median ms | worst ms | rounds |\n|---|---|---|---|")
-    line("Open vSwitch's own start, without ports", start)
-    for event, figures in found.items():
-        text, key = LINES[event]
-        line(text, figures[key])
-        if STATUS[1] in figures:
-            line(f"{STATUS[0]} ({event})", figures[STATUS[1]])
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@
 #define MAX_PACKETS (1u << 22)
 #define END_PACKETS 5
 #define IDLE_MS 30000 /* the receiver's deadline without any packet */
+/* With GAP: the event may be that a machine boots, on cores that others use. */
+#define GAP_IDLE_MS (6 * IDLE_MS)
 
 struct packet {
 	uint32_t magic, end, seq;
@@ -141,7 +143,7 @@ receive_stream(int port, unsigned gap_ms)
 	while (!stop && !ended) {
 		struct packet p, good;
 		struct pollfd in = { sock, POLLIN, 0 };
-		if (poll(&in, 1, IDLE_MS) <= 0)
+		if (poll(&in, 1, gap_ms ? GAP_IDLE_MS : IDLE_MS) <= 0)
 			break;
 		if (recv(sock, &p, sizeof(p), 0) != sizeof(p)) {
 			corrupted++;

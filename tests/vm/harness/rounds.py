@@ -290,9 +290,10 @@ EVENTS = {"peer_killed": "peer", "peer_rebooted": "peer",
           "switch_vm_killed": "switch"}
 
 
-def run(net, event, count):
-    """`count` rounds of an event; returns a list of figures each."""
-    found = {}
+def run(net, event, count, found=None):
+    """`count` rounds of an event; returns a list of each figure's values,
+    which `found` also gets round by round."""
+    found = {} if found is None else found
     with net.uninvolved(EVENTS[event]):
         for number in range(count):
             figures = getattr(net, event)()
