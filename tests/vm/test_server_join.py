@@ -48,7 +48,7 @@ def served(module_topology):
     """a, with two NICs, and b join a server; this project's QEMU says what
     they are called. Ports are added before there is any device."""
     net = module_topology
-    net.sw = net.switch([])
+    net.sw = net.switch([], hugepages=144, memory_mb=544)  # four ports
     link = net.link("s")
     net.sw.arguments += server_arguments(link)
     net.sw.start().ready()
@@ -58,6 +58,7 @@ def served(module_topology):
     net.a, net.b = (net.peer(name, link=link, memory_mb=128)
                     for name in ("a", "b"))
     second_nic(net.a)
+    net.b.arguments += ["-device", "pcie-root-port,id=hot,chassis=9,slot=9"]
     for peer in (net.a, net.b):
         peer.qemu = config.our_qemu()
         peer.start()
@@ -102,3 +103,56 @@ def test_peer_that_restarts_finds_its_device_and_ports(served):
     assert (after["device"], after["state"]) == (before["device"], "live")
     assert served.sw.ovs.ofport("b") == number
     traffic.ping(served.a, served.b)
+
+
+def connect_second_nic(peer):
+    """A machine that runs gets what a NIC needs, as libvirt does it."""
+    peer.qmp.command("chardev-add", id="link1", backend={
+        "type": "socket", "data": {"server": False, "reconnect": 1, "addr": {
+            "type": "unix", "data": {"path": str(peer.link)}}}})
+    peer.qmp.command("netdev_add", type="vhost-user", id="n1",
+                     chardev="link1")
+
+
+def plug_second_nic(peer):
+    more = {} if config.is_kvm() else {"vectors": 0}
+    peer.qmp.command("device_add", driver="virtio-net-pci", id="nic1",
+                     netdev="n1", bus="hot", **more)
+    peer.sh("until [ -e /sys/class/net/eth1 ]; do usleep 50000; done; "
+            "ip addr add 10.0.1.3/24 dev eth1; ip link set eth1 up", 60)
+
+
+def unplug_second_nic(peer):
+    # QEMU frees the device some time after the guest let it go.
+    peer.qmp.command("device_del", id="nic1")
+    wait_until(lambda: "nic1" not in peer.qmp.hmp("info qtree"), 60,
+               "the NIC is gone")
+
+
+def test_function_that_comes_later_finds_its_port(served):
+    """A NIC is plugged into a peer that has one: the device gets a second
+    function. Open vSwitch has the port before. The port goes down and comes
+    back with the NIC, and the first function loses no packet."""
+    ovs, a, b = served.sw.ovs, served.a, served.b
+    traffic.wait_reachable(a, b)
+    ovs.add_port("b1", "vhostpci", options={"peer": "b/1"})
+    assert "the device has no function 1" in ovs.get("b1", "error")
+    boot, numbers = b.sh("cat /proc/sys/kernel/random/boot_id"), set()
+    with traffic.numbered_stream(a, b, 100) as there, \
+            traffic.numbered_stream(b, a, 100, port=9001) as back:
+        connect_second_nic(b)
+        for _ in range(2):
+            plug_second_nic(b)
+            ovs.wait_link_up("b1", seconds=60)
+            b.sh("ping -I eth1 -c 3 -i 0.2 -W 10 10.0.1.1")
+            numbers.add(ovs.ofport("b1"))
+            status = ovs.get("b1", "status")
+            assert (status["peer"], status["peer-function"]) == ("b", "1")
+            unplug_second_nic(b)
+            ovs.wait_interface("b1", "link_state", "down")
+    for counts in (there, back):
+        assert counts["received"] > 0, counts
+        assert counts["lost"] == counts["duplicated"] == 0, counts
+    assert len(numbers) == 1 and min(numbers) > 0, numbers
+    assert b.sh("cat /proc/sys/kernel/random/boot_id") == boot
+    ovs.del_port("b1")
