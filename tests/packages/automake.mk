@@ -3,5 +3,6 @@
 EXTRA_DIST += \
 	tests/packages/conftest.py \
 	tests/packages/test_clean_root.py \
+	tests/packages/test_demo.py \
 	tests/packages/test_libvirt.py \
 	tests/packages/test_packages.py

@@ -137,6 +137,8 @@ def ovs(flavour):
                                     / "openvswitch/vswitchd" / name)
         else:
             raise Missing(f"no {name} below {root} (set VHOSTPCI_OVS)")
+    found["ovs-vswitchd"] = _env_path("VHOSTPCI_VSWITCHD",
+                                      found["ovs-vswitchd"])
     return found
 
 

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration runs in a Debian that has packages, and no build."""
+import re
+import subprocess
+
+import pytest
+
+from harness import config
+
+TREE = "srv/vhost-pci"
+
+
+def put_tree(root):
+    """What is in git, as a user's clone has it."""
+    names = subprocess.run(
+        ["git", "-C", config.TOP, "ls-files", "-z"], check=True,
+        stdout=subprocess.PIPE).stdout
+    target = root.folder / TREE
+    target.mkdir(parents=True)
+    subprocess.run(["cpio", "--quiet", "-0", "-pdm", target], input=names,
+                   cwd=config.TOP, check=True)
+    return target
+
+
+@pytest.mark.timeout(7200)
+def test_demo_runs_from_installed_packages(root, packages):
+    tree = put_tree(root)
+    command = [f"/{TREE}/quickstart", "demo", "--installed"]
+    code, said = root.run(command)
+    assert code == 1, said
+    assert "the package qemu-system-vhostpci is not installed here" in said
+    root.apt("install", *root.put(packages.values()))
+    code, said = root.run(command, 3600)
+    print(said)
+    assert code == 0 and "FAIL" not in said, said[-3000:]
+    assert len(re.findall(r" PASS$", said, re.M)) == 18, said
+    # Nothing of ours was compiled.
+    built = {p.name for p in (tree / "build").iterdir()}
+    assert not built & {"qemu", "ovs", "guest-pmd", "config.status"}, built
