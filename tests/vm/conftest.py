@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the VM tests.  See harness/__init__.py for the layers.
 
-    pytest tests/vm [--full] [--builddir DIR]
+    pytest tests/vm [--full] [--builddir DIR] [--times N] [--busy N]
 
 A topology that several tests share is a module-scoped fixture; a test that
 destroys what it uses makes its own with `topology(...)`.  Logs stay in
@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import config  # noqa: E402
 from harness.images import Images  # noqa: E402
+from harness.procs import Child  # noqa: E402
 from harness.shared import Shared  # noqa: E402
 from harness.topology import Topology  # noqa: E402
 
@@ -27,6 +28,26 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true",
                      help="long loops at full length where CI runs a slice")
     parser.addoption("--builddir", help="build directory (default: build)")
+    parser.addoption("--times", type=int, default=1,
+                     help="run each test that often")
+    parser.addoption("--busy", type=int, default=0,
+                     help="beside that many processes that loop")
+
+
+def pytest_generate_tests(metafunc):
+    times = metafunc.config.getoption("times")
+    if times > 1:
+        metafunc.fixturenames.append("_time")
+        metafunc.parametrize("_time", range(1, times + 1))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _busy(request):
+    loops = [Child([sys.executable, "-c", "while True: pass"])
+             for _ in range(request.config.getoption("busy"))]
+    yield
+    for loop in loops:
+        loop.end()
 
 
 def pytest_configure(config):
