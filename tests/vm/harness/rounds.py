@@ -198,8 +198,8 @@ class Rounds:
         self.sw.check_rings()
         if boots != self.boots():
             raise AssertionError("a peer has rebooted")
-        return {"first_packet": first - ended, "since_start": first - begun,
-                "own_start": started - begun}
+        return {"first_packet": first - ended, "own_start": started - begun,
+                "beyond_start": max(0, first - started)}
 
     def vswitchd_killed(self):
         return self._restarted(self.sw.ovs.kill_switch)
