@@ -180,6 +180,10 @@ guest_pmd_librte_net_vpci_so_LDFLAGS = -shared \
 	-Wl,--version-script=$(srcdir)/guest-pmd/version.map
 guest_pmd_librte_net_vpci_so_DEPENDENCIES = guest-pmd/version.map
 EXTRA_DIST += guest-pmd/version.map guest-pmd/driver-headers/24.11
+# For DKMS, or "make -C guest-pmd/kmod": no part of our own build.
+EXTRA_DIST += guest-pmd/kmod/Kbuild guest-pmd/kmod/Makefile \
+	guest-pmd/kmod/compat.h guest-pmd/kmod/device.c \
+	guest-pmd/kmod/dkms.conf guest-pmd/kmod/map.c guest-pmd/kmod/window.h
 guest_pmd_librte_net_vpci_so_LDADD = $(DPDK_LIBS) -lrte_bus_pci \
 	-lrte_bus_vdev
 
