@@ -21,6 +21,10 @@
 /* Uncached reads are one to two orders of magnitude slower than cached ones;
  * anything this much slower than ordinary memory is not cached. */
 #define UNCACHED_RATIO	8
+/* The file of the module vhost_pci_window (guest-pmd/kmod/window.h): a BAR's
+ * number is in the upper bits of an offset. */
+#define MODULE_DIR	"/dev/vhost-pci"
+#define MODULE_BAR_SHIFT	56
 
 static uint64_t
 page_size(void)
@@ -51,6 +55,33 @@ can_map(int fd, uint64_t file_offset)
 		return false;
 	munmap(p, page_size());
 	return true;
+}
+
+/* False: the module is not loaded, or does not serve, which is then said. */
+static bool
+open_module(struct vhostpci_window *w, const struct rte_pci_device *pci,
+	    unsigned int bar)
+{
+	char path[PATH_MAX];
+	int err;
+
+	snprintf(path, sizeof(path), MODULE_DIR "/" PCI_PRI_FMT,
+		 pci->addr.domain, pci->addr.bus, pci->addr.devid,
+		 pci->addr.function);
+	w->file_base = (uint64_t)bar << MODULE_BAR_SHIFT;
+	w->how = "vhost_pci_window";
+	w->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (w->fd >= 0 && can_map(w->fd, w->file_base))
+		return true;
+	err = errno;
+	if (w->fd >= 0)
+		close(w->fd);
+	w->fd = -1;
+	if (err != ENOENT)
+		VHOSTPCI_LOG(WARNING,
+			     "%s: cannot map the window through %s (%s); the window is mapped as without that file",
+			     pci->name, path, strerror(err));
+	return false;
 }
 
 static int
@@ -93,6 +124,10 @@ vhostpci_window_open(struct vhostpci_window *w,
 	memset(w, 0, sizeof(*w));
 	w->fd = -1;
 	w->bar_len = pci->mem_resource[bar].len;
+	/* Under vfio EAL's own mapping stays, and is never touched: vfio makes
+	 * its page-table entries when it is. */
+	if (open_module(w, pci, bar))
+		return 0;
 	if (pci->kdrv != RTE_PCI_KDRV_VFIO)
 		return open_uio(w, pci, bar);
 

@@ -8,13 +8,16 @@
  * of cycles each, and the burst functions read a lot. KVM on Intel forces
  * write-back for whatever is RAM behind a BAR; KVM on AMD honours the guest's
  * page tables, and those follow from how the BAR was mapped:
+ *   vhost_pci_window         write-back, with huge pages: guest-pmd/kmod
  *   /dev/mem without O_SYNC  write-back (unless an MTRR says otherwise)
  *   sysfs resourceN          uncached
  *   vfio                     uncached
  *   sysfs resourceN_wc       write-combining: never, DPDK's barriers on x86
  *                            do not order such stores
  * Two mappings of one page must agree, so this BAR may be mapped nowhere else
- * in the guest; otherwise /dev/mem silently gives the other mapping's type.
+ * in the guest; otherwise /dev/mem silently gives the other mapping's type. The
+ * first of these that is there is used; the one of /dev/mem and sysfs with
+ * uio_pci_generic only, that of vfio with vfio-pci only.
  */
 
 #ifndef VHOSTPCI_PCI_WINDOW_H
@@ -28,8 +31,8 @@
 
 struct rte_pci_device;
 
-/* One mapped piece. Under vfio the BAR is mapped as a whole and these are
- * views of it. */
+/* One mapped piece. By vfio the BAR is mapped as a whole and these are views of
+ * it. */
 struct vhostpci_window_map {
 	uint64_t offset;	/* from the start of the BAR, page aligned */
 	uint64_t len;		/* bytes, a multiple of pages; 0: free slot */
@@ -40,11 +43,12 @@ struct vhostpci_window_map {
 
 /* control: rw; probe and close: rw before and after control runs. */
 struct vhostpci_window {
-	const char *how;	/* "/dev/mem", "sysfs", "vfio": for logs */
+	const char *how;	/* "vhost_pci_window", "/dev/mem", "sysfs",
+				 * "vfio": for logs */
 	uint64_t bar_len;
 	uint64_t file_base;	/* of the BAR within fd */
 	uint8_t *whole;		/* vfio: the whole BAR, not ours to unmap */
-	int fd;			/* -1 under vfio */
+	int fd;			/* -1: mapped by vfio */
 	/* The last adopted state's regions and the next one's, and the state
 	 * pages. */
 	struct vhostpci_window_map maps[2 * VHOSTPCI_MAX_REGIONS +
@@ -53,7 +57,7 @@ struct vhostpci_window {
 
 /*
  * Find the best way to map @bar of @pci and keep it open. Nothing else may
- * have mapped it. Returns 0 or -errno.
+ * touch a mapping of it. Returns 0 or -errno.
  */
 int vhostpci_window_open(struct vhostpci_window *w,
 			 const struct rte_pci_device *pci, unsigned int bar);
