@@ -14,6 +14,7 @@ EXTRA_DIST += \
 	tests/vm/guest/seqstream.c \
 	tests/vm/guest/tcpstall.c \
 	tests/vm/guest/unixport.c \
+	tests/vm/guest/windowmap.c \
 	tests/vm/harness/__init__.py \
 	tests/vm/harness/agent.py \
 	tests/vm/harness/config.py \
@@ -22,6 +23,7 @@ EXTRA_DIST += \
 	tests/vm/harness/frontend.py \
 	tests/vm/harness/images.py \
 	tests/vm/harness/keep.py \
+	tests/vm/harness/kmod.py \
 	tests/vm/harness/monitor.py \
 	tests/vm/harness/lan.py \
 	tests/vm/harness/mesh.py \
@@ -68,4 +70,5 @@ EXTRA_DIST += \
 	tests/vm/test_steering.py \
 	tests/vm/test_stock_ovs.py \
 	tests/vm/test_traffic.py \
-	tests/vm/test_vfio.py
+	tests/vm/test_vfio.py \
+	tests/vm/test_window_module.py

@@ -60,6 +60,17 @@ def kernel_modules():
     raise Missing(f"{kernel_dir()} has no modules of {version}")
 
 
+def kernel_headers():
+    """What compiles modules for that kernel."""
+    version = kernel_image().name[len("vmlinuz-"):]
+    path = _env_path("VHOSTPCI_HEADERS", BUILD / "src" / "headers") \
+        / "usr" / "src" / ("linux-headers-" + version)
+    if not path.exists():
+        raise Missing(f"no {path} (tools/fetch headers, or set "
+                      "VHOSTPCI_HEADERS)")
+    return path
+
+
 def stock_qemu():
     """The distribution's QEMU, which runs every front-end."""
     return _env_path("VHOSTPCI_STOCK_QEMU", "/usr/bin/qemu-system-x86_64")

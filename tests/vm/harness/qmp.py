@@ -43,9 +43,10 @@ class Qmp:
             else:
                 return answer["return"]
 
-    def hmp(self, text):
+    def hmp(self, text, cpu=0):
         """Run a line of the human monitor; returns its text."""
-        return self.command("human-monitor-command", **{"command-line": text})
+        return self.command("human-monitor-command",
+                            **{"command-line": text, "cpu-index": cpu})
 
     def close(self):
         for s in (self.file, self.connection, self.listener):
