@@ -16,4 +16,5 @@ EXTRA_DIST += \
 	debian/vhost-pci-doc.install \
 	debian/vhost-pci-guest.install \
 	debian/vhost-pci-guest.postinst \
-	debian/vhost-pci-tools.install
+	debian/vhost-pci-tools.install \
+	debian/vhost-pci-window-dkms.dkms

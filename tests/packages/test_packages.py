@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness import config
+
 TOP = Path(__file__).resolve().parents[2]
 NAMES = {"librte-net-vpci", "openvswitch-vhostpci", "qemu-system-vhostpci",
          "vhost-pci-guest", "vhost-pci-tools", "vhost-pci-dev",
-         "vhost-pci-doc"}
+         "vhost-pci-doc", "vhost-pci-window-dkms"}
 
 
 def run(*command, seconds=600):
@@ -115,6 +117,31 @@ def test_devices_are_bound_before_open_vswitch_starts(unpacked):
     assert re.search(r"^After=.*\bsystemd-sysctl\.service\b", text, re.M)
     program = re.search(r"^ExecStart=(\S+)", text, re.M).group(1)
     assert (unpacked / program.lstrip("/")).is_file()
+
+
+def test_module_sources_are_complete_for_dkms(packages, unpacked, tmp_path):
+    folder, = unpacked.glob("usr/src/vhost-pci-window-*")
+    settings = dict(re.findall(r'^(\S+)="(.*)"$',
+                               (folder / "dkms.conf").read_text(), re.M))
+    name, version = settings["PACKAGE_NAME"], settings["PACKAGE_VERSION"]
+    package = packages["vhost-pci-window-dkms"]
+    assert folder.name == f"{name}-{version}"
+    assert version == field(package, "Version")
+    assert "dkms" in dependencies(package)
+    scripts = tmp_path / "control"
+    subprocess.run(["dpkg-deb", "-e", package, scripts], check=True)
+    for script in ("postinst", "prerm"):
+        assert version in (scripts / script).read_text()
+    kernel = config.kernel_headers()
+    shutil.copytree(folder, tmp_path / "build")
+    # As DKMS does it.
+    command = settings["MAKE[0]"].replace("$kernel_source_dir", str(kernel))
+    done = run("sh", "-c", f"cd {tmp_path}/build && {command} "
+               "CONFIG_DEBUG_INFO_BTF_MODULES=")
+    module = settings["BUILT_MODULE_NAME[0]"] + ".ko"
+    assert (tmp_path / "build" / module).is_file(), done.stdout + done.stderr
+    wanted = run("/sbin/modinfo", "-F", "alias", tmp_path / "build" / module)
+    assert "pci:v00001AF4d00001077sv*sd*bc*sc*i*" in wanted.stdout
 
 
 @pytest.fixture(name="sysfs")
