@@ -193,11 +193,12 @@ static void vpw_add(struct pci_dev *pdev)
 	if (ret) {
 		if (device)
 			kref_put(&device->ref, vpw_device_free);
-		pci_warn(pdev, "no file for the window: error %d\n", ret);
+		pci_warn(pdev, KBUILD_MODNAME ": no file: error %d\n", ret);
 		goto out;
 	}
 	list_add(&device->node, &vpw_devices);
-	pci_info(pdev, "the window is /dev/%s\n", device->nodename);
+	pci_info(pdev, KBUILD_MODNAME ": the window is /dev/%s\n",
+		 device->nodename);
 out:
 	mutex_unlock(&vpw_devices_lock);
 }

@@ -2,7 +2,8 @@
  *
  * windowmap refuse FILE BAR LEN    asks for mappings that may not be had
  * windowmap hold FILE BAR OFFSET   maps 4 MiB of a window until its standard
- *                                  input ends; for each line: what it reads there
+ *                                  input ends; for each line: what it reads there,
+ *                                  first and last; "w": writes 1 there before
  * windowmap pin FILE BAR OFFSET    asks the kernel for the pages of a mapping
  *
  * For files of the module vhost_pci_window. The first and the last print errno
@@ -73,14 +74,17 @@ refuse(int fd, uint64_t bar, uint64_t len)
 }
 
 static int
-hold(const volatile uint64_t *p)
+hold(volatile uint64_t *p)
 {
+	volatile uint64_t *last = p + HELD / sizeof(*p) - 1;
 	char line[16];
 
 	printf("ready\n");
-	while (fgets(line, sizeof(line), stdin) != NULL)
-		printf("first=%016" PRIx64 " last=%016" PRIx64 "\n", p[0],
-		       p[HELD / sizeof(*p) - 1]);
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		if (line[0] == 'w')
+			*p = *last = 1;
+		printf("first=%016" PRIx64 " last=%016" PRIx64 "\n", *p, *last);
+	}
 	printf("end\n");
 	return 0;
 }
