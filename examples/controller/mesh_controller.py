@@ -3,18 +3,20 @@
 
     osken-manager [--config-file FILE] mesh_controller.py
 
-Finds links by probes, learns hosts, puts rules for shortest ways into every
-switch, and puts others when a switch or a link goes.  It knows nothing of what
-the ports are.  network.py decides; this file speaks OpenFlow 1.3.
+The controller finds links by probes, learns hosts, and puts rules for shortest
+ways into every switch.  When a switch or a link goes, the controller puts new
+rules.  The kind of the ports does not matter.  network.py decides; this file
+speaks OpenFlow 1.3.
 
 FILE may have a section [mesh] with: chains = FILE.json, which holds
 {"NAME": {"between": [ADDRESS, ADDRESS], "through": [DATAPATH ID, ...]}}, and
 probe_seconds, 1 by default.
 
-Tables of a switch: 0 lets pass what comes from a known host or from another
-switch, and holds the chains; 1 sends it to its host.  What no rule knows, and
-every broadcast, comes here and is delivered from here.  Rules of others, which
-have another cookie, stay.
+A switch has two tables.  Table 0 admits packets from a known host or from
+another switch, and holds the rules of the chains.  Table 1 sends a packet to
+its host.  A switch gives this controller each packet that matches no rule, and
+each broadcast; the controller delivers it.  The controller leaves rules of
+others, which have another cookie, alone.
 """
 import json
 import secrets
@@ -37,8 +39,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from network import LOST, QUIET, Network  # noqa: E402
 
 COOKIE = 0x6d657368
-IPV4, ARP, PROBE = 0x0800, 0x0806, 0x88b5  # the last: for local experiments
-NEAREST = "01:80:c2:00:00:0e"  # for whom bridges forward nothing
+IPV4, ARP, PROBE = 0x0800, 0x0806, 0x88b5  # 0x88b5: for local experiments
+NEAREST = "01:80:c2:00:00:0e"  # bridges do not forward frames to this address
 BODY = struct.Struct("!16sQI")  # token, datapath id, port
 
 
@@ -47,7 +49,7 @@ def mac_text(raw):
 
 
 def sender_address(frame):
-    """The IPv4 address by which a frame's sender goes, if it has one."""
+    """The IPv4 address of a frame's sender, or None."""
     kind = frame[12:14]
     raw = (frame[26:30] if kind == IPV4.to_bytes(2, "big") else
            frame[28:32] if kind == ARP.to_bytes(2, "big") else b"")
@@ -68,8 +70,8 @@ class MeshController(app_manager.OSKenApp):
             chains = [(*c["between"], c["through"]) for c in given.values()]
         self.net = Network(chains, QUIET * self.period, LOST * self.period)
         self.switches = {}  # datapath id: datapath
-        self.told = {}      # datapath id: the rules it has
-        self.token = secrets.token_bytes(16)  # of this run's own probes
+        self.told = {}      # datapath id: the rules that the switch has
+        self.token = secrets.token_bytes(16)  # marks the probes of this run
         self.thread = hub.spawn(self.keep_probing)
 
     # From the switches.
@@ -141,7 +143,7 @@ class MeshController(app_manager.OSKenApp):
 
     def set_port(self, datapath, port, gone=False):
         if port.port_no > ofp.OFPP_MAX:
-            return  # the switch's own
+            return  # a port of the switch itself, such as LOCAL
         place, now = (datapath.id, port.port_no), time.monotonic()
         if gone or port.state & ofp.OFPPS_LINK_DOWN or \
                 port.config & ofp.OFPPC_PORT_DOWN:
@@ -179,7 +181,7 @@ class MeshController(app_manager.OSKenApp):
                 [parser.OFPActionOutput(port) for port in ports], frame))
 
     def deliver(self, frame, place, target, now):
-        """To its host, or to every host but the sender."""
+        """Send a frame to its host, or to every host but the sender."""
         places = ([self.net.hosts[target]] if target in self.net.hosts else
                   self.net.edges(now))
         ports = {}
@@ -190,7 +192,7 @@ class MeshController(app_manager.OSKenApp):
             self.send(switch, numbers, frame)
 
     def tell(self):
-        """Bring what the switches have to what the network now asks for."""
+        """Give the switches the rules that the network now needs."""
         for switch, rules in self.net.rules().items():
             if switch not in self.switches:
                 continue
@@ -203,7 +205,8 @@ class MeshController(app_manager.OSKenApp):
                     out_group=ofp.OFPG_ANY))
             for match, port in rules.items():
                 if match not in told or told[match] != port:
-                    # A chain may turn round; OpenFlow wants that said.
+                    # A chain may send a packet back out of the port that it
+                    # came by; OpenFlow needs IN_PORT for that.
                     turns = match[0] == "chain" and match[1] == port
                     actions = port and [parser.OFPActionOutput(
                         ofp.OFPP_IN_PORT if turns else port)]
@@ -227,7 +230,7 @@ class MeshController(app_manager.OSKenApp):
 
     @staticmethod
     def put(datapath, table, priority, match, actions):
-        """actions None: on to table 1."""
+        """Add a rule; actions None: the packet goes on to table 1."""
         then = (parser.OFPInstructionGotoTable(1) if actions is None else
                 parser.OFPInstructionActions(ofp.OFPIT_APPLY_ACTIONS, actions))
         datapath.send_msg(parser.OFPFlowMod(

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a controller knows of switches, links and hosts, and the rules that
-follow from it.  No OpenFlow in here: a place is (switch, port), times are
+follow.  This file contains no OpenFlow: a place is (switch, port), times are
 seconds.
 
-Between two switches there may be any number of links and ways, so nothing is
-ever flooded by a rule.  A port is first *quiet*: nobody knows what is behind
-it.  A probe that arrives there makes it a *trunk*, one end of a link, until the
-port goes down; if none comes while it is quiet, a host is behind it, and it is
-an *edge*.  Hosts are learned at edges only.  A port behind which a switch
-starts late is an edge until the first probe arrives; meanwhile the late switch
-takes nothing from its own, quiet, end of that link, so nothing goes round.
-Probes that get lost take the link away and leave two trunks, for the same
-reason.
+Two switches may have any number of links and ways between them, so no rule
+ever floods.  A port is first *quiet*: nobody knows what is behind the port.  A
+probe that arrives at the port makes the port a *trunk*, one end of a link,
+until the port goes down.  If no probe arrives while the port is quiet, a host
+is behind the port, and the port is an *edge*.  The controller learns hosts at
+edges only.  If a switch behind a port starts late, the port is an edge until
+the first probe arrives; meanwhile the late switch takes no packets from its
+own, quiet, end of that link, so no packet goes in a loop.  Lost probes remove
+the link, but both its ends stay trunks, so that no packet goes in a loop.
 """
 from collections import deque
 
-QUIET, LOST = 4, 10  # seconds, where a probe is sent every second
+QUIET, LOST = 4, 10  # seconds, with a probe every second
 MAX_HOSTS = 256      # behind one port: more is an attack
 
 
@@ -24,13 +24,13 @@ class Network:
         self.chains = list(chains)  # (address, address, [switch, ...])
         self.ends = {address for chain in chains for address in chain[:2]}
         self.quiet, self.lost = quiet, lost
-        self.ports = {}      # place: when its quiet time ends
-        self.links = {}      # place that sends: (place that receives, when)
+        self.ports = {}      # place: the time when it stops being quiet
+        self.links = {}      # sending place: (receiving place, last probe)
         self.trunks = set()  # places
         self.hosts = {}      # MAC: place
         self.addresses = {}  # IPv4 address at a chain's end: MAC
 
-    # What happens.
+    # Events.
 
     def port_up(self, place, now):
         self.ports.setdefault(place, now + self.quiet)
@@ -42,20 +42,21 @@ class Network:
         self._forget(lambda p: p[0] == switch)
 
     def heard(self, sender, receiver, now):
-        """A probe of one port arrived at another.  True: that was news."""
+        """A probe of one port arrived at another.  True: the link is new."""
         if sender not in self.ports or receiver not in self.ports:
             return False
         known = self.links.get(sender, (None,))[0] == receiver
         self.links[sender] = (receiver, now)
         self.trunks |= {sender, receiver}
         if not known:
-            # Hosts that were learned behind a switch that started late.
+            # Forget hosts behind a switch that started late: the controller
+            # learned them while these ports were edges.
             self.hosts = {mac: place for mac, place in self.hosts.items()
                           if place not in (sender, receiver)}
         return not known
 
     def expire(self, now):
-        """Drop links over which no probe came for long; returns them."""
+        """Drop links without a recent probe; returns the dropped links."""
         old = [sender for sender, (_, when) in self.links.items()
                if now - when > self.lost]
         for sender in old:
@@ -63,7 +64,8 @@ class Network:
         return old
 
     def learn(self, mac, place, now, address=None):
-        """A host sent something.  False: not learned, so not to be heard."""
+        """A host sent a packet.  False: the controller did not learn the
+        host, so the caller drops the packet."""
         group = int(mac[:2], 16) & 1
         if group or not self.is_edge(place, now):
             return False
@@ -82,7 +84,7 @@ class Network:
         self.links = {p: link for p, link in self.links.items()
                       if not gone(p) and not gone(link[0])}
 
-    # What follows.
+    # Decisions.
 
     def is_edge(self, place, now):
         return place not in self.trunks and self.ports.get(place, now) < now
@@ -91,8 +93,8 @@ class Network:
         return sorted(p for p in self.ports if self.is_edge(p, now))
 
     def towards(self, target):
-        """{switch: port} on a shortest way to a switch.  Each step is one
-        nearer, so there is no loop."""
+        """{switch: port} on a shortest way to a switch.  Each step leads one
+        switch nearer, so the way has no loop."""
         ways, edge = {}, deque([target])
         into = {}
         for sender, (receiver, _) in sorted(self.links.items()):
@@ -105,7 +107,7 @@ class Network:
         return ways
 
     def walk(self, source, target):
-        """Links from one switch to another, as places that send; or None."""
+        """Sending places of the links from one switch to another, or None."""
         ways, steps = self.towards(target), []
         while source != target:
             if source not in ways:
@@ -116,10 +118,10 @@ class Network:
 
     def rules(self):
         """{switch: {match: port}}; matches are
-        ("source", port, MAC)  a host where it was learned (port is None)
-        ("link", port)         what comes from a switch (port is None)
-        ("host", MAC)          to a host
-        ("chain", port, from, to)  a chain's, by IPv4 addresses"""
+        ("source", port, MAC)  packets from a host at its port (port is None)
+        ("link", port)         packets from another switch (port is None)
+        ("host", MAC)          packets to a host
+        ("chain", port, from, to)  packets of a chain, by IPv4 addresses"""
         rules = {switch: {} for switch, _ in self.ports}
         for switch, port in self.trunks:
             rules[switch]["link", port] = None
@@ -136,9 +138,9 @@ class Network:
         return rules
 
     def _chain(self, source, target, through):
-        """Rules of one way through those of the switches that are there.  A
-        way that enters a switch twice by one port, and would leave it by two,
-        cannot be said in rules: it has none."""
+        """Rules of one way through the switches of a chain that are present.
+        If a way enters a switch twice by one port, and leaves the switch by
+        two ports, no rules can express the way: the result is empty."""
         ends = [self.hosts.get(self.addresses.get(a))
                 for a in (source, target)]
         if None in ends:

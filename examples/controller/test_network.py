@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import network  # noqa: E402
 from network import LOST, QUIET, Network  # noqa: E402
 
-HOST = 1  # the port of a switch behind which its host is
+HOST = 1  # each switch has its host behind this port
 
 
 def mac(switch):
@@ -46,7 +46,7 @@ class World:
         return self
 
     def stop(self, switch):
-        """Its control connection ends, and its neighbours' links."""
+        """A switch's control connection ends, and its neighbours' links."""
         self.alive.discard(switch)
         self.net.switch_gone(switch)
         for here, there in self.cables.items():
@@ -71,7 +71,7 @@ class World:
         return self
 
     def send(self, source, target):
-        """Switches that a packet passes by the rules, or None: dropped."""
+        """Switches that a packet passes by the rules; None: it is dropped."""
         rules, at, passed = self.net.rules(), (source, HOST), []
         while True:
             assert len(passed) <= 2 * len(self.all), f"a loop: {passed}"
@@ -205,7 +205,8 @@ def test_a_chain_leaves_out_who_is_gone_until_it_returns():
 
 
 def test_a_chain_that_no_rules_can_say_is_none():
-    """From 1 to 3 by 2, back to 1, and again by 2: twice in by one port."""
+    """From 1 to 3 by 2, back to 1, and again by 2: the packet enters a
+    switch twice by one port."""
     world = ready([(1, 2), (2, 3)], [(address(1), address(3),
                                       [2, 1, 2, 1, 3])])
     assert world.send(1, 3) == [1, 2, 3]
