@@ -1,36 +1,42 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The peers of a vhost-pci server: which connections are one VM, what it is called,
- * and which port its device has.
+ * The table of a vhost-pci server's peers: which connections belong to one VM, the
+ * name of the VM, and the port of the VM's device.
  *
- * Pure bookkeeping. It knows no socket, no device and no clock: the user says what
- * happened, and when, in milliseconds of a clock that does not go back; callbacks
- * say what is to be done. Not thread safe; callbacks run in the call and may call
- * nothing of this. What is refused is dropped: the user closes that connection, and
- * its number is free.
+ * The table is pure bookkeeping: it knows no socket, no device and no clock. The
+ * user of the table reports each event and its time, in milliseconds of a clock
+ * that never goes back; callbacks tell the user what to do. The table is not thread
+ * safe. Callbacks run inside the calls and must not call any function of this file.
+ * If a call refuses a connection, the table forgets the connection and its number;
+ * the user closes the connection.
  *
- *	peers_connect()		a front-end connected: its number
- *	peers_spoke()		it sent a message
- *	peers_identify()	somebody says who it is (any number of times)
- *	peers_memory()		its memory is known, or has changed: plug()
- *	peers_ready()		its first ring runs
- *	peers_disconnect()	it is gone; the last one of a VM: the VM is lost
- *	peers_expire()		not back in time: unplug(), later
- *	peers_unplugged()	the device is gone: its port is free
+ *	peers_connect()		a front-end connected; returns the number of the
+ *				connection
+ *	peers_spoke()		the front-end sent a message
+ *	peers_identify()	somebody says who the VM is (any number of times)
+ *	peers_memory()		the memory of the VM is known, or has changed; calls
+ *				plug()
+ *	peers_ready()		the first ring of the connection runs
+ *	peers_disconnect()	the front-end is gone; with the last connection of a
+ *				VM, the VM is lost
+ *	peers_expire()		calls unplug() for each lost VM whose time is over
+ *	peers_unplugged()	the device is gone, so its port is free
  *
- * Identity. A VM is known by its memory: of the files that a connection presents the
- * one with most bytes is its main one, and two connections are of one VM if the
- * main file of either is among the other's files. Files that VMs share on purpose
- * are small. Whoever presents a VM's main file has that memory, so nothing is kept
- * from him. A lost VM is also known by the name or UUID that it came with, as its
- * memory is another one after a restart. The user holds a descriptor of each file
- * while a connection or a lost VM has it: or another file may get its number.
+ * Identity. The table knows a VM by its memory. The main file of a connection is the
+ * file with most bytes among the files that the connection presents. Two connections
+ * belong to one VM if the main file of either connection is among the files of the
+ * other connection. Files that VMs share on purpose are small. Whoever presents a
+ * VM's main file already has the VM's memory, so the table need not protect the VM
+ * against this front-end. A VM has new memory after a restart, so the table knows a
+ * lost VM by its former name or UUID, too. The user holds a descriptor of each file
+ * while a connection or a lost VM has the file; otherwise the kernel could give the
+ * file's number to another file.
  *
  * Names. A name and a UUID come from the front-end itself, else from the
- * administrator, else they are made of the main file's number, and so are the same
- * when the server is restarted. They stay while the VM runs. None is ever taken
- * from a VM that is there or awaited.
+ * administrator. Else the table makes them from the main file's number, so they are
+ * the same after a restart of the server. Name and UUID stay while the VM runs. The
+ * table never takes them from a VM that is present or awaited.
  */
 
 #ifndef PEERS_H
@@ -51,27 +57,27 @@
 /* Why a connection was refused; calls return it as a negative number. */
 enum peers_reason {
 	PEERS_OK = 0,
-	PEERS_TOO_MANY_CONNS,	/* and all of them have said something */
+	PEERS_TOO_MANY_CONNS,	/* and each of them has sent a message */
 	PEERS_TOO_MANY_PEERS,
 	PEERS_TOO_MANY_FUNCTIONS, /* of this VM */
 	PEERS_BAD_NAME,		/* empty, too long, or with '/', or blanks */
-	PEERS_NAME_TAKEN,	/* of a VM that is there or awaited */
+	PEERS_NAME_TAKEN,	/* a VM that is present or awaited has the name */
 	PEERS_UUID_TAKEN,
-	PEERS_OTHER_NAME,	/* its VM has another one */
+	PEERS_OTHER_NAME,	/* the VM already has another name */
 	PEERS_OTHER_UUID,
-	PEERS_NO_MEMORY,	/* none, or more files than there may be */
-	PEERS_MIXED_MEMORY,	/* of several VMs */
-	PEERS_NO_PORT,		/* no free one, or the one asked for is not */
-	PEERS_NO_WINDOW,	/* twice its memory fits no free port */
-	PEERS_GROWN,		/* more memory than its device has room for */
+	PEERS_NO_MEMORY,	/* no file, or more than PEERS_MAX_FILES */
+	PEERS_MIXED_MEMORY,	/* files of several VMs */
+	PEERS_NO_PORT,		/* no port is free, or the requested one is not */
+	PEERS_NO_WINDOW,	/* no free port has room for twice the memory */
+	PEERS_GROWN,		/* the VM's device has no room for its memory */
 	PEERS_NOT_PLUGGED,	/* plug() failed */
-	PEERS_SILENT,		/* without a word, others wanted its place */
+	PEERS_SILENT,		/* it sent nothing, and others needed its place */
 	PEERS_N_REASONS
 };
 /* A sentence for the log; never NULL. */
 const char *peers_reason_text(int reason);
 
-/* Who says who it is; the first one counts. */
+/* Who gave a VM its name or UUID; the first source in this list wins. */
 enum peers_source {
 	PEERS_BY_ITSELF,
 	PEERS_BY_ADMIN,
@@ -86,9 +92,9 @@ struct peers_file {
 struct peers_conn {
 	bool used, spoke, ready;
 	int peer;		/* -1: not known yet */
-	unsigned int function;	/* of its VM */
-	uint64_t since;		/* number of its connect: the order */
-	/* As said so far; source: of each, PEERS_MADE_UP if not. */
+	unsigned int function;	/* the VM's function of this connection */
+	uint64_t since;		/* running number of the connection */
+	/* What was said so far, and by whom; PEERS_MADE_UP: nothing was said. */
 	char name[PEERS_NAME_LEN];
 	uint8_t uuid[16];
 	enum peers_source name_source, uuid_source;
@@ -100,11 +106,11 @@ struct peers_conn {
 enum peers_state {
 	PEERS_FREE,
 	PEERS_LIVE,		/* has connections */
-	PEERS_LOST,		/* has none; awaited until its time is over */
+	PEERS_LOST,		/* has no connections; awaited until its time ends */
 	PEERS_LEAVING,		/* its device is being unplugged */
 };
 
-/* One VM. Nothing but slot and window means anything while it is leaving. */
+/* One VM. While the VM is leaving, only slot and window are valid. */
 struct peers_peer {
 	enum peers_state state;
 	char name[PEERS_NAME_LEN];
@@ -113,8 +119,8 @@ struct peers_peer {
 	unsigned int n_conns;
 	unsigned int slot;
 	uint64_t window;	/* bytes, a power of two */
-	uint64_t until;		/* lost: ms */
-	/* Lost: what its last connection presented. */
+	uint64_t until;		/* of a lost VM: when its time ends, ms */
+	/* Of a lost VM: the files of its last connection. */
 	unsigned int n_files, main_file;
 	struct peers_file files[PEERS_MAX_FILES];
 };
@@ -122,9 +128,9 @@ struct peers_peer {
 enum peers_what {
 	PEERS_CONNECTED,	/* a connection belongs to a VM now */
 	PEERS_READY,
-	PEERS_GONE,		/* a connection, but not the VM's last one */
-	PEERS_IS_LOST,		/* the last one */
-	PEERS_IS_UNPLUGGED,	/* not back in time, or grown: unplug() follows */
+	PEERS_GONE,		/* a connection ended, but not the VM's last one */
+	PEERS_IS_LOST,		/* the VM's last connection ended */
+	PEERS_IS_UNPLUGGED,	/* not back in time, or grown; unplug() follows */
 	PEERS_REFUSED,
 };
 
@@ -132,20 +138,21 @@ struct peers_event {
 	enum peers_what what;
 	enum peers_reason reason;
 	int conn, peer;		/* -1: none */
-	bool is_new;		/* connected: a VM that was not there */
-	bool is_back;		/* connected: one that was lost */
+	bool is_new;		/* PEERS_CONNECTED: the VM was unknown */
+	bool is_back;		/* PEERS_CONNECTED: the VM was lost */
 };
 
 struct peers_ops {
 	/* Make a device for @peer at its slot, with its window. < 0: cannot. */
 	int (*plug)(void *opaque, unsigned int peer);
-	/* Ask for the device to be unplugged; peers_unplugged() when it is. */
+	/* Request that the device be unplugged; the user calls peers_unplugged()
+	 * when the device is gone. */
 	void (*unplug)(void *opaque, unsigned int peer);
 	void (*event)(void *opaque, const struct peers_event *event);
 };
 
 struct peers_slot {
-	uint64_t max_window;	/* bytes; 0: any that is a power of two */
+	uint64_t max_window;	/* bytes; 0: no limit but a power of two */
 };
 
 struct peers_config {
@@ -172,14 +179,14 @@ struct peers {
 int peers_init(struct peers *t, const struct peers_config *config,
 	       const struct peers_ops *ops, void *opaque);
 
-/* Number of the connection, or why it is refused. Where there is no room, the
- * oldest one that never spoke is refused in its place. */
+/* Returns the number of the connection, or why the connection is refused. If there
+ * is no room, the oldest connection that never sent a message gives up its place. */
 int peers_connect(struct peers *t, uint64_t now);
 void peers_spoke(struct peers *t, unsigned int conn);
 
-/* @name, @uuid: NULL if not said; all-zero: the same. @slot: the port asked for,
- * -1: any. A @name need not end with NUL if it is PEERS_NAME_LEN long: it is bad.
- * What a better source said stays. To be called before peers_memory(). */
+/* @name, @uuid: NULL or all zero if nobody said one. @slot: the requested port, -1:
+ * any. A @name of PEERS_NAME_LEN bytes need not end with NUL: it is too long. Names
+ * and UUIDs of a better source stay. Call this before peers_memory(). */
 int peers_identify(struct peers *t, unsigned int conn, uint64_t now,
 		   enum peers_source source, const char *name,
 		   const uint8_t *uuid, int slot);
@@ -191,19 +198,19 @@ int peers_memory(struct peers *t, unsigned int conn, uint64_t now,
 void peers_ready(struct peers *t, unsigned int conn);
 void peers_disconnect(struct peers *t, unsigned int conn, uint64_t now);
 
-/* When peers_expire() is to be called next; PEERS_NEVER. */
+/* When to call peers_expire() next; PEERS_NEVER: not at all. */
 uint64_t peers_deadline(const struct peers *t);
 void peers_expire(struct peers *t, uint64_t now);
-/* Whoever asked for it: a VM that is awaited has lost its device, then, and is a
- * new one when it comes. One with connections has to lose these first. */
+/* The device of @peer is gone, no matter who unplugged it. An awaited VM then counts
+ * as a new VM when it comes back. A VM must have no connections at this call. */
 void peers_unplugged(struct peers *t, unsigned int peer);
 
-/* The VM of this name, or of this UUID; -1. Not one that leaves. */
+/* The VM of this name, or of this UUID; -1: none. A leaving VM is not found. */
 int peers_find_name(const struct peers *t, const char *name);
 int peers_find_uuid(const struct peers *t, const uint8_t uuid[16]);
 
-/* The window for @bytes of memory: twice as much, for what is plugged later, and
- * a power of two, as BARs are. 0: there is none. */
+/* The size of the window for @bytes of memory: twice as much, for memory that is
+ * plugged later, rounded up to a power of two, as BARs are. 0: no such size. */
 uint64_t peers_window(uint64_t bytes);
 
 #endif

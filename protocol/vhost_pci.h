@@ -9,11 +9,12 @@
  * which STATE messages describe. The driver plays the device side of the vrings
  * of those functions whose type it knows.
  *
- * Everything here is level triggered.  The device tells the driver the whole
- * current state in one STATE message, again whenever any of it changes, and
- * may skip states that were overtaken before the driver had a buffer for
- * them.  The driver moves to that state at a quiescent point and acknowledges
- * its generation.  A driver that starts late, or again, needs no history.
+ * The protocol is level triggered.  One STATE message holds the whole current
+ * state.  The device sends a new STATE whenever any part of the state changes,
+ * and may skip a state if a newer one comes before the driver has a buffer for
+ * the message.  The driver moves to the new state at a quiescent point and
+ * acknowledges the generation of that state.  A driver that starts late, or
+ * again, needs no history.
  *
  * Life of a change:
  *   device                                   driver
@@ -22,13 +23,14 @@
  *                                            publishes progress, adopts
  *   unmaps old memory,  <------ ackq ------- ACK(g+1)
  *   answers the front-end
- * The device waits at most VHOST_PCI_ACK_TIMEOUT_MS for the ACK; after that
- * it replaces what must go by anonymous memory and answers the front-end.
+ * The device waits at most VHOST_PCI_ACK_TIMEOUT_MS for the ACK.  After that
+ * time the device replaces the old memory by anonymous memory and answers the
+ * front-end.
  *
  * All fields are little endian.  Addresses of vrings and of regions are the
- * peer's guest-physical addresses, never host addresses.  Everything a
- * message says about the peer's rings comes from the peer in the end, and the
- * contents of the window come from the peer entirely: neither may be trusted.
+ * peer's guest-physical addresses, never host addresses.  The driver must
+ * trust neither the messages nor the window: the peer chooses all that a
+ * message says about its rings, and writes the contents of the window.
  */
 
 #ifndef VHOST_PCI_H
@@ -39,19 +41,20 @@
 #include <stdint.h>
 
 /*
- * Not assigned by the virtio specification, whose list ends at 49 today and
- * grows. Others that are not assigned count down from the last one that a PCI
- * id can tell, 63: crosvm has 60 to 63 (63 is its virtio-wl). This one is as far
- * from either as can be.
+ * The virtio specification does not assign this id: its list ends at 49 today
+ * and grows. Other unassigned ids count down from 63, the last id that a PCI id
+ * can express: crosvm uses 60 to 63 (63 is its virtio-wl). 55 is as far as
+ * possible from both ends.
  */
 #define VHOST_PCI_VIRTIO_ID		55
 #define VHOST_PCI_VENDOR_ID		0x1af4
 #define VHOST_PCI_DEVICE_ID		(0x1040 + VHOST_PCI_VIRTIO_ID)
 /*
- * The other PCI device id that a device may have: for hosts whose generic
- * vhost-user device accepts none but the ids in virtio's list. It is that of the
- * signal distribution device (21), which was never specified. Ids say where to
- * look: only the magic in its configuration space says that a device is one.
+ * A device may have this other PCI device id, for hosts whose generic vhost-user
+ * device accepts only the ids in virtio's list. It is the id of the signal
+ * distribution device (21), which virtio never specified. An id only makes a
+ * device a candidate: the magic in the configuration space proves that the
+ * device is a vhost-pci device.
  */
 #define VHOST_PCI_GENERIC_DEVICE_ID	(0x1040 + 21)
 
@@ -66,11 +69,11 @@
  */
 enum vhost_pci_area {
 	/* RAM: a struct vhost_pci_state_page for each function, one after the
-	 * other. driver: rw, device: rw while the ring is stopped. Holds nothing
-	 * before the first STATE after DRIVER_OK, nor does a window. */
+	 * other. driver: rw, device: rw while the ring is stopped. This area and
+	 * the windows are empty before the first STATE after DRIVER_OK. */
 	VHOST_PCI_AREA_STATE = 0,
-	/* The peer's memory: the regions of the last STATE. Reads outside
-	 * any region give all ones, writes there are dropped. */
+	/* The peer's memory: the regions of the last STATE. Outside all
+	 * regions, the device answers reads with all ones and drops writes. */
 	VHOST_PCI_AREA_WINDOW = 1,
 	/* Doorbells: a 32-bit write of any value at ring * VHOST_PCI_DOORBELL_STRIDE
 	 * signals the peer's call eventfd for that ring of the device. Write
@@ -93,8 +96,9 @@ enum vhost_pci_area {
 #define VHOST_PCI_MAX_RINGS		60
 #define VHOST_PCI_MAX_DEVICE_RINGS	240 /* of all functions */
 #define VHOST_PCI_MAX_RING_SIZE		32768 /* entries */
-/* Most descriptors of a packed ring that a driver may return in one go, those
- * in between in chains included: between two stores of the ring's progress. */
+/* A driver may return at most this many descriptors of a packed ring in one
+ * commit, that is between two stores of the ring's progress. All descriptors of
+ * a chain count. */
 #define VHOST_PCI_MAX_COMMIT		4096
 #define VHOST_PCI_PEER_NAME_LEN		64 /* with the terminating NUL */
 #define VHOST_PCI_ACK_TIMEOUT_MS	100
@@ -103,27 +107,27 @@ enum vhost_pci_area {
 #define VHOST_PCI_TYPE_NONE	0 /* no function (yet) */
 #define VHOST_PCI_TYPE_NET	1
 
-/* vhost_pci_config.status, vhost_pci_state.status: of any function;
- * vhost_pci_function.status: of that one. */
-#define VHOST_PCI_S_CONNECTED	(1u << 0) /* a front-end is there */
+/* In vhost_pci_config.status and vhost_pci_state.status a bit is set if it is true
+ * of any function; in vhost_pci_function.status, if it is true of that function. */
+#define VHOST_PCI_S_CONNECTED	(1u << 0) /* a front-end is connected */
 #define VHOST_PCI_S_LINK_UP	(1u << 1) /* and at least one ring runs */
-/* The peer kicks, and nothing ever moves: its guest seems to use other memory than
- * was sent, a private copy of it. */
+/* The peer kicks, but its rings never change: the peer's guest seems to use a
+ * private copy of the memory that the front-end sent. */
 #define VHOST_PCI_S_UNSHARED	(1u << 2)
 
 /* vhost_pci_config.flags */
-/* Memory that the device takes back without the driver's consent stays readable
- * and writable. Without this flag there are holes in its place. */
+/* If the device takes memory back without the driver's consent, the addresses stay
+ * readable and writable. Without this flag the device leaves holes. */
 #define VHOST_PCI_F_REVOKE_HARMLESS	(1u << 0)
 
-/* What can be said of a function before there is a driver. */
+/* The properties of a function that are fixed before a driver starts. */
 struct vhost_pci_function_config {
 	uint16_t type;		/* VHOST_PCI_TYPE_*, or another virtio id */
-	uint16_t first_ring;	/* the device's number of its ring 0 */
+	uint16_t first_ring;	/* the device's number of the function's ring 0 */
 	uint16_t max_rings;	/* 1 .. VHOST_PCI_MAX_RINGS */
 	uint16_t reserved;
-	/* Virtio feature bits that the device offers to the peer; who drives
-	 * the function must be able to serve them all. */
+	/* Virtio feature bits that the device offers to the peer; the driver of
+	 * the function must support them all. */
 	uint64_t offered_features;
 };
 static_assert(sizeof(struct vhost_pci_function_config) == 16, "ABI");
@@ -175,10 +179,10 @@ struct vhost_pci_region {
 	uint64_t gpa;		/* peer guest-physical address of its start */
 	uint64_t size;		/* bytes, > 0; gpa + size does not overflow */
 	uint64_t window_offset;	/* of its start, from the start of @area */
-	/* The memory space that gpa belongs to; a function's addresses mean the
-	 * regions of its own space. */
+	/* The memory space that gpa belongs to. A function's addresses refer to
+	 * the regions whose space equals the function's space. */
 	uint16_t space;
-	uint16_t area;		/* VHOST_PCI_AREA_WINDOW, or of one more */
+	uint16_t area;		/* VHOST_PCI_AREA_WINDOW, or a further window */
 	uint32_t reserved;
 };
 static_assert(sizeof(struct vhost_pci_region) == 32, "ABI");
@@ -187,31 +191,32 @@ static_assert(sizeof(struct vhost_pci_region) == 32, "ABI");
 #define VHOST_PCI_RING_RUN	(1u << 0) /* set up, started and enabled */
 #define VHOST_PCI_RING_CALL	(1u << 1) /* the peer listens to its doorbell */
 
-/* One vring of a function. Numbered as the virtio type does; net: even, a receive
- * queue of the peer's, odd, a transmit queue. Fields other than flags mean
- * something only while RUN is set. */
+/* One vring of a function. The virtio type defines the order of the rings; net:
+ * rings with even numbers are the peer's receive queues, rings with odd numbers its
+ * transmit queues. Fields other than flags are valid only while RUN is set. */
 struct vhost_pci_ring {
 	uint64_t desc;		/* gpa of the descriptor table / packed ring */
 	uint64_t avail;		/* gpa of avail / driver event suppression */
 	uint64_t used;		/* gpa of used / device event suppression */
 	uint16_t num;		/* 1 .. VHOST_PCI_MAX_RING_SIZE; split: a power of 2 */
 	uint16_t flags;		/* VHOST_PCI_RING_* */
-	/* Where to begin, in the form of VHOST_USER_GET_VRING_BASE: split:
+	/* Where the driver begins, as VHOST_USER_GET_VRING_BASE has it: split:
 	 * next avail index; packed: avail index | wrap << 15 in the low half,
 	 * used index | wrap << 15 in the high half. */
 	uint32_t base;
-	/* Counts the starts of this ring, never 0 while RUN. A driver resumes
-	 * from the state page if that holds the same epoch. */
+	/* Counts the starts of this ring; never 0 while RUN. A driver resumes
+	 * from the state page if the page holds the same epoch. */
 	uint32_t epoch;
 	uint32_t reserved[3];
 };
 static_assert(offsetof(struct vhost_pci_ring, epoch) == 32, "ABI");
 static_assert(sizeof(struct vhost_pci_ring) == 48, "ABI");
 
-/* One virtio device of the peer. Without a front-end (no CONNECTED) everything
- * behind max_rings is 0. */
+/* One virtio device of the peer. Without a front-end (no CONNECTED) all fields
+ * after max_rings are 0. */
 struct vhost_pci_function {
-	uint16_t type;		/* these three: as in the configuration */
+	/* type, first_ring and max_rings are as in the configuration. */
+	uint16_t type;
 	uint16_t first_ring;
 	uint16_t max_rings;
 	uint16_t n_rings;	/* <= max_rings; from first_ring on */
@@ -219,15 +224,16 @@ struct vhost_pci_function {
 	uint32_t reserved;
 	uint64_t features;	/* virtio features that the peer acknowledged */
 	uint16_t space;		/* of its addresses: see vhost_pci_region */
-	/* Net only, as the next two. Bytes, VHOST_USER_NET_SET_MTU; 0: not told. */
+	/* mtu, rarp_count and rarp_mac are for net only. mtu is in bytes, from
+	 * VHOST_USER_NET_SET_MTU; 0: the front-end sent none. */
 	uint16_t mtu;
-	/* Counts VHOST_USER_SEND_RARP: a change asks for one announcement. */
+	/* Counts VHOST_USER_SEND_RARP: a new value asks for one announcement. */
 	uint16_t rarp_count;
 	uint8_t rarp_mac[6];
 	uint32_t reserved2;
-	/* Ranges of area STATE: the function's virtio configuration space, which
-	 * the driver fills, and memory in which the driver of a type that needs
-	 * it keeps what is in flight. 0, 0: there is none. */
+	/* Two ranges of area STATE: the function's virtio configuration space,
+	 * which the driver fills, and memory in which the driver keeps requests
+	 * in flight, if the type needs that. 0, 0: there is no such range. */
 	uint32_t config_offset, config_len;
 	uint32_t inflight_offset, inflight_len;
 };
@@ -235,7 +241,7 @@ static_assert(offsetof(struct vhost_pci_function, features) == 16, "ABI");
 static_assert(offsetof(struct vhost_pci_function, config_offset) == 40, "ABI");
 static_assert(sizeof(struct vhost_pci_function) == 56, "ABI");
 
-/* The whole state of the peer. Exactly one eventq buffer, of
+/* The whole state of the peer. The message fills exactly one eventq buffer, of
  * vhost_pci_state_len() bytes. */
 struct vhost_pci_state {
 	struct vhost_pci_hdr hdr;
@@ -261,34 +267,35 @@ vhost_pci_state_len(unsigned int n_rings)
 	       n_rings * sizeof(struct vhost_pci_ring);
 }
 
-/* The driver stopped a ring because the peer broke a rule: the device logs
- * it, shows it, and keeps the ring stopped until the peer restarts it. */
+/* The driver stopped a ring because the peer broke a rule. The device logs and
+ * shows the rule, and keeps the ring stopped until the peer restarts the ring. */
 struct vhost_pci_broken {
-	struct vhost_pci_hdr hdr; /* generation: of the STATE that ran it */
-	uint16_t ring;		/* the device's number of it */
+	struct vhost_pci_hdr hdr; /* generation: of the STATE that ran the ring */
+	uint16_t ring;		/* the device's number of the ring */
 	uint16_t reserved[3];
 	char rule[48];		/* NUL terminated ASCII, for the log */
 };
 static_assert(sizeof(struct vhost_pci_broken) == 72, "ABI");
 
 /*
- * The state page: where a ring stands, for whoever comes next. The driver
- * stores `progress` in each burst, as one 64-bit store; the device reads it
- * when the front-end asks for the ring's base, when it revokes, and after a
- * driver is gone.
+ * The state page tells the next driver, and the device, where each ring stands.
+ * The driver stores `progress` in each burst, as one 64-bit store. The device
+ * reads `progress` when the front-end asks for the ring's base, when the device
+ * revokes memory, and after a driver is gone.
  */
 struct vhost_pci_ring_progress {
-	/* epoch << 32 | base, base as in vhost_pci_ring. driver: w (r when it
-	 * starts), device: r, and w 0 when the ring is set up anew. */
+	/* epoch << 32 | base, with base as in vhost_pci_ring. driver: w (r when
+	 * it starts), device: r, and w 0 when the peer sets the ring up anew. */
 	uint64_t progress;
 	uint64_t reserved[7];
 };
 static_assert(sizeof(struct vhost_pci_ring_progress) == 64, "ABI");
 
 struct vhost_pci_state_page {
-	/* A ring that a STATE of a generation below this one runs has lost its
-	 * memory, or is about to. device: w, before it takes the memory away;
-	 * driver: r, before it returns buffers and before it blames the peer. */
+	/* A ring that runs by a STATE with a generation below this number has
+	 * lost its memory, or is about to lose it. device: w, before it takes the
+	 * memory away; driver: r, before it returns buffers and before it blames
+	 * the peer. */
 	uint64_t revoked;
 	uint64_t reserved[31];
 	struct vhost_pci_ring_progress rings[VHOST_PCI_MAX_RINGS];

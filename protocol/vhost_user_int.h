@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Internal to the vhost-user core: the messages on the wire, and what the
- * core's files offer to each other.
+ * Internal to the vhost-user core: the messages on the wire, and the functions
+ * that the core's files share.
  *
  * Integers on the wire are in the host's byte order (vhost-user, "Message
  * Specification"): both ends live on one machine.
@@ -106,7 +106,7 @@ struct vu_wire_vring_addr {
 };
 static_assert(sizeof(struct vu_wire_vring_addr) == 40, "wire");
 
-/* As front-ends pad it; what counts ends before. */
+/* Front-ends pad the message to 24 bytes; only the first 20 have a meaning. */
 #define VU_INFLIGHT_SIZE	20u
 struct vu_wire_inflight {
 	uint64_t mmap_size, mmap_offset;
@@ -121,16 +121,16 @@ struct vu_wire_identity {
 };
 static_assert(sizeof(struct vu_wire_identity) == 80, "wire");
 
-/* vu_core.judged_ring: which ring may not lie outside the memory table once
- * the message was run; others are then only paused. */
+/* vu_core.judged_ring: the message fails if this ring lies outside the memory
+ * table after the message; the core only pauses other such rings. */
 #define VU_JUDGE_NONE	UINT32_MAX
 #define VU_JUDGE_ALL	(UINT32_MAX - 1)
 
-/* What a handler returns besides 0 (done) and a negative errno: refuse the
- * request, but go on with the connection. */
+/* A handler returns 0 (done), a negative errno, or this: refuse the request,
+ * but keep the connection. */
 #define VU_REFUSED	1
 
-/* Features that decide which rings there are. */
+/* Features that decide which rings exist. */
 #define VU_NET_F_CTRL_VQ	17
 #define VU_NET_F_MQ		22
 /* Features that decide how rings look. */
@@ -147,24 +147,24 @@ vu_bit(uint64_t word, unsigned int bit)
 int vu_fail(struct vu_core *core, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* vhost_user_session.c: the session is over but for its disconnect; returns
- * @err. */
+/* vhost_user_session.c: end the session; only its disconnect may follow.
+ * Returns @err. */
 int vu_end(struct vu_core *core, int err);
 
 /* vhost_user.c */
 
-/* Tell what changed; complete it, now or in vu_core_resume(). */
+/* Tell the user what changed; complete the update now or in vu_core_resume(). */
 int vu_update(struct vu_core *core);
-/* Nobody uses the old state any more. */
+/* Complete an update: nobody uses the old state any more. */
 int vu_complete(struct vu_core *core);
 
-/* vhost_user_msg.c: all there is to know of a request before its handler sees
- * it. */
+/* vhost_user_msg.c: the rules that a request must meet before its handler runs,
+ * and the kind of its reply. */
 enum vu_reply_kind {
-	VU_REPLY_ACK,		/* a u64, if asked for and negotiated */
+	VU_REPLY_ACK,		/* a u64, if requested and negotiated */
 	VU_REPLY_U64,		/* core->reply */
-	VU_REPLY_STATE,		/* vring state: of the ring it names */
-	VU_REPLY_INFLIGHT,	/* the payload, as it is now, and an fd */
+	VU_REPLY_STATE,		/* vring state of the ring in the request */
+	VU_REPLY_INFLIGHT,	/* the payload as the handler left it, and an fd */
 };
 
 /* vu_rule.protocol_bit: no protocol feature is needed. */
@@ -183,35 +183,36 @@ const struct vu_rule *vu_find_rule(uint32_t request);
 
 /* vhost_user_fd.c */
 
-/* What a memory file must be for a region that ends at @end bytes; fills dev
- * and ino of @r. @i: for the error text. */
+/* Check that @fd is a memory file fit for a region that ends at @end bytes; set
+ * dev and ino of @r. @i: the region's number for the error text. */
 int vu_check_memory_fd(struct vu_core *core, unsigned int i, int fd,
 		       uint64_t end, struct vu_region *r);
-/* An eventfd, made non-blocking and close-on-exec; *id: its identity. */
+/* Check that @fd is an eventfd; make it non-blocking and close-on-exec, and set
+ * *id to the eventfd's identity. */
 int vu_check_eventfd(struct vu_core *core, int fd, int *id);
-/* Close one of the peer's fds; nothing if it is negative. */
+/* Close one of the peer's fds; do nothing if @fd is negative. */
 void vu_close_fd(struct vu_core *core, int fd);
-/* Take fd @i of the message; its closing is then the caller's. */
+/* Take fd @i of the message; the caller must close the fd. */
 int vu_take_fd(struct vu_core *core, unsigned int i);
-/* Close what is left of the message's fds. */
+/* Close those fds of the message that nobody took. */
 void vu_close_message_fds(struct vu_core *core);
-/* Set *slot to -1; close what it held when the update is complete. */
+/* Set *slot to -1; close its former fd when the update is complete. */
 void vu_retire_fd(struct vu_core *core, int *slot);
 void vu_close_retired_fds(struct vu_core *core);
 
-/* vhost_user_mem.c: message handlers, and the region to which [uva, +len)
- * belongs as a whole. */
+/* vhost_user_mem.c: message handlers; and vu_find_uva(), the region that holds
+ * all of [uva, uva + len). */
 int vu_set_mem_table(struct vu_core *core);
 int vu_add_mem_reg(struct vu_core *core);
 int vu_rem_mem_reg(struct vu_core *core);
 const struct vu_region *vu_find_uva(const struct vu_core *core, uint64_t uva,
 				    uint64_t len);
-/* Move all regions to gone[]; call unmap for all in gone[]. */
+/* Move all regions to gone[]; call unmap for all regions in gone[]. */
 void vu_retire_regions(struct vu_core *core);
 void vu_unmap_gone(struct vu_core *core);
 
-/* vhost_user_inflight.c: message handlers; a reply with the buffer's fd; the
- * session's end. */
+/* vhost_user_inflight.c: message handlers; vu_reply_inflight() replies with the
+ * buffer's fd; vu_drop_inflight() runs at the session's end. */
 int vu_get_inflight_fd(struct vu_core *core);
 int vu_set_inflight_fd(struct vu_core *core);
 int vu_reply_inflight(struct vu_core *core, const void *buf, size_t len);
@@ -227,11 +228,12 @@ int vu_set_vring_call_or_err(struct vu_core *core);
 int vu_set_vring_enable(struct vu_core *core);
 /* Decide anew which rings run, after a message. */
 int vu_judge_rings(struct vu_core *core);
-/* Stop and disable all rings, as RESET_OWNER; forget: also their set-up. */
+/* Stop and disable all rings, as RESET_OWNER does; @forget: forget their set-up,
+ * too. */
 void vu_stop_rings(struct vu_core *core, bool forget);
 /* Set the error text for a control queue in the place of ring @index. */
 int vu_refuse_control(struct vu_core *core, uint32_t index);
-/* Bring ring @r to its state at the begin of a session. */
+/* Bring ring @r to its state at the beginning of a session. */
 void vu_init_ring(struct vu_ring *r);
 
 #endif
