@@ -3,9 +3,8 @@
 #define VHOSTPCI_DPDK_COMPAT_H
 
 /*
- * What differs between the versions of DPDK that the driver is compiled with
- * (tools/releases.sh), by version. Elsewhere the driver does not ask which it
- * is.
+ * The differences between the versions of DPDK that the driver is compiled with
+ * (tools/releases.sh). No other file of the driver asks for the version.
  */
 
 #include <pthread.h>
@@ -17,9 +16,10 @@
 #include <rte_version.h>
 
 /*
- * The argument parser hands a key without a value to the handler, which has a
- * sentence for it. From 24.03 on rte_kvargs_process() refuses such a key
- * itself, without a word, and another function behaves as it did before.
+ * The argument parser hands a key without a value to the handler, which prints an
+ * error message. From 24.03 on rte_kvargs_process() itself refuses such a key,
+ * without a message, and rte_kvargs_process_opt() behaves as
+ * rte_kvargs_process() did before.
  */
 #if RTE_VERSION < RTE_VERSION_NUM(24, 3, 0, 0)
 #define vhostpci_kvargs_process rte_kvargs_process
@@ -28,13 +28,14 @@
 #endif
 
 /*
- * A thread on the CPUs that EAL keeps for control threads, with attributes.
- * Returns 0 or a negative errno.
+ * Create a thread with attributes, on the CPUs that EAL keeps for control
+ * threads. Returns 0 or a negative errno.
  *
- * From 23.11 on EAL's own function takes no attributes, and the smallest stack
- * is wanted where the process locks its memory: a short control thread tells
- * its CPUs, and the thread proper is made of the C library's. Who calls this defines
- * _GNU_SOURCE: sets of CPUs are an extension of the C library's.
+ * The driver wants the smallest stack, because the process may lock its memory.
+ * From 23.11 on EAL's own function takes no attributes. Therefore a short-lived
+ * control thread of EAL reports its CPUs, and the C library creates the real
+ * thread. The caller must define _GNU_SOURCE: sets of CPUs are an extension of
+ * the C library.
  */
 #ifdef RTE_HAS_CPUSET
 #if RTE_VERSION < RTE_VERSION_NUM(23, 11, 0, 0)
@@ -72,7 +73,7 @@ vhostpci_ctrl_thread_create(pthread_t *thread, const char *name,
 		return -rc;
 	made.opaque_id = (uintptr_t)*thread;
 	rte_thread_set_name(made, name);
-	/* An error leaves the caller's CPUs. */
+	/* After an error the thread keeps the caller's CPUs. */
 	if (unknown == 0)
 		rte_thread_set_affinity_by_id(made, &cpus);
 	return 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * How often something may happen that a peer can cause at will: log lines,
- * messages, kicks. A token bucket: so many at once, so many a second for ever.
+ * A limit for events that a peer can cause at will: log lines, messages, kicks.
+ * The limit is a token bucket: at_once events at any moment, and per_second
+ * events a second in the long run.
  */
 
 #ifndef VHOSTPCI_BASE_LIMIT_H
@@ -18,14 +19,14 @@ struct vhostpci_limit {
 	uint32_t at_once;	/* constant, > 0 */
 	/* Any thread, under lock. */
 	rte_spinlock_t lock;
-	uint64_t filled_at;	/* timer cycles: "empty" as of then */
-	uint64_t refused;	/* since the last one that was allowed */
+	uint64_t filled_at;	/* timer cycles: when the bucket was empty */
+	uint64_t refused;	/* events since the last allowed event */
 };
 
 void vhostpci_limit_init(struct vhostpci_limit *limit, uint32_t per_second,
 			 uint32_t at_once);
-/* May it happen now? If so, *@refused (if not NULL) is how many times it was
- * refused before. */
+/* May an event happen now? If yes, *@refused (if not NULL) is the number of events
+ * refused since the last allowed event. */
 bool vhostpci_limit_take(struct vhostpci_limit *limit, uint64_t *refused);
 
 #endif

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Where the cycles of a burst go, for a bench: built with VHOSTPCI_STAMPS, each
- * ring counts those of each stage, and xstats show them. Otherwise nothing of
- * this is there.
+ * For the bench: where the cycles of a burst go. In a build with
+ * VHOSTPCI_STAMPS each ring counts the cycles of each stage, and xstats show
+ * these counts. Other builds contain no stamps.
  *
- * A stamp adds the cycles since the one before to its stage. It orders nothing:
- * what one stage asks for in advance and the next waits for counts as the
- * next one's. Reading a descriptor and translating it, otherwise done in one
- * loop, are done in two, to be told apart.
+ * A stamp adds the cycles since the last stamp to its stage. A stamp orders no
+ * loads or stores: if one stage prefetches data and the next stage waits for
+ * the data, the wait counts for the next stage. A build with stamps reads
+ * descriptors and translates them in two loops, to tell both stages apart;
+ * other builds use one loop.
  */
 
 #ifndef VHOSTPCI_BASE_STAMP_H
 #define VHOSTPCI_BASE_STAMP_H
 
-/* @X is called with each: indices and entries of the ring; descriptors checked
- * and translated, data asked for; mbufs taken or given back; packets copied,
- * with their headers. */
+/* Expands @X with each stage. ring: indices and entries of the ring; translate:
+ * check and translate descriptors, prefetch data; mbuf: take or give back mbufs;
+ * copy: copy packets and their headers. */
 #define VHOSTPCI_STAGES(X) \
 	X(ring) \
 	X(translate) \

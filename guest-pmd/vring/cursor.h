@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Where a burst stands in a ring, and what it found out about a chain before it
- * touches the data. All is inline; flags are constants in the bursts.
+ * Where a burst stands in a ring, and what the burst knows of a chain before it
+ * touches the data. All functions are inline; flags are constants in the bursts.
  */
 
 #ifndef VHOSTPCI_VRING_CURSOR_H
@@ -16,11 +16,11 @@
 #define F_PACKED	(1u << 0)
 #define F_MRG_RXBUF	(1u << 1)
 #define F_IN_ORDER	(1u << 2)	/* rx: one used entry for a batch */
-#define F_OFFLOAD	(1u << 3)	/* headers say something */
+#define F_OFFLOAD	(1u << 3)	/* virtio-net headers have a meaning */
 
-/* Start loading a line that is going to be written. Without a hint, stores to
- * lines that another core wrote last wait for these one after the other.
- * The instruction is a no-op where it is not known. */
+/* Start loading a line that the caller will write. Without this hint, stores to
+ * lines that another core wrote last wait for the lines one after the other.
+ * Processors without the instruction ignore it. */
 static __rte_always_inline void
 vhostpci_prefetch_write(const void *p)
 {
@@ -34,38 +34,40 @@ vhostpci_prefetch_write(const void *p)
 #define VHOSTPCI_DESCS_A_LINE \
 	(RTE_CACHE_LINE_SIZE / sizeof(struct vring_desc))
 
-/* Packets between two commits, and chains that these can take: one each, two
- * batches at most, but the last, which push_reopen() bounds. */
+/* Packets between two commits, and the most chains that these packets take. At
+ * most two batches of packets take one chain each; the last packet may take more
+ * chains, which push_reopen() bounds. */
 #define VHOSTPCI_BATCH	32
 #define VHOSTPCI_MAX_GIVEN	(2 * VHOSTPCI_BATCH + VHOSTPCI_MAX_CHAIN)
-/* Descriptors of a commit: one each for packets that were not walked, those that
- * were, and a last packet that begins a last chain just before it may not. */
+/* The most descriptors of a commit: one for each packet whose chain was not
+ * walked, the walked descriptors, and two chains of a last packet that begins its
+ * last chain just before the limit. */
 static_assert(2 * VHOSTPCI_BATCH + VHOSTPCI_TX_WALK + 2 * VHOSTPCI_MAX_CHAIN <=
 	      VHOST_PCI_MAX_COMMIT, "the next driver cannot end such a commit");
 
-/* Packed: a used descriptor to be written at the commit. */
+/* Packed: a used descriptor that the commit will write. */
 struct vhostpci_used {
 	uint64_t value;
 	uint16_t at;
 };
 
-/* Where a burst stands. Nothing of it is visible to the driver until
- * vhostpci_commit(): a burst may give up anywhere. */
+/* Where a burst stands. The driver sees nothing of this until vhostpci_commit(),
+ * so a burst may give up at any point. */
 struct vhostpci_burst {
 	uint16_t at;		/* the next chain; like ring->last, ->wrap */
 	bool wrap;
-	bool first_wrap;	/* ... at the last commit */
+	bool first_wrap;	/* first, first_wrap: at, wrap at last commit */
 	uint16_t first;
 	uint16_t end;		/* like ring->end */
-	uint16_t given;		/* chains handed back since */
+	uint16_t given;		/* chains given since the last commit */
 	uint64_t held;		/* in order: the one used entry */
-	struct vhostpci_used *shadow;	/* packed: VHOSTPCI_MAX_GIVEN of them */
+	struct vhostpci_used *shadow;	/* packed: has VHOSTPCI_MAX_GIVEN */
 };
 
-/* What was found out about a packet before its data is touched. */
+/* What a burst knows of a packet before it touches the data. */
 struct vhostpci_slot {
 	uint8_t *addr;		/* NULL: not on the shortest path */
-	union vhostpci_raw_desc raw;	/* the head, as read once */
+	union vhostpci_raw_desc raw;	/* the head, read once */
 	uint16_t id;
 };
 
@@ -88,7 +90,7 @@ vhostpci_slot_desc(const struct vhostpci_slot *slot, bool packed)
 		vhostpci_desc_split(slot->raw);
 }
 
-/* What to look for in the packets of a slot. */
+/* For which direction vhostpci_look() looks at the packet of a slot. */
 enum vhostpci_look {
 	VHOSTPCI_LOOK_NOT,
 	VHOSTPCI_LOOK_RX,
@@ -96,7 +98,8 @@ enum vhostpci_look {
 };
 
 /* Is the packet of @slot in one descriptor, for the right direction, in one
- * region? Then start loading its data, or what will be written. */
+ * region? If yes, start loading the data that the burst will read, or the lines
+ * that it will write. */
 static __rte_always_inline void
 vhostpci_look(struct vhostpci_ring *ring, struct vhostpci_slot *slot,
 	      enum vhostpci_look look, bool packed)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What kinds of packets a ring carries. */
+/* Counts packets by kind: size, multicast, broadcast. */
 
 #ifndef VHOSTPCI_VRING_KINDS_H
 #define VHOSTPCI_VRING_KINDS_H
@@ -9,21 +9,22 @@
 
 #include "vring/ring.h"
 
-/* Class of each length in bytes up to VHOSTPCI_LAST_SIZE, and one for all above. A
- * table, because each packet asks: packets of one length read one cache line. */
+/* The class of each length in bytes up to VHOSTPCI_LAST_SIZE, and one class for all
+ * greater lengths. This is a table because the driver needs the class of each
+ * packet: packets of one length read one cache line. */
 #define VHOSTPCI_LAST_SIZE	1522
 extern const uint8_t vhostpci_size_classes[VHOSTPCI_LAST_SIZE + 2];
 
-/* Which of VHOSTPCI_N_SIZES a frame of @len bytes belongs to: by powers of two,
- * but for 64 itself and the last two. */
+/* The class, of VHOSTPCI_N_SIZES, of a frame of @len bytes. Classes are powers of
+ * two, except for the class that ends at 64 and the last two. */
 static __rte_always_inline unsigned int
 vhostpci_size_class(uint32_t len)
 {
 	return vhostpci_size_classes[RTE_MIN(len, VHOSTPCI_LAST_SIZE + 1u)];
 }
 
-/* @to: a packet's destination, of which the lowest bit of the first byte is
- * set. */
+/* Count a packet to a group: the lowest bit of the first byte of its destination
+ * @to is set. */
 static __rte_noinline void
 vhostpci_count_group(struct vhostpci_counters *count,
 		     const struct rte_ether_addr *to)
@@ -34,8 +35,8 @@ vhostpci_count_group(struct vhostpci_counters *count,
 		count->multicast++;
 }
 
-/* datapath: count a packet of @len bytes, of which the first @head_len are at
- * @head. One that is shorter than an address is no frame. */
+/* datapath: count a packet of @len bytes. Its first @head_len bytes are at @head; a
+ * packet that is shorter than an address has no destination. */
 static __rte_always_inline void
 vhostpci_count_kind(struct vhostpci_ring *ring, uint32_t len,
 		    const uint8_t *head, uint32_t head_len)

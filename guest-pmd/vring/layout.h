@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A ring of either layout: what is above knows only this. All is inline;
- * @packed and @flags are constants in the bursts.
+ * A ring of either layout. The rooms above use only these functions, not those of
+ * one layout. All functions are inline; @packed and @flags are constants in the
+ * bursts.
  */
 
 #ifndef VHOSTPCI_VRING_LAYOUT_H
@@ -14,8 +15,9 @@
 #include "vring/split.h"
 
 /*
- * Is there nothing for a receiving burst to do? A look from outside it, which
- * most polls of most ports end with: relaxed, as nothing follows from it.
+ * Has a receiving burst nothing to do? The caller asks this before the burst, and
+ * most polls of most ports end here. relaxed: the loads only decide whether a
+ * burst looks closer.
  */
 static __rte_always_inline bool
 vhostpci_is_idle(const struct vhostpci_ring *ring)
@@ -34,8 +36,8 @@ vhostpci_is_idle(const struct vhostpci_ring *ring)
 		ring->last;
 }
 
-/* How many chains there are to begin with, for a caller who can do with @n;
- * packed: only whether. */
+/* How many chains are available to a caller that needs at most @n; packed: 1 if
+ * any, else 0. */
 static __rte_always_inline uint16_t
 vhostpci_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		 uint16_t n, bool packed)
@@ -44,8 +46,8 @@ vhostpci_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 }
 
 /* Read up to @n heads from b->at on, and look at their packets as @look says.
- * Fewer come when there are no more, after a chain, or at a violation: *@rule.
- */
+ * Returns how many heads were read: fewer than @n if no more are available, after
+ * a chain of several descriptors, or before a violation, which sets *@rule. */
 static __rte_always_inline uint16_t
 vhostpci_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	      struct vhostpci_slot *slots, uint16_t n, int *rule, bool packed,
@@ -55,8 +57,9 @@ vhostpci_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 		split_peek(ring, b, slots, n, rule, look);
 }
 
-/* Hand back the chain at b->at, once committed: buffer @id, which takes
- * @n_slots of a packed ring and has @len bytes written by us. */
+/* Give the chain at b->at back; the driver sees it after the commit. The chain is
+ * buffer @id, takes @n_slots descriptors of a packed ring, and we have written
+ * @len bytes to it. */
 static __rte_always_inline void
 vhostpci_give(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t id,
 	      uint16_t n_slots, uint32_t len, const unsigned int flags)
@@ -69,15 +72,17 @@ vhostpci_give(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t id,
 }
 
 /*
- * Say what is going to be handed over, before anything of it may be seen. False:
- * the ring is revoked. Then nothing is handed over, nor is anything received, or
- * it would be received again; see vhostpci_withdraw().
+ * Publish what the commit will hand over, before the driver can see any of it.
+ * Returns false if the ring is revoked. The caller then hands nothing over, and
+ * must not use packets that it received, because the ring would deliver them
+ * again; see vhostpci_withdraw().
  *
  * The device stores revoked, makes our processor execute a full barrier, and
- * reads what we published. So either it finds that, and ends the commit if the
- * memory is not the peer's any more, or we find revoked. We need no barrier, and
- * the order of the code. acquire: data of the packets was read before; of memory
- * that is not the peer's there is none in a packet that is received.
+ * reads the place that we published. So either the device finds our place, and
+ * ends the commit if the memory is no longer the peer's; or we find revoked. We
+ * need no barrier of our own, but the compiler must keep the order of the code.
+ * acquire: we read the data of the packets before we look at revoked, so a
+ * received packet holds no data of memory that is no longer the peer's.
  */
 static __rte_always_inline bool
 vhostpci_announce(const struct vhostpci_ring *ring,
@@ -99,7 +104,7 @@ vhostpci_place(uint16_t at, bool wrap, const unsigned int flags)
 	return flags & F_PACKED ? vring_place(at, wrap) : at;
 }
 
-/* Hand over what was announced. The driver is told of it by vhostpci_tell(). */
+/* Hand over the announced chains. vhostpci_tell() tells the driver. */
 static __rte_always_inline void
 vhostpci_hand_over(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		   const unsigned int flags)
@@ -116,8 +121,8 @@ vhostpci_hand_over(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	b->given = 0;
 }
 
-/* Announce and hand over what was given since the last commit. False: the ring
- * is revoked, and what was taken from it is not to be used. */
+/* Announce and hand over the chains given since the last commit. Returns false if
+ * the ring is revoked: the caller must not use what it took from the ring. */
 static __rte_always_inline bool
 vhostpci_commit(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		const unsigned int flags)
@@ -135,8 +140,8 @@ vhostpci_commit(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return true;
 }
 
-/* Call the driver if it wants to hear of what was handed over since the last
- * time. */
+/* Call the driver if it wants a call for the chains handed over since the last
+ * vhostpci_tell(). */
 static __rte_always_inline void
 vhostpci_tell(struct vhostpci_ring *ring, const unsigned int flags)
 {
@@ -145,9 +150,10 @@ vhostpci_tell(struct vhostpci_ring *ring, const unsigned int flags)
 	if (ring->untold == 0)
 		return;
 	if (__atomic_load_n(&ring->call, __ATOMIC_RELAXED)) {
-		/* Full barrier between our store of what is used and our load
-		 * of what the driver asks for; pairs with the driver's between
-		 * its store of that and its last look at what is used. */
+		/* Full barrier between our store of used buffers and our load
+		 * of the driver's wish for a call. Pairs with the driver's
+		 * barrier between its store of that wish and its last look at
+		 * used buffers. */
 		rte_smp_mb();
 		wants = flags & F_PACKED ? packed_wants_call(ring) :
 			split_wants_call(ring);

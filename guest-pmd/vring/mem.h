@@ -3,9 +3,9 @@
 /*
  * The peer's memory: guest-physical ranges to addresses of this process.
  *
- * This is the one place that decides whether the peer may name a range. All
- * arithmetic is overflow safe; a hit in a ring's cache is a check of the whole
- * range, as is a miss.
+ * Only this code decides whether the peer may name a range. All arithmetic is
+ * safe against overflow. The code checks the whole range both on a hit and on a
+ * miss of a ring's cache.
  */
 
 #ifndef VHOSTPCI_VRING_MEM_H
@@ -15,8 +15,8 @@
 
 #include "base/transport.h"
 
-/* control: w while no burst runs; datapath: r. Sorted by gpa; regions that are
- * adjacent in gpa and in addr are one. */
+/* control: w while no burst runs; datapath: r. The regions are sorted by gpa;
+ * regions that are adjacent in gpa and in addr are merged. */
 struct vhostpci_mem {
 	uint16_t n;
 	struct vhostpci_region regions[VHOSTPCI_MAX_REGIONS];
@@ -49,9 +49,9 @@ vhostpci_region_addr(const struct vhostpci_region *region, uint64_t gpa,
 }
 
 /*
- * datapath: the address of [gpa, gpa + len) if that is contiguous in this
- * process, else NULL: not mapped, or to be done piece by piece with
- * vhostpci_mem_piece(). @cache is the caller's own, of the same @mem.
+ * datapath: the address of [gpa, gpa + len) if the range is contiguous in this
+ * process. Else NULL: the range is not mapped, or the caller must take it piece
+ * by piece with vhostpci_mem_piece(). @cache belongs to the caller and to @mem.
  */
 static __rte_always_inline uint8_t *
 vhostpci_mem_addr(const struct vhostpci_mem *mem, struct vhostpci_region *cache,

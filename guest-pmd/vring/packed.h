@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The packed layout (virtio 1.x, 2.8): how chains are found and handed back.
+ * The packed layout (virtio 1.x, 2.8): how to find chains and hand them back.
  */
 
 #ifndef VHOSTPCI_VRING_PACKED_H
@@ -9,8 +9,8 @@
 
 #include "vring/cursor.h"
 
-/* A descriptor is available when its AVAIL bit is our wrap counter and its USED
- * bit is not (virtio 1.x, 2.8.1). */
+/* A descriptor is available when its AVAIL bit equals our wrap counter and its
+ * USED bit does not (virtio 1.x, 2.8.1). */
 static __rte_always_inline bool
 packed_is_avail(uint16_t flags, bool wrap)
 {
@@ -28,7 +28,7 @@ packed_pending(const struct vhostpci_ring *ring, const struct vhostpci_burst *b)
 	const struct vring_packed_desc *desc =
 		(const struct vring_packed_desc *)ring->desc;
 
-	/* relaxed: only whether to look; vhostpci_desc_load() acquires. */
+	/* relaxed: decides only whether to look; vhostpci_desc_load() acquires. */
 	return packed_is_avail(__atomic_load_n(&desc[b->at].flags,
 					       __ATOMIC_RELAXED), b->wrap);
 }
@@ -46,8 +46,8 @@ packed_step(const struct vhostpci_ring *ring, uint16_t *at, bool *wrap,
 	*at = to;
 }
 
-/* Ends behind a descriptor that begins a chain: where the next one is, is known
- * when that has been walked. */
+/* See vhostpci_peek(). Stops after a descriptor that begins a longer chain: only a
+ * walk of that chain finds the next head. */
 static __rte_always_inline uint16_t
 packed_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	    struct vhostpci_slot *slots, uint16_t n, enum vhostpci_look look)
@@ -55,7 +55,7 @@ packed_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	uint16_t at = b->at, i;
 	bool wrap = b->wrap;
 
-	/* They are read now and written soon. */
+	/* We read these descriptors now and write them soon. */
 	for (i = 0; i < n && at + i < ring->size; i += VHOSTPCI_DESCS_A_LINE)
 		vhostpci_prefetch_write(&ring->desc[at + i]);
 	for (i = 0; i < n; i++) {
@@ -73,8 +73,8 @@ packed_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	return i;
 }
 
-/* Everything that a used descriptor says, in one store; its address field is
- * not ours to write (virtio 1.x, 2.8.22). */
+/* The value of one store for all fields of a used descriptor but the address,
+ * which a device must not write (virtio 1.x, 2.8.22). */
 static __rte_always_inline uint64_t
 packed_used(uint16_t id, uint32_t len, bool wrap)
 {
@@ -110,7 +110,7 @@ packed_wants_call(const struct vhostpci_ring *ring)
 
 	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !ring->event_idx)
 		return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
-	/* As distances on the side of the wrap counter where we are now. */
+	/* Count both places from the lap in which we are now. */
 	if (off_wrap >> 15 != ring->wrap)
 		event -= ring->size;
 	if (ring->told_wrap != ring->wrap)
@@ -121,8 +121,9 @@ packed_wants_call(const struct vhostpci_ring *ring)
 static __rte_always_inline void
 packed_put(struct vhostpci_ring *ring, uint16_t at, uint64_t value)
 {
-	/* release: pairs with the driver's acquire of the flags; packet data,
-	 * the place and the used descriptors behind this one come first. */
+	/* release: pairs with the driver's acquire of the flags. The driver sees
+	 * packet data, the published place and the later used descriptors before
+	 * it sees this one. */
 	__atomic_store_n((uint64_t *)&ring->desc[at] + 1, value,
 			 __ATOMIC_RELEASE);
 }
@@ -134,7 +135,7 @@ packed_announce(const struct vhostpci_ring *ring, const struct vhostpci_burst *b
 			      vring_place(b->first, b->first_wrap));
 }
 
-/* How many descriptors that was given since the last commit takes. */
+/* How many descriptors the chains given since the last commit take. */
 static __rte_always_inline uint16_t
 packed_distance(const struct vhostpci_ring *ring, const struct vhostpci_burst *b)
 {
@@ -143,15 +144,16 @@ packed_distance(const struct vhostpci_ring *ring, const struct vhostpci_burst *b
 	return b->wrap == b->first_wrap ? n : n + ring->size;
 }
 
-/* Write all descriptors of the chains in @b as used ones, the last one first. */
+/* Write all descriptors of the chains in @b as used ones, from last to first. */
 void vhostpci_packed_put_all(struct vhostpci_ring *ring,
 			     const struct vhostpci_burst *b);
 
 /*
- * Used descriptors are written from the last to the first: the driver looks at
- * one after the other, so it sees all or none. The place is published before
- * and after: whoever resumes after we were killed in between finds out from
- * the ring how far this came, and ends it (see resume_packed()).
+ * Write used descriptors from the last to the first: the driver looks at one
+ * after the other, so the driver sees all of them or none. We publish our place
+ * before and after. If this process is killed in between, the next process finds
+ * in the ring how far the commit came, and ends the commit (see
+ * resume_packed()).
  */
 static __rte_always_inline void
 packed_commit(struct vhostpci_ring *ring, const struct vhostpci_burst *b,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What a peer may not do to a ring. */
+/* The rules of a ring that a peer may break. */
 
 #ifndef VHOSTPCI_VRING_RULES_H
 #define VHOSTPCI_VRING_RULES_H
 
 /*
- * Rules that a peer may break. Each stops the ring and has a sentence
+ * A peer that breaks one of these rules stops the ring. Each rule has a sentence
  * (vhostpci_rule_text(), at most 47 characters) and a counter
  * (vhostpci_rule_name(), an xstats name).
  */
@@ -35,18 +35,18 @@ enum vhostpci_rule {
 	VHOSTPCI_RULE_FEATURES,
 	VHOSTPCI_RULE_REGIONS,
 	VHOSTPCI_N_RULES,
-	/* Nobody's fault: the device took the ring's memory away. No violation,
-	 * and no text. */
+	/* The device took the ring's memory away: not a violation, so it has
+	 * no sentence. */
 	VHOSTPCI_RULE_REVOKED = VHOSTPCI_N_RULES
 };
 /*
- * What becomes of a packet: 0, it is through; one of these; or the rule that
- * its chain breaks, as a negative number.
+ * What happens to a packet: 0: it was moved; one of these values; or the rule that
+ * the packet's chain breaks, as a negative number.
  */
 enum vhostpci_fate {
-	VHOSTPCI_DROP = 1,	/* it does not fit, and never will */
-	VHOSTPCI_NO_ROOM,	/* not now: the driver offers too few buffers */
-	VHOSTPCI_DROPPED,	/* as the first, and counted already */
+	VHOSTPCI_DROP = 1,	/* the packet will never fit */
+	VHOSTPCI_NO_ROOM,	/* the driver now offers too few buffers */
+	VHOSTPCI_DROPPED,	/* as VHOSTPCI_DROP, and already counted */
 };
 
 const char *vhostpci_rule_text(enum vhostpci_rule rule);

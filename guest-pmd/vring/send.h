@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What bursts to a peer have in common, wherever their packets are. */
+/* Code that all bursts to a peer share, wherever their packets are. */
 
 #ifndef VHOSTPCI_VRING_SEND_H
 #define VHOSTPCI_VRING_SEND_H
@@ -17,8 +17,8 @@
 /* How often a tx burst looks again for buffers before it gives up. */
 #define VHOSTPCI_SEND_RETRIES	8
 
-/* Store the header, unless it is there already, as in a buffer that comes
- * round: the line then stays in both cores' caches. */
+/* Store the header, unless the buffer already holds the same header, as a reused
+ * buffer does: without a store the line stays in both cores' caches. */
 static __rte_always_inline void
 vhostpci_put_header(const struct vhostpci_ring *ring, uint8_t *to,
 		    const struct virtio_net_hdr_v1 *hdr)
@@ -40,8 +40,8 @@ vhostpci_put_header(const struct vhostpci_ring *ring, uint8_t *to,
 	memcpy(to, hdr, sizeof(struct virtio_net_hdr));
 }
 
-/* datapath: copy @len bytes, more than 0, from a peer's memory to a peer's. Both
- * may be the same one's, which then may have both overlap. */
+/* datapath: copy @len bytes, more than 0, from a peer's memory to a peer's memory.
+ * If both belong to one peer, that peer can make source and destination overlap. */
 static __rte_always_inline void
 vhostpci_copy_across(uint8_t *to, const uint8_t *from, size_t len)
 {
@@ -53,14 +53,15 @@ vhostpci_copy_across(uint8_t *to, const uint8_t *from, size_t len)
 		rte_memcpy(to, from, len);
 }
 
-/* datapath: a burst walks so many descriptors, and no more. */
+/* datapath: may this burst send another packet? It walks a bounded number of
+ * descriptors. */
 static __rte_always_inline bool
 vhostpci_may_send(const struct vhostpci_ring *ring)
 {
 	return likely(ring->walked < VHOSTPCI_TX_WALK);
 }
 
-/* Chains known of that a burst did not take; packed: whether there are. */
+/* How many known chains the burst has not taken; packed: 1 if any, else 0. */
 static __rte_always_inline uint16_t
 vhostpci_left(const struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	      const unsigned int flags)
@@ -69,8 +70,8 @@ vhostpci_left(const struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 		(uint16_t)(b->end - b->at);
 }
 
-/* Out of buffers. Wait a little for the peer to offer more than the @seen ones,
- * which were too few; but not for one that had none the last time either. */
+/* The ring has too few buffers: wait a little until the peer offers more than the
+ * @seen ones. Do not wait for a peer that had no buffers the last time either. */
 static __rte_always_inline bool
 vhostpci_wait_for_room(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		       uint16_t seen, bool stalled, unsigned int *tries,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The split layout (virtio 1.x, 2.7): how chains are found and handed back.
+ * The split layout (virtio 1.x, 2.7): how to find chains and hand them back.
  */
 
 #ifndef VHOSTPCI_VRING_SPLIT_H
@@ -9,9 +9,10 @@
 
 #include "vring/cursor.h"
 
-/* How many heads the driver has made available. More than the ring holds: the
- * ring is broken, and 0. The index is read only if those known of are fewer than
- * @n: its line comes from the driver's core each time. */
+/* How many heads the driver has made available. If these are more than the ring
+ * holds, the ring breaks and the result is 0. This reads the avail index only if
+ * the burst knows of fewer heads than @n: each read fetches the index's line from
+ * the driver's core. */
 static __rte_always_inline uint16_t
 split_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t n)
 {
@@ -20,7 +21,7 @@ split_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t n)
 	if (pending >= n)
 		return pending;
 	/* acquire: pairs with the driver's release (or write barrier) before
-	 * its store to avail->idx; entries and descriptors are there. */
+	 * its store to avail->idx; we see entries and descriptors. */
 	b->end = __atomic_load_n(&ring->avail->idx, __ATOMIC_ACQUIRE);
 	pending = b->end - b->at;
 	if (likely(pending <= ring->size))
@@ -31,10 +32,11 @@ split_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t n)
 }
 
 /*
- * Read heads and start loading their descriptors, then read these. Ends before
- * a head out of range, with the rule. Heads mostly count up, so that their
- * descriptors can be asked for together with the heads; those that do not are
- * as soon as they are known. The mask only keeps the prefetch within the table.
+ * Read heads and start loading their descriptors, then read the descriptors. Stops
+ * before a head out of range, and sets *@rule. Heads mostly count up, so we guess
+ * them and prefetch their descriptors together with the heads; after a wrong guess
+ * we prefetch the right descriptor at once. The mask only keeps the prefetch
+ * within the table.
  */
 static __rte_always_inline uint16_t
 split_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
@@ -70,8 +72,8 @@ split_peek(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 	return i;
 }
 
-/* Buffers that come round in the same order, as drivers have them, make the
- * same entries: a store left out keeps the line in both cores' caches. */
+/* Drivers reuse buffers in the same order, so the ring often holds the same entry
+ * already: without a store the line stays in both cores' caches. */
 static __rte_always_inline void
 split_put(struct vhostpci_ring *ring, uint16_t at, uint64_t elem)
 {
@@ -87,7 +89,7 @@ split_give(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t id,
 {
 	uint64_t elem = id | (uint64_t)len << 32;
 
-	/* virtio 1.x, 2.7.9: of a batch used in order, only the last one's. */
+	/* virtio 1.x, 2.7.9: a batch used in order needs only its last entry. */
 	if (flags & F_IN_ORDER)
 		b->held = elem;
 	else
@@ -95,7 +97,7 @@ split_give(struct vhostpci_ring *ring, struct vhostpci_burst *b, uint16_t id,
 	b->at++;
 }
 
-/* Does the driver want to hear of the entries (ring->told, ring->last]? */
+/* Does the driver want a call for the entries (ring->told, ring->last]? */
 static __rte_always_inline bool
 split_wants_call(const struct vhostpci_ring *ring)
 {
@@ -115,8 +117,8 @@ split_commit(struct vhostpci_ring *ring, const struct vhostpci_burst *b,
 {
 	if (flags & F_IN_ORDER)
 		split_put(ring, b->first, b->held);
-	/* release: pairs with the driver's acquire of used->idx; entries and
-	 * packet data come first. */
+	/* release: pairs with the driver's acquire of used->idx. The driver sees
+	 * entries and packet data before it sees the index. */
 	__atomic_store_n(&ring->used->idx, b->at, __ATOMIC_RELEASE);
 }
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Packed rings that tell by themselves where they stand: see vring_find.h. */
+/* Traced packed rings, whose flags tell where the ring stands: see vring_find.h. */
 
 #ifndef VHOSTPCI_VRING_TRACE_H
 #define VHOSTPCI_VRING_TRACE_H
 
 #include "vring/ring.h"
 
-/* control, no burst uses the ring: find its place by its descriptors' flags. False,
- * and nothing is set: they tell none, or there is no memory to look. */
+/* control, no burst uses the ring: find the ring's place by its descriptors' flags.
+ * Returns false and sets nothing if the flags tell no place, or if memory for the
+ * search is lacking. */
 bool vhostpci_packed_find(const struct vhostpci_ring *ring, uint16_t *avail,
 			  uint16_t *used);
 

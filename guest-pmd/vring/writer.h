@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Copying a packet into chains of several descriptors or regions, and into as
- * many of them as it takes.
+ * Copy a packet into chains of several descriptors or regions, and into as many
+ * chains as the packet needs.
  *
- * Nothing has happened until the caller takes w->b for its own: the buffers
- * written to are not handed back before. Functions return 0, an enum
- * vhostpci_fate or a rule as a negative number.
+ * The writer hands no buffer back. The caller copies w->b to its own burst when
+ * the packet is complete; until then the ring is unchanged. Functions return 0, an
+ * enum vhostpci_fate, or a rule as a negative number.
  */
 
 #ifndef VHOSTPCI_VRING_WRITER_H
@@ -16,33 +16,33 @@
 
 #include "vring/cursor.h"
 
-/* Writes one packet into one chain after the other. */
+/* Writes one packet into successive chains. */
 struct vhostpci_writer {
 	struct vhostpci_chain chain;
-	struct vhostpci_burst b;	/* ours until the packet is complete */
+	struct vhostpci_burst b;	/* private until the packet is complete */
 	unsigned int flags;
 	uint16_t n_heads;	/* chains begun */
-	uint32_t n_slots;	/* packed: of all of them */
+	uint32_t n_slots;	/* packed: descriptors of all these chains */
 	uint32_t walked;	/* ring->walked when this packet began */
 	uint32_t written;	/* into the current chain */
-	/* Where the next byte goes, and how many may follow it there. The
-	 * chain's gpa and len are what comes behind these. */
+	/* Where the next byte goes, and how many bytes fit there. The chain's
+	 * gpa and len describe the memory after that. */
 	uint8_t *to;
 	uint64_t room;
-	uint8_t *last_byte;	/* where the last byte written went */
-	uint8_t *num_buffers[2];	/* of the header: known in the end */
+	uint8_t *last_byte;	/* address of the last written byte */
+	uint8_t *num_buffers[2];	/* of the header; set at the end */
 };
 
-/* datapath: begin with the chain of @slot, which is the one at w->b, and the
- * virtio-net header @hdr; ring->hdr_len says how much of it. */
+/* datapath: begin with the chain of @slot, which is at w->b, and write the first
+ * ring->hdr_len bytes of the virtio-net header @hdr. */
 int vhostpci_write_begin(struct vhostpci_writer *w,
 			 const struct vhostpci_slot *slot,
 			 const struct virtio_net_hdr_v1 *hdr);
-/* datapath: go on with @len bytes at @src, which are ours or a peer's. */
+/* datapath: write the next @len bytes, from @src, in our or a peer's memory. */
 int vhostpci_write_bytes(struct vhostpci_writer *w, const void *src,
 			 uint32_t len);
-/* datapath: the packet is complete: close its last chain, and write into the
- * header how many there are. */
+/* datapath: the packet is complete: close its last chain, and write the number of
+ * chains into the header. */
 int vhostpci_write_end(struct vhostpci_writer *w);
 
 static __rte_always_inline struct vhostpci_writer
