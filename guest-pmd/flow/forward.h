@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * From ring to ring: packets that rules send to other ports.
+ * Move packets that rules send to other ports from ring to ring.
  *
- * The first bytes of each packet are in private memory, where its rule was found
- * and its headers were changed; the rest goes from the one peer's memory to the
- * other's without a stop.
+ * The first bytes of each packet are in private memory, where the burst found the
+ * packet's rule and changed its headers. The rest goes straight from one peer's
+ * memory to the other peer's memory.
  */
 
 #ifndef VHOSTPCI_FLOW_FORWARD_H
@@ -20,25 +20,26 @@
 
 /* A packet on its way, or a copy of one. */
 struct vhostpci_item {
-	struct vhostpci_inlet *inlet;	/* where to; forward(): w */
+	struct vhostpci_inlet *inlet;	/* destination; forward(): w */
 	const uint8_t *head;	/* private */
 	const uint8_t *tail;	/* the sending peer's memory, or private */
-	/* Ours, whatever the peer wrote; num_buffers is 1. */
+	/* Our own header, not the peer's; num_buffers is 1. */
 	const struct virtio_net_hdr_v1 *hdr;
 	uint32_t head_len, tail_len;	/* bytes */
 };
 
-/* control, no burst uses @ring, which is one that we send to: choose how, by
- * what the peer acknowledged. */
+/* control, no burst uses @ring, which we send to: choose ring->forward by the
+ * features that the peer acknowledged. */
 void vhostpci_forward_select(struct vhostpci_ring *ring, uint64_t features);
 
 /*
- * datapath: send @n items, at most VHOSTPCI_FORWARD_MAX, those for one inlet in
- * their order and all at once, with one lock. What a peer has no room for is
- * dropped and counted there. @unfinished: some may leave checksums or
- * segmentation to the peer; what it does not take by now is dropped and counted
- * there as well. The items are used up. Returns how many found their inlet
- * closed: they are lost.
+ * datapath: send @n items, at most VHOSTPCI_FORWARD_MAX. The items for one inlet
+ * keep their order and are sent together, under one lock. Packets without room at
+ * their destination are dropped, and the destination counts them. @unfinished:
+ * some packets may leave checksums or segmentation to the destination's peer; if
+ * that peer no longer takes such a packet, the packet is dropped and counted, too.
+ * The call uses the items up. Returns how many packets were lost because their
+ * inlet was closed.
  */
 unsigned int vhostpci_forward(struct vhostpci_item *items, unsigned int n,
 			      bool unfinished);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * What a rule can match of a packet: eight 64-bit words, taken from a private
- * copy of the packet's first bytes.
+ * The key of a packet: the fields that a rule can match, as eight 64-bit words.
+ * The words come from a private copy of the packet's first bytes.
  *
- * A packet that matches here would match in Open vSwitch: the length checks
- * are those of its miniflow_extract(). A packet that the two might see
- * differently is a miss, which is always right, because Open vSwitch then
- * handles the packet itself.
+ * A packet that matches here would also match in Open vSwitch: the length checks
+ * are those of Open vSwitch's miniflow_extract(). If driver and Open vSwitch might
+ * read a packet differently, the packet is a miss. A miss is always right, because
+ * Open vSwitch then handles the packet itself.
  *
- * The words are values, not memory: each is put together from the packet with
- * the helpers below, and rules build theirs with the same helpers. Fields of
- * the packet keep network byte order.
+ * The words are values, not memory: the helpers below make each word from the
+ * packet, and rules use the same helpers. Fields of the packet keep network byte
+ * order.
  */
 
 #ifndef VHOSTPCI_FLOW_KEY_H
@@ -25,7 +25,7 @@
 #include <rte_byteorder.h>
 #include <rte_common.h>
 
-/* As much of a packet as is parsed. */
+/* The parser reads only this many bytes of a packet. */
 #define VHOSTPCI_FLOW_HEAD	128
 
 enum {
@@ -43,18 +43,18 @@ enum {
 	VHOSTPCI_FLOW_WORDS
 };
 
-/* Words that every key has; the others are there if they were asked for. */
+/* The word that every key has; the parser fills other words only on request. */
 #define VHOSTPCI_FLOW_NEED_L2	(1u << VHOSTPCI_FLOW_L2)
 
 struct vhostpci_flow_key {
 	uint64_t w[VHOSTPCI_FLOW_WORDS];
 };
 
-/* In the last byte of VHOSTPCI_FLOW_L2. Each rule asks for INVALID = 0, so the
- * key of a packet that was not understood matches no rule. */
+/* Flags in the last byte of VHOSTPCI_FLOW_L2. Each rule requires INVALID = 0, so
+ * the key of a packet that the parser does not understand matches no rule. */
 #define VHOSTPCI_FLOW_TAGGED	0x01
 #define VHOSTPCI_FLOW_INVALID	0x80
-/* The byte before. */
+/* Flags in the byte before that. */
 #define VHOSTPCI_FLOW_FRAG	0x01	/* any fragment */
 #define VHOSTPCI_FLOW_LATER	0x02	/* not the first one */
 
@@ -65,15 +65,15 @@ enum vhostpci_flow_miss {
 	VHOSTPCI_FLOW_MISS_SHORT,	/* not even an Ethernet header */
 	VHOSTPCI_FLOW_MISS_LLC,		/* a length instead of an ethertype */
 	VHOSTPCI_FLOW_MISS_QINQ,	/* more than one tag */
-	VHOSTPCI_FLOW_MISS_IP,		/* an IP header that is not right */
-	VHOSTPCI_FLOW_MISS_EXT,		/* IPv6 extension headers: likewise */
-	VHOSTPCI_FLOW_MISS_L4,		/* the same of TCP, UDP, ... */
-	VHOSTPCI_FLOW_MISS_DEEP,	/* headers longer than what is parsed */
-	/* Understood: */
+	VHOSTPCI_FLOW_MISS_IP,		/* a wrong IP header */
+	VHOSTPCI_FLOW_MISS_EXT,		/* wrong IPv6 extension headers */
+	VHOSTPCI_FLOW_MISS_L4,		/* a wrong header of TCP, UDP, ... */
+	VHOSTPCI_FLOW_MISS_DEEP,	/* headers beyond VHOSTPCI_FLOW_HEAD */
+	/* The parser understands the packet, but: */
 	VHOSTPCI_FLOW_MISS_RULE,	/* no rule matches */
 	VHOSTPCI_FLOW_MISS_CONTROL,	/* TCP SYN, FIN, RST: never steered */
-	VHOSTPCI_FLOW_MISS_EDIT,	/* the rule's edits do not fit it */
-	VHOSTPCI_FLOW_MISS_DEST,	/* the destination is not there */
+	VHOSTPCI_FLOW_MISS_EDIT,	/* the rule's edits do not fit the packet */
+	VHOSTPCI_FLOW_MISS_DEST,	/* the destination is closed */
 	VHOSTPCI_FLOW_MISS_OFFLOAD,	/* it does not take unfinished packets */
 	VHOSTPCI_FLOW_MISS_LONG,	/* the frame exceeds the destination's
 					 * MTU, or an mbuf */
@@ -88,13 +88,13 @@ extern const char *const vhostpci_flow_miss_names[VHOSTPCI_FLOW_N_MISSES];
 #define VHOSTPCI_FLOW_HAS_EXT	0x08	/* IPv6 extension headers */
 #define VHOSTPCI_FLOW_CONTROL	0x10	/* TCP SYN, FIN or RST */
 
-/* What parsing learned and no rule matches. All 0 where there is no IP. */
+/* What the parser learned, but no rule matches. All fields are 0 without IP. */
 struct vhostpci_flow_meta {
 	uint16_t l4_len;	/* from l4 to the end of IP, without padding */
-	uint8_t l3, l4;		/* offsets; l4 may lie behind the copied head */
+	uint8_t l3, l4;		/* offsets; l4 may lie after the copied head */
 	uint8_t proto;		/* of l4; 44 in later IPv6 fragments */
 	uint8_t flags;
-	uint16_t type;		/* ethertype behind the tag, big endian */
+	uint16_t type;		/* ethertype after the tag, big endian */
 };
 
 static __rte_always_inline uint16_t
@@ -124,7 +124,7 @@ vhostpci_flow_get64(const uint8_t *p)
 	return v;
 }
 
-/* @tci without the CFI bit, which Open vSwitch does not look at. */
+/* @tci: without the CFI bit, which Open vSwitch ignores. */
 static __rte_always_inline uint64_t
 vhostpci_flow_l2(uint16_t type, uint16_t tci, uint16_t tpid, uint8_t frag,
 		 uint8_t flags)
@@ -151,7 +151,7 @@ vhostpci_flow_mac(const uint8_t *mac, uint8_t ttl)
 		(uint64_t)ttl << 48;
 }
 
-/* ICMP's type and code stand where ports do, each as a 16-bit number. */
+/* ICMP's type and code take the place of the ports, each as a 16-bit number. */
 static __rte_always_inline uint32_t
 vhostpci_flow_icmp(uint8_t type, uint8_t code)
 {

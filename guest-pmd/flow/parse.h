@@ -15,7 +15,8 @@ vhostpci_flow_clear_addr6(struct vhostpci_flow_key *key)
 	key->w[VHOSTPCI_FLOW_DST6_LOW] = 0;
 }
 
-/* Of any packet; not inline, as most packets do without its registers. */
+/* Parse any packet. This is not inline, so that the common case needs fewer
+ * registers. */
 enum vhostpci_flow_miss
 vhostpci_flow_parse_slow(const uint8_t *head, uint32_t head_len,
 			 uint32_t pkt_len, unsigned int need,
@@ -23,9 +24,9 @@ vhostpci_flow_parse_slow(const uint8_t *head, uint32_t head_len,
 			 struct vhostpci_flow_meta *meta);
 
 /*
- * What most packets are: TCP or UDP in IPv4 without options, tags or fragments.
- * False: it is another one, or something about it is not as it should be, and
- * nothing has been stored. One function: it is a line of conditions.
+ * Parse a packet of the common kind: TCP or UDP in IPv4 without options, tags or
+ * fragments. Returns false, and stores nothing, if the packet is of another kind or
+ * has an error. One function: the body is a row of conditions.
  */
 static __rte_always_inline bool
 vhostpci_flow_parse_common(const uint8_t *head, uint32_t head_len,
@@ -79,12 +80,11 @@ vhostpci_flow_parse_common(const uint8_t *head, uint32_t head_len,
 }
 
 /*
- * Parse a packet of @pkt_len bytes, of which the first @head_len (at most
- * VHOSTPCI_FLOW_HEAD) are at @head; fewer than VHOSTPCI_FLOW_HEAD only if the
- * packet ends there. @head is private memory: the peer cannot change it. @need
- * has a bit for each word that a rule may look at; SRC6 stands for all words of
- * IPv6 only. Anything but VHOSTPCI_FLOW_HIT: @key matches no rule, and @meta is
- * not to be used.
+ * Parse a packet of @pkt_len bytes. Its first @head_len bytes are at @head: all of
+ * a short packet, or VHOSTPCI_FLOW_HEAD bytes. @head is private memory: the peer
+ * cannot change it. @need has a bit for each word that a rule may look at; the bit
+ * of SRC6 stands for all words that only IPv6 has. If the result is not
+ * VHOSTPCI_FLOW_HIT, @key matches no rule, and the caller must not use @meta.
  */
 static __rte_always_inline enum vhostpci_flow_miss
 vhostpci_flow_parse(const uint8_t *head, uint32_t head_len, uint32_t pkt_len,

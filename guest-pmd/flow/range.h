@@ -19,7 +19,7 @@ vhostpci_flow_all_zero(const void *data, size_t len)
 	return true;
 }
 
-/* A `last` that says no more than spec does. */
+/* Does @last add nothing to @spec, so that both name one value? */
 static inline bool
 vhostpci_flow_is_point(const void *spec, const void *last, size_t len)
 {
@@ -32,8 +32,8 @@ vhostpci_flow_is_point(const void *spec, const void *last, size_t len)
 	return true;
 }
 
-/* The end of a range of the 16 bits at @at, the only field that may have one, or
- * 0: there is none. False: another field has one. */
+/* Only the 16 bits at @at may have a range. Sets *@end to the end of this range, or
+ * to 0 if there is none. Returns false if another field has a range. */
 static inline bool
 vhostpci_flow_get_range(const void *spec, const void *last, size_t len,
 			size_t at, uint16_t *end)

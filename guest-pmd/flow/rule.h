@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A rule: what rte_flow asked for, translated to what the burst needs.
+ * A rule: a flow of rte_flow, translated for the burst.
  *
- * vhostpci_flow_translate() makes a vhostpci_flow_spec, which lives on the
- * caller's stack; the table makes a vhostpci_flow_rule of it, or finds that it
- * has the same one already.
+ * vhostpci_flow_translate() makes a vhostpci_flow_spec, which lives on the caller's
+ * stack. The table then makes a vhostpci_flow_rule from this spec, or finds that it
+ * already has the same rule.
  */
 
 #ifndef VHOSTPCI_FLOW_RULE_H
@@ -20,30 +20,30 @@
 
 #include "flow/key.h"
 
-/* What the room knows of its port. All calls come from threads that call
- * rte_flow, never from a burst; get_dest without the table's lock, the others
- * also with it. */
+/* The functions of the port that this room needs. Threads that call rte_flow call
+ * them, never a burst. The caller of get_dest does not hold the table's lock; the
+ * callers of the others may hold it. */
 struct vhostpci_flow_env {
 	void *ctx;
 	uint16_t port_id;	/* of the port itself */
-	/* The port @port_id as a destination, with a reference. 0, or -errno
-	 * if it is not a port of ours, or not one to send to. The same port
-	 * gives the same pointer, a multiple of 4, until another one has its
-	 * id. */
+	/* Get the port @port_id as a destination, with a reference. Returns 0,
+	 * or -errno if the port is another driver's or takes no packets from
+	 * rules. The same port gives the same pointer, a multiple of 4, until
+	 * another port gets its id. */
 	int (*get_dest)(void *ctx, uint16_t port_id, void **dest);
 	void (*put_dest)(void *ctx, void *dest);
 	/* Wait until no burst uses anything that it loaded before the call.
-	 * 0, or -errno: a burst does not end. */
+	 * Returns 0, or -errno if a burst does not end. */
 	int (*quiesce)(void *ctx);
 	/* For listings. */
 	void (*name_dest)(void *ctx, const void *dest, char *buf, size_t size);
 };
 
 enum vhostpci_flow_kind {
-	VHOSTPCI_FLOW_OUTPUT,	/* to one destination, as it is */
+	VHOSTPCI_FLOW_OUTPUT,	/* send unchanged to one destination */
 	VHOSTPCI_FLOW_DROP,
 	VHOSTPCI_FLOW_PROGRAM,	/* edits and outputs: rewrite.h */
-	VHOSTPCI_FLOW_MARK,	/* up the normal path, with a mark */
+	VHOSTPCI_FLOW_MARK,	/* the normal path, with a mark */
 };
 #define VHOSTPCI_FLOW_KIND_BITS	2
 
@@ -71,7 +71,7 @@ enum vhostpci_flow_op {
 /* Bytes of the operand. */
 extern const uint8_t vhostpci_flow_op_len[VHOSTPCI_FLOW_N_OPS];
 
-/* What a program touches, by bit: what a packet has to have. */
+/* The fields that a program changes, by bit; a packet must have these fields. */
 #define VHOSTPCI_FLOW_EDIT_IP4	0x01	/* addresses */
 #define VHOSTPCI_FLOW_EDIT_IP6	0x02	/* addresses */
 #define VHOSTPCI_FLOW_EDIT_TTL	0x04
@@ -83,7 +83,7 @@ extern const uint8_t vhostpci_flow_op_len[VHOSTPCI_FLOW_N_OPS];
 #define VHOSTPCI_FLOW_HEADROOM	(4 * VHOSTPCI_FLOW_MAX_PUSH)
 #define VHOSTPCI_FLOW_MAX_OUT	16
 #define VHOSTPCI_FLOW_MAX_PROG	512
-/* Programs up to here are part of the rule. */
+/* Programs of up to this many bytes are part of the rule. */
 #define VHOSTPCI_FLOW_INLINE	56
 
 struct vhostpci_flow_spec {
@@ -95,29 +95,30 @@ struct vhostpci_flow_spec {
 	uint8_t grows;
 	uint8_t n_out;
 	bool counted;		/* COUNT is among the actions */
-	uint16_t prog_len;	/* as well for OUTPUT, whose program is that */
+	uint16_t prog_len;	/* OUTPUT has a program, too: that one output */
 	uint8_t prog[VHOSTPCI_FLOW_MAX_PROG];
 };
 
-/* Counters of a rule: two for one rx queue each, one for all others. */
+/* Counters of a rule: two rx queues have one each, all others share the third. */
 #define VHOSTPCI_FLOW_SLOTS	3
 
 /*
- * The first cache line is all that most packets need to be looked up and sent:
- * it has three words of the key, as five-field rules compare. Who writes:
+ * Most packets need only the first cache line for lookup and sending: it holds
+ * three words of the key, enough for five-field rules. Who writes:
  *	next, born, died	table lock; datapath: r. A release publishes.
  *	way to n_out		constant while the rule is visible
  *	limbo, refs		table lock
  *	hits, bytes, used	datapath: w; queries: r
  */
 struct vhostpci_flow_rule {
-	/* The next rule of the bucket: pointer and, above, its tag; by which
-	 * of two bucket arrays (a bigger one is built beside the old one). */
+	/* The next rule of the bucket: a pointer with its tag in the upper bits.
+	 * The index is the bucket array: a bigger array is built beside the old
+	 * one. */
 	uint64_t next[2];
-	/* Seen by bursts whose version v has born <= v < died. */
+	/* A burst with version v sees the rule if born <= v < died. */
 	uint64_t born, died;
-	/* In the lowest bits an enum vhostpci_flow_kind; above them the mark of
-	 * MARK. That of OUTPUT is the destination, a pointer. */
+	/* The lowest bits are an enum vhostpci_flow_kind. Above them: for MARK,
+	 * the mark; for OUTPUT, the whole word is the destination's pointer. */
 	uint64_t way;
 	uint64_t key[VHOSTPCI_FLOW_WORDS];	/* words of its mask, packed */
 
@@ -135,8 +136,8 @@ struct vhostpci_flow_rule {
 
 	uint16_t prog_len;
 	uint8_t edits;		/* VHOSTPCI_FLOW_EDIT_* */
-	uint8_t grows;		/* bytes that frames may be longer at an output */
-	bool counted;		/* a flow of it asked for a count */
+	uint8_t grows;		/* bytes that edits may add before an output */
+	bool counted;		/* a flow of this rule has a COUNT action */
 	uint8_t spare[3];
 	union {
 		uint8_t prog[VHOSTPCI_FLOW_INLINE];
@@ -158,14 +159,14 @@ vhostpci_flow_kind(const struct vhostpci_flow_rule *rule)
 	return rule->way & ((1u << VHOSTPCI_FLOW_KIND_BITS) - 1);
 }
 
-/* Of an OUTPUT. */
+/* The destination of an OUTPUT. */
 static __rte_always_inline void *
 vhostpci_flow_dest(const struct vhostpci_flow_rule *rule)
 {
 	return (void *)(uintptr_t)rule->way;
 }
 
-/* Of a MARK. */
+/* The mark of a MARK. */
 static __rte_always_inline uint32_t
 vhostpci_flow_mark(const struct vhostpci_flow_rule *rule)
 {
@@ -178,9 +179,9 @@ vhostpci_flow_prog(const struct vhostpci_flow_rule *rule)
 	return rule->prog_len > VHOSTPCI_FLOW_INLINE ? rule->far : rule->prog;
 }
 
-/* Translate; the spec holds references to its destinations. 0, or -errno and
- * @error is set: of the type ACTION whatever the reason, because Open vSwitch
- * 3.1 warns of any other type once for each flow. */
+/* Translate; the spec holds references to its destinations. Returns 0, or -errno
+ * with @error set. The type of @error is always ACTION, because Open vSwitch 3.1
+ * logs a warning for each flow with another type. */
 int vhostpci_flow_translate(const struct vhostpci_flow_env *env,
 			    const struct rte_flow_attr *attr,
 			    const struct rte_flow_item items[],
@@ -190,12 +191,12 @@ int vhostpci_flow_translate(const struct vhostpci_flow_env *env,
 /* Give the destinations back. */
 void vhostpci_flow_spec_release(const struct vhostpci_flow_env *env,
 				struct vhostpci_flow_spec *spec);
-/* Call @put for each destination of a program. */
+/* Call @each for each destination of a program. */
 void vhostpci_flow_each_dest(const uint8_t *prog, uint16_t len,
 			     void (*each)(void *ctx, void *dest), void *ctx);
 
-/* pattern.c and actions.c: the two halves of translate. NULL, or what is wrong.
- */
+/* pattern.c and actions.c: the two halves of translate. They return NULL, or a
+ * sentence that says what is wrong. */
 const char *vhostpci_flow_pattern(const struct vhostpci_flow_env *env,
 				  const struct rte_flow_item items[],
 				  struct vhostpci_flow_spec *spec);

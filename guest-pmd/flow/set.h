@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The set of a table, for those that change it: with its lock held. */
+/* Functions that change the set of a table. The caller holds the table's lock. */
 
 #ifndef VHOSTPCI_FLOW_SET_H
 #define VHOSTPCI_FLOW_SET_H
@@ -15,8 +15,8 @@ void vhostpci_flow_l2_remove(struct vhostpci_flow_table *table,
 			     struct vhostpci_flow_rule *rule);
 /* Do bursts have to look at packets? */
 bool vhostpci_flow_must_look(const struct vhostpci_flow_table *table);
-/* Publish a set of what lives, if bursts have to look. False: no memory, and the
- * old set stays. */
+/* Publish a set of the live rules, if bursts have to look at packets. Returns false
+ * if memory is lacking; the old set then stays. */
 bool vhostpci_flow_renew_set(struct vhostpci_flow_table *table);
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Objects of one size, without a header each: rte_malloc adds 128 bytes to
- * every object and takes a lock of all threads.
+ * An allocator for objects of one size, without a header for each object:
+ * rte_malloc adds 128 bytes to every object and takes a lock that all threads
+ * share.
  *
- * The caller has a lock. Memory is given back when the slab ends.
+ * The caller must hold a lock. The slab frees its memory only when it ends.
  */
 
 #ifndef VHOSTPCI_FLOW_SLAB_H
@@ -17,8 +18,8 @@ struct vhostpci_flow_slab {
 	uint32_t size;		/* of an object, a multiple of 16 */
 	uint32_t per_chunk;
 	int socket;
-	void *free;		/* each begins with a pointer to the next */
-	void *chunks;		/* likewise */
+	void *free;		/* each object begins with the next pointer */
+	void *chunks;		/* each chunk begins with the next pointer */
 	uint64_t n_chunks;
 };
 

@@ -3,10 +3,10 @@
 /*
  * The rules of one mask: a hash table with chains.
  *
- * A chain is a list of links: a rule and, in the upper 16 bits that pointers
- * leave free, part of its hash, so that a lookup seldom touches a rule that is
- * not the one. Of rules with the same key the one that wins stands first, so a
- * lookup ends with the first visible match.
+ * A chain is a list of links. A link is a pointer to a rule; the upper 16 bits,
+ * which pointers leave free, hold a part of the rule's hash, so a lookup seldom
+ * touches a rule that does not match. Among rules with the same key, the winning
+ * rule comes first, so a lookup ends at the first visible match.
  */
 
 #ifndef VHOSTPCI_FLOW_SUBTABLE_H
@@ -38,7 +38,7 @@ struct vhostpci_flow_subtable {
 	bool only_l2;
 	uint32_t need;
 	uint32_t n_live;
-	uint32_t n_linked;	/* with those that died */
+	uint32_t n_linked;	/* live rules, and dead ones still linked */
 	uint64_t grown_at;	/* table->n_quiesced */
 	struct vhostpci_flow_key full;
 };
@@ -52,9 +52,9 @@ vhostpci_flow_mum(uint64_t a, uint64_t b)
 }
 
 /*
- * Of @n words, to which the caller adds a 0 if @n is odd. A peer chooses what
- * is hashed and could aim for long chains; the secret, made at random for each
- * table, keeps it from knowing how.
+ * The hash of @n words; the caller adds a 0 word if @n is odd. A peer chooses the
+ * words and could try to make long chains. The secret, which is random for each
+ * table, hides from the peer which words collide.
  */
 static __rte_always_inline uint32_t
 vhostpci_flow_hash(const uint64_t *words, unsigned int n,
@@ -81,7 +81,7 @@ vhostpci_flow_linked(uint64_t link)
 	return (struct vhostpci_flow_rule *)(uintptr_t)(link << 16 >> 16);
 }
 
-/* Chains pair this acquire with the writers' release: what a link leads to is
+/* acquire: pairs with the writers' release: the rule at the end of a link is
  * complete. */
 static __rte_always_inline uint64_t
 vhostpci_flow_load(const uint64_t *link)
@@ -89,8 +89,8 @@ vhostpci_flow_load(const uint64_t *link)
 	return __atomic_load_n(link, __ATOMIC_ACQUIRE);
 }
 
-/* Fill @words with the @n, sub->n_words, of @key under the mask, and a 0 behind
- * an odd number. */
+/* Fill @words with the @n (sub->n_words) words of @key under the mask, and add a 0
+ * if @n is odd. */
 static __rte_always_inline void
 vhostpci_flow_pack(const struct vhostpci_flow_subtable *sub,
 		   const struct vhostpci_flow_key *key, uint64_t *words,
@@ -124,14 +124,13 @@ vhostpci_flow_wins(const struct vhostpci_flow_rule *a,
 		a->born < b->born;
 }
 
-/* All of these: table lock. */
+/* The caller of the functions below holds the table's lock. */
 
 /* NULL: no memory. */
 struct vhostpci_flow_subtable *
 vhostpci_flow_subtable_new(const struct vhostpci_flow_key *mask,
 			   const uint64_t *secret, int socket);
-/* The rule among those with the key and hash of @like that lives and does the
- * same, or NULL. */
+/* The live rule with the key, the hash and the actions of @like, or NULL. */
 struct vhostpci_flow_rule *
 vhostpci_flow_subtable_find(const struct vhostpci_flow_subtable *sub,
 			    const struct vhostpci_flow_rule *like);
@@ -139,12 +138,12 @@ void vhostpci_flow_subtable_link(struct vhostpci_flow_subtable *sub,
 				 struct vhostpci_flow_rule *rule);
 void vhostpci_flow_subtable_unlink(struct vhostpci_flow_subtable *sub,
 				   struct vhostpci_flow_rule *rule);
-/* Move to four times as many buckets. Returns the old ones, which bursts may
- * still use, or NULL: no memory, and all is as before. Not again before bursts
- * have left the buckets that the last call returned. */
+/* Move to four times as many buckets. Returns the old buckets, which bursts may
+ * still use. Returns NULL if memory is lacking; nothing has changed then. Do not
+ * call this again before bursts have left the old buckets of the last call. */
 struct vhostpci_flow_heads *
 vhostpci_flow_subtable_grow(struct vhostpci_flow_subtable *sub, int socket);
-/* Call @each for each rule that lives. */
+/* Call @each for each live rule. */
 void vhostpci_flow_subtable_each(const struct vhostpci_flow_subtable *sub,
 				 void (*each)(void *ctx,
 					      struct vhostpci_flow_rule *rule),

@@ -3,23 +3,23 @@
 /*
  * The rules of a port.
  *
- * Bursts read without a lock. A burst opens a view once and sees the rules of
- * one moment until its end, whatever is created or destroyed meanwhile. That
- * keeps the packets of a flow in order: a packet that missed is on its way up,
- * and no packet behind it in the same burst may overtake it by a rule that came
- * in between.
+ * Bursts read without a lock. A burst opens a view once, and until its end it sees
+ * the rules of that one moment, whatever is created or destroyed meanwhile. This
+ * keeps the packets of a flow in order: a packet without a rule goes up, and no
+ * later packet of the same burst may overtake it by a rule that came in between.
  *
- * How: the table has a version. A rule is visible to the versions from born to
- * before died. A writer links the rule, then stores the next version; or it
- * sets died to the next version, then stores that. The view holds the version
- * that it found. A rule that died stays linked until bursts that might see it
- * have ended (quiesce), and allocated until those have ended that might stand
- * on it (the next quiesce). Both happen for many rules at a time.
+ * The table has a version. A burst with version v sees a rule if born <= v < died.
+ * To add a rule, a writer links the rule, then stores the next version; to remove
+ * a rule, it sets died to the next version, then stores that version. The view
+ * holds the version that it found. A dead rule stays linked until all bursts that
+ * might see it have ended (quiesce). It stays allocated until all bursts that
+ * might still stand on it have ended (the next quiesce). Both happen for many
+ * rules at a time.
  *
- * The set is what a view looks through: some rules that match the L2 word only
- * and are compared one by one; and the subtables, one for each mask, each a
- * hash table. A view loads the set before the version, and a writer stores what
- * it adds to a set before the version, and what it removes after it.
+ * A view looks through the set. The set has some rules that match the L2 word
+ * only, which a lookup compares one by one, and the subtables: a hash table for
+ * each mask. A view loads the set before the version. A writer stores additions to
+ * a set before the version, and removals after the version.
  */
 
 #ifndef VHOSTPCI_FLOW_TABLE_H
@@ -34,9 +34,9 @@
 #include "flow/rule.h"
 #include "flow/slab.h"
 
-/* Rules of the L2 word that are compared one by one. */
+/* At most this many rules of the L2 word are compared one by one. */
 #define VHOSTPCI_FLOW_DIRECT	8
-/* Different masks in a table: each costs every packet a lookup. */
+/* Most masks of a table: each mask costs every packet a lookup. */
 #define VHOSTPCI_FLOW_MASKS	128
 /* Keys in a call of lookup. */
 #define VHOSTPCI_FLOW_BURST	64
@@ -58,10 +58,10 @@ struct vhostpci_flow_set {
 	const struct vhostpci_flow_subtable *hashed[VHOSTPCI_FLOW_MASKS];
 } __rte_cache_aligned;
 
-/* What rte_flow calls a flow. Table lock, but for queries. */
+/* A flow, as rte_flow calls it. Queries need no lock; all else, the table's. */
 struct rte_flow {
 	struct vhostpci_flow_rule *rule;
-	uint64_t hits, bytes;	/* of the rule, when they were 0 for this one */
+	uint64_t hits, bytes;	/* the rule's, when this flow's were 0 */
 	TAILQ_ENTRY(rte_flow) entry;
 };
 
@@ -69,7 +69,7 @@ struct vhostpci_flow_table {
 	/* control: w under lock; datapath: r */
 	struct vhostpci_flow_set *set;	/* NULL: no rules to look for */
 	uint64_t version;
-	bool isolated;		/* what matches no rule is to be dropped */
+	bool isolated;		/* bursts drop packets that match no rule */
 
 	/* Writers only, under lock. */
 	pthread_mutex_t lock __rte_cache_aligned;
@@ -78,8 +78,8 @@ struct vhostpci_flow_table {
 	uint64_t secret[VHOSTPCI_FLOW_WORDS];	/* constant: of hashes */
 	TAILQ_HEAD(vhostpci_flow_list, rte_flow) flows;
 	uint32_t n_flows, n_rules;
-	/* Live rules that do nothing but mark: without no_marks they are rules
-	 * like all others, with it no burst looks for their sake alone. */
+	/* Live rules that do nothing but mark. With no_marks set, bursts do not
+	 * look at packets if the table has only such rules. */
 	uint32_t n_bare;
 	bool no_marks, was_isolated;
 	uint16_t n_subtables;
@@ -89,25 +89,25 @@ struct vhostpci_flow_table {
 	bool l2_hashed;
 	struct vhostpci_flow_rule *l2[VHOSTPCI_FLOW_DIRECT];
 
-	bool stale;		/* the set mentions what has died */
+	bool stale;		/* the set still names dead rules */
 	uint64_t n_quiesced;
 	uint32_t n_waiting;	/* in the lists below */
 	struct vhostpci_flow_rule *dying;	/* died, still linked */
 	struct vhostpci_flow_rule *limbo;	/* unlinked */
 	struct vhostpci_flow_set *limbo_sets;
-	void *limbo_memory;	/* of rte_malloc; begins with the next one */
+	void *limbo_memory;	/* of rte_malloc; begins with the next pointer */
 	struct vhostpci_flow_slab rules, handles, sets;
 };
 
-/* Of a burst, on its stack. */
+/* The view of a burst, on its stack. */
 struct vhostpci_flow_view {
 	const struct vhostpci_flow_set *set;
 	uint64_t version;
-	uint32_t n_direct;	/* those that are visible */
+	uint32_t n_direct;	/* visible ones */
 	struct vhostpci_flow_direct direct[VHOSTPCI_FLOW_DIRECT];
 };
 
-/* Control. NULL: no memory. @env is copied. */
+/* control: copies @env. NULL: no memory. */
 struct vhostpci_flow_table *
 vhostpci_flow_table_new(const struct vhostpci_flow_env *env, int socket);
 /* No burst uses the table, and none will. Destroys all flows. */
@@ -120,17 +120,17 @@ vhostpci_flow_create(struct vhostpci_flow_table *table,
 		     const struct rte_flow_item items[],
 		     const struct rte_flow_action actions[],
 		     struct rte_flow_error *error);
-/* Later bursts do not use the rule; one that is under way may. */
+/* Bursts that begin later do not use the rule; a running burst may. */
 void vhostpci_flow_destroy(struct vhostpci_flow_table *table,
 			   struct rte_flow *flow);
 void vhostpci_flow_flush(struct vhostpci_flow_table *table);
 void vhostpci_flow_query(struct rte_flow *flow,
 			 struct rte_flow_query_count *count);
-/* Whether packets are to be looked at for marks alone. */
+/* Set whether bursts look at packets only to mark them. */
 void vhostpci_flow_set_marks(struct vhostpci_flow_table *table, bool on);
 void vhostpci_flow_set_isolated(struct vhostpci_flow_table *table, bool on);
-/* Wait for bursts, and give up what rules that died still hold: memory and
- * destinations. 0, or what quiesce said. */
+/* Wait for bursts, and free what dead rules still hold: memory and destinations.
+ * Returns 0, or the error of env.quiesce(). */
 int vhostpci_flow_settle(struct vhostpci_flow_table *table);
 
 /* A rule for listings. */
@@ -139,7 +139,7 @@ struct vhostpci_flow_info {
 	const struct vhostpci_flow_rule *rule;
 	uint64_t hits, bytes;
 	uint32_t used;		/* vhostpci_flow_now() of the last hit, or of
-				 * the rule's begin */
+				 * the rule's creation */
 };
 
 /* Call @each for each rule, in no order, with the lock held. */
@@ -147,18 +147,18 @@ void vhostpci_flow_each(struct vhostpci_flow_table *table,
 			void (*each)(void *ctx,
 				     const struct vhostpci_flow_info *info),
 			void *ctx);
-/* A line of text without its end: match, actions, counters and age. Returns as
- * snprintf(). */
+/* Write a line of text, without a line end: match, actions, counters and age.
+ * Returns the same as snprintf(). */
 int vhostpci_flow_format(const struct vhostpci_flow_env *env,
 			 const struct vhostpci_flow_info *info, char *buf,
 			 size_t size);
-/* Parts of it. */
+/* Write parts of that line. */
 int vhostpci_flow_format_match(const struct vhostpci_flow_info *info, char *buf,
 			       size_t size);
 int vhostpci_flow_format_actions(const struct vhostpci_flow_env *env,
 				 const struct vhostpci_flow_info *info,
 				 char *buf, size_t size);
-/* Since the rule was used, or made. */
+/* Time since the last hit, or since the rule was made. */
 uint64_t vhostpci_flow_age_ms(const struct vhostpci_flow_info *info);
 /* All memory of the table that grows with rules. */
 uint64_t vhostpci_flow_table_bytes(const struct vhostpci_flow_table *table);
@@ -173,13 +173,13 @@ vhostpci_flow_now(void)
 static __rte_always_inline bool
 vhostpci_flow_visible(const struct vhostpci_flow_rule *rule, uint64_t version)
 {
-	/* Relaxed: the version, an acquire, came with all that is older. */
+	/* Relaxed: the acquire of the version made all older stores visible. */
 	return __atomic_load_n(&rule->born, __ATOMIC_RELAXED) <= version &&
 		version < __atomic_load_n(&rule->died, __ATOMIC_RELAXED);
 }
 
-/* datapath, once a burst, between the queue's in_burst and its end. False: there
- * are no rules to look for, and the view is not to be used. */
+/* datapath: call this once a burst, after vhostpci_queue_enter(). Returns false if
+ * the table has no rules for bursts; the caller must not use the view then. */
 static __rte_always_inline bool
 vhostpci_flow_view_open(const struct vhostpci_flow_table *table,
 			struct vhostpci_flow_view *view)
@@ -187,7 +187,7 @@ vhostpci_flow_view_open(const struct vhostpci_flow_table *table,
 	const struct vhostpci_flow_set *set;
 	uint32_t i;
 
-	/* Pairs with the writer's releases; the order of the two counts. */
+	/* These acquires pair with the writer's releases; the set comes first. */
 	set = __atomic_load_n(&table->set, __ATOMIC_ACQUIRE);
 	if (set == NULL)
 		return false;
@@ -200,14 +200,14 @@ vhostpci_flow_view_open(const struct vhostpci_flow_table *table,
 	return true;
 }
 
-/* The words that vhostpci_flow_parse() is to read. */
+/* The words that vhostpci_flow_parse() must read. */
 static __rte_always_inline unsigned int
 vhostpci_flow_view_need(const struct vhostpci_flow_view *view)
 {
 	return view->set->need;
 }
 
-/* lookup.c: go on with the subtables. */
+/* lookup.c: continue the lookup in the subtables. */
 void vhostpci_flow_lookup_hashed(const struct vhostpci_flow_view *view,
 				 const struct vhostpci_flow_key keys[],
 				 unsigned int n,
@@ -224,8 +224,8 @@ vhostpci_flow_lookup_direct(const struct vhostpci_flow_view *view, uint64_t l2)
 	return NULL;
 }
 
-/* datapath: @rules[i] becomes the rule of @keys[i], or NULL; @n at most
- * VHOSTPCI_FLOW_BURST. A rule may be used until the burst ends. */
+/* datapath: set @rules[i] to the rule of @keys[i], or to NULL; @n is at most
+ * VHOSTPCI_FLOW_BURST. The caller may use a rule until its burst ends. */
 static __rte_always_inline void
 vhostpci_flow_lookup_burst(const struct vhostpci_flow_view *view,
 			   const struct vhostpci_flow_key keys[],
@@ -240,8 +240,8 @@ vhostpci_flow_lookup_burst(const struct vhostpci_flow_view *view,
 		vhostpci_flow_lookup_hashed(view, keys, n, rules);
 }
 
-/* Which of a rule's counters an rx queue uses, and whether others use it as
- * well. */
+/* Which of a rule's counters an rx queue uses, and whether other queues use the
+ * same counter. */
 struct vhostpci_flow_slot {
 	uint8_t index;
 	bool shared;
@@ -258,7 +258,7 @@ vhostpci_flow_slot(uint16_t rx_queue, uint16_t n_rx_queues)
 	};
 }
 
-/* datapath: the rule has been used. */
+/* datapath: count @hits and @bytes for @rule. */
 static __rte_always_inline void
 vhostpci_flow_count(struct vhostpci_flow_rule *rule,
 		    struct vhostpci_flow_slot slot, uint64_t hits,
@@ -266,7 +266,7 @@ vhostpci_flow_count(struct vhostpci_flow_rule *rule,
 {
 	uint64_t *h = &rule->hits[slot.index], *b = &rule->bytes[slot.index];
 
-	/* Relaxed: counters, which order nothing. */
+	/* Relaxed: counters order nothing. */
 	if (unlikely(slot.shared)) {
 		__atomic_fetch_add(h, hits, __ATOMIC_RELAXED);
 		__atomic_fetch_add(b, bytes, __ATOMIC_RELAXED);
