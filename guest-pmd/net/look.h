@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The bursts (net/rx.h, net/tx.h), of either layout: always-inline functions
- * with constant flags, of which net/variants.c makes one instance for each
- * combination.
+ * The bursts (net/rx.h, net/tx.h) for both layouts are always-inline functions
+ * with constant flags. net/variants.c makes one instance for each combination of
+ * flags.
  *
- * A burst goes over its packets in steps, so that the loads of one step are in
- * flight together: ring entries, descriptors, packet data. Packets in one
- * descriptor in one region, which is what drivers send and offer most of the
- * time, are copied right there; all others take vhostpci_pull_chain() or
- * vhostpci_push_chain().
+ * A burst handles its packets in steps, so that the loads of one step are in
+ * flight together: ring entries, descriptors, packet data. Most packets are in one
+ * descriptor in one region; the burst itself copies these. For all others it calls
+ * vhostpci_pull_chain() or vhostpci_push_chain().
  *
- * Here: the step that looks at descriptors, where it can be told apart.
+ * This file has the step that looks at descriptors, for builds with stamps.
  */
 
 #ifndef VHOSTPCI_NET_LOOK_H
@@ -20,7 +19,7 @@
 #include "base/stamp.h"
 #include "vring/layout.h"
 
-/* A driver with stamps looks at descriptors in a loop of its own: the stage
+/* A driver with stamps looks at descriptors in a separate loop: the stage
  * "translate". */
 #define LOOK_IN_PEEK(look) (VHOSTPCI_STAMPED ? VHOSTPCI_LOOK_NOT : (look))
 

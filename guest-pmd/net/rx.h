@@ -14,11 +14,11 @@
 #include "net/offload.h"
 #include "vring/kinds.h"
 
-/* data_off, refcnt, nb_segs and port of an mbuf, in one. */
+/* The offset of data_off, refcnt, nb_segs and port, which one store sets. */
 #define VHOSTPCI_MBUF_REARM	offsetof(struct rte_mbuf, data_off)
 
-/* What fresh mbufs begin with, from data_off to ol_flags. Those of a pool of
- * pinned buffers are external for ever. */
+/* The fields of a fresh mbuf from data_off to ol_flags. Mbufs of a pool of pinned
+ * buffers always have an external buffer. */
 struct mbuf_start {
 	uint64_t rearm, ol_flags;
 };
@@ -34,8 +34,8 @@ mbuf_start(const struct vhostpci_ring *ring, struct rte_mempool *mp)
 	};
 }
 
-/* Fill in a fresh mbuf, of which the pool guarantees next and little else. What
- * nobody reads unless a flag says so (tx_offload, dynamic fields) is left. */
+/* Fill in a fresh mbuf; the pool guarantees its next pointer and little else. This
+ * leaves fields that nobody reads without a flag (tx_offload, dynamic fields). */
 static __rte_always_inline void
 mbuf_init(struct rte_mbuf *m, const struct mbuf_start *start, uint32_t len)
 {
@@ -46,8 +46,8 @@ mbuf_init(struct rte_mbuf *m, const struct mbuf_start *start, uint32_t len)
 	m->vlan_tci = 0;
 }
 
-/* A packet off the shortest path. Its chain is handed back unless it breaks a
- * rule. */
+/* Receive a packet off the shortest path. Gives the packet's chain back, unless the
+ * chain breaks a rule. */
 static __rte_noinline int
 pull_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	  const struct vhostpci_slot *slot, struct rte_mbuf *m,
@@ -70,14 +70,14 @@ pull(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	vhostpci_give(ring, b, slot->id, 1, 0, flags);
 	if (flags & F_OFFLOAD) {
 		memcpy(&hdr, slot->addr, sizeof(hdr));
-		/* The copy is what is looked at from here on. */
+		/* From here on the code looks at the copy only. */
 		rte_compiler_barrier();
 		return vhostpci_offload_rx(ring, m, &hdr);
 	}
 	return 0;
 }
 
-/* Count what became of a packet, and make the mbuf raw again. */
+/* Count a packet that was not received, and make its mbuf raw again. */
 static inline void
 not_received(struct vhostpci_ring *ring, struct rte_mbuf *m, int rc)
 {
@@ -89,9 +89,9 @@ not_received(struct vhostpci_ring *ring, struct rte_mbuf *m, int rc)
 		rte_pktmbuf_detach(m);
 }
 
-/* Receive the packets of @n slots into as many raw mbufs; returns how many hold
- * packets now. The others' mbufs come behind. One function: the loop and what it
- * leaves to others share registers. */
+/* Receive the packets of @n slots into @n raw mbufs. Returns how many mbufs now hold
+ * packets; these come first in @pkts. One function: the loop and the code after it
+ * share registers. */
 static __rte_always_inline uint16_t
 pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	   const struct vhostpci_slot *slots, struct rte_mbuf **pkts,
@@ -144,7 +144,7 @@ pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return done;
 }
 
-/* Raw mbufs that were not needed. */
+/* Put unused raw mbufs back to the pool. */
 static __rte_always_inline void
 put_back(struct rte_mempool *mp, struct rte_mbuf **pkts, uint16_t n)
 {
@@ -152,8 +152,8 @@ put_back(struct rte_mempool *mp, struct rte_mbuf **pkts, uint16_t n)
 		rte_mempool_put_bulk(mp, (void **)pkts, n);
 }
 
-/* Raw mbufs, at most @n: where the pool has not that many, a part of them is
- * better than none for ever. */
+/* Get at most @n raw mbufs. If the pool has fewer, get a part of them: a burst that
+ * insists on all of them might never get any. */
 static __rte_always_inline uint16_t
 get_mbufs(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	  struct rte_mbuf **pkts, uint16_t n)
@@ -167,7 +167,8 @@ get_mbufs(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	return n;
 }
 
-/* The ring is revoked: what is in @pkts comes again, or never was. */
+/* The ring is revoked: drop the packets in @pkts. They come again, or their data was
+ * not the peer's. */
 static __rte_noinline void
 not_delivered(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n)
 {
@@ -179,8 +180,8 @@ not_delivered(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n)
 	rte_pktmbuf_free_bulk(pkts, n);
 }
 
-/* One function: *b lives in registers only while nobody has its address, and the
- * stamps of the stages need each other. */
+/* One function: the compiler keeps *b in registers only while no other function has
+ * its address, and each stage's stamp needs the stamp before. */
 static __rte_always_inline uint16_t
 burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
@@ -199,7 +200,7 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 			vhostpci_tell(ring, flags);
 		return 0;
 	}
-	/* Once, unless a packed ring has chains. */
+	/* This runs once, unless a packed ring has chains. */
 	while (done < n && rule == 0 && ring->walked < VHOSTPCI_RX_WALK &&
 	       b.given < n) {
 		good = vhostpci_peek(ring, &b, slots, n - b.given, &rule,
@@ -213,7 +214,7 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 		got = get_mbufs(ring, mp, pkts + done, good);
 		VHOSTPCI_STAMP(ring, mbuf);
 		if (unlikely(got < good)) {
-			/* The rest was not looked at yet. */
+			/* The next burst looks at the other slots again. */
 			good = got;
 			rule = 0;
 			if (good == 0)
@@ -233,8 +234,8 @@ burst_rx(struct vhostpci_ring *ring, struct rte_mempool *mp,
 	}
 	VHOSTPCI_STAMP(ring, ring);
 	ring->end = b.end;
-	/* The barrier that this takes would wait for all our stores: leave it
-	 * to a poll with nothing else to do, but not for long. */
+	/* vhostpci_tell() has a barrier that would wait for all our stores: leave
+	 * the call to a poll with nothing else to do, but not for long. */
 	if (unlikely(ring->untold > ring->tell_after))
 		vhostpci_tell(ring, flags);
 	if (unlikely(rule < 0))

@@ -9,8 +9,9 @@
 
 struct rte_mbuf;
 
-/* datapath: move up to @n packets between queue @rxq or @txq and @pkts, and
- * return how many. Received ones are the caller's; sent ones are freed. */
+/* datapath: move up to @n packets between queue @rxq or @txq and @pkts. Return the
+ * number of moved packets. The caller owns received packets; the burst frees sent
+ * packets. */
 uint16_t vhostpci_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
 uint16_t vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
 

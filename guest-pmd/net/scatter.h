@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Received frames over several mbufs, where the application enables
- * RTE_ETH_RX_OFFLOAD_SCATTER. As of a NIC, none is longer than the port's MTU
- * allows: an application whose mbufs hold its MTU is given one mbuf a frame.
+ * Receive frames in several mbufs, if the application enables
+ * RTE_ETH_RX_OFFLOAD_SCATTER. As with a NIC, no such frame is longer than the
+ * port's MTU allows: an application whose mbufs have room for the MTU gets one
+ * mbuf for each frame.
  */
 
 #ifndef VHOSTPCI_NET_SCATTER_H
@@ -14,22 +15,22 @@
 #include "vring/ring.h"
 
 /*
- * datapath: chain fresh mbufs of its pool to the fresh and empty @m until there
- * is room for @len bytes. Returns 0; VHOSTPCI_DROP where frames are not that
- * long (ring->scatter); or VHOSTPCI_DROPPED where the pool is empty. Unless 0,
- * @m is as before.
+ * datapath: chain fresh mbufs of the same pool to the fresh and empty @m until the
+ * chain has room for @len bytes. Returns 0; VHOSTPCI_DROP if frames must not be
+ * that long (ring->scatter); VHOSTPCI_DROPPED if the pool is empty. If the result
+ * is not 0, @m is unchanged.
  */
 int vhostpci_scatter_room(struct vhostpci_ring *ring, struct rte_mbuf *m,
 			  uint32_t len);
-/* Bytes that the mbufs from @m on have room for. */
+/* How many more bytes fit into the mbufs from @m on. */
 uint32_t vhostpci_scatter_left(const struct rte_mbuf *m);
-/* Append @len bytes to the mbufs from @m on, which have room; returns where to
- * go on. */
+/* Append @len bytes to the mbufs from @m on, which have room. Returns the mbuf at
+ * which the next call continues. */
 struct rte_mbuf *vhostpci_scatter_put(struct rte_mbuf *m, const uint8_t *from,
 				      uint32_t len);
-/* Make a packet of what was put; mbufs with nothing are freed. */
+/* Make a packet of the appended bytes, and free mbufs that stayed empty. */
 void vhostpci_scatter_end(struct rte_mbuf *m);
-/* Make @m the one and empty mbuf that it was. */
+/* Make @m a single and empty mbuf again. */
 void vhostpci_scatter_undo(struct rte_mbuf *m);
 
 #endif

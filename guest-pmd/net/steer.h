@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The receiving burst of a ring whose port has rules: what a rule moves goes
- * from ring to ring, all else to mbufs, in the order of the ring.
+ * The receiving burst of a ring whose port has rules. Packets that a rule moves go
+ * from ring to ring; all other packets go to mbufs. The burst handles packets in
+ * the order of the ring.
  *
- * The first bytes of each packet are copied once; by the copy the rule is found,
- * and the copy is what is sent or received: the peer cannot show one header to
- * the rules and another one to whoever goes by their verdict.
+ * The burst copies the first bytes of each packet once. It finds the rule by this
+ * copy, and sends or receives this copy. So the peer cannot show one header to the
+ * rules and another header to the packet's receiver.
  *
- * Order within a flow: packets that are received go up and are sent by this
- * thread later, so no packet of their flow behind them may be steered in the same
- * burst. Those that no rule matches have no such flow, as the rules are those of
- * one moment. A packet that matches and goes up all the same (TCP's SYN, FIN and
- * RST; a destination that is closed) takes what follows in the burst with it.
+ * Order within a flow: the application receives a packet that goes up, and sends
+ * it later, so the burst must not steer a later packet of the same flow. A packet
+ * that matches no rule is no problem: the burst sees the rules of one moment, so
+ * no other packet of this flow matches a rule. But a packet that matches a rule
+ * may go up nevertheless (TCP's SYN, FIN and RST; a closed destination); then all
+ * later packets of the burst go up, too.
  */
 
 #ifndef VHOSTPCI_NET_STEER_H
@@ -24,29 +26,30 @@
 
 struct rte_mempool;
 
-/* Of one rx queue. control: w while no burst uses the queue, and reads. */
+/* State of one rx queue. control: w while no burst uses the queue; r. */
 struct vhostpci_steering {
 	const struct vhostpci_flow_table *table;
 	uint16_t queue, n_queues;
-	/* datapath: rw. Packets moved by rules since the application asked. */
+	/* datapath: rw. Packets moved by rules since the application last read
+	 * this. */
 	uint32_t consumed;
 	/* datapath: w; others: r. By enum vhostpci_flow_miss. */
 	uint64_t misses[VHOSTPCI_FLOW_N_MISSES];
 } __rte_cache_aligned;
 
-/* Of one burst. */
+/* State of one burst. */
 struct vhostpci_steer {
 	struct vhostpci_flow_view view;
 	struct vhostpci_steering *queue;
 	struct vhostpci_flow_slot slot;
 	struct rte_mempool *mp;
 	uint32_t now;		/* vhostpci_flow_now() */
-	bool isolated;		/* what no rule matches is dropped */
-	bool all_up;		/* what follows goes up */
-	/* The longest frame that may follow the last packet that went to one
-	 * output as it was. */
+	bool isolated;		/* drop packets that match no rule */
+	bool all_up;		/* all later packets go up */
+	/* The last packet went unchanged to one output: the longest frame that
+	 * this output takes. */
 	uint32_t plain_len;
-	/* Not counted yet. */
+	/* Hits of this rule that are not counted yet. */
 	struct vhostpci_flow_rule *rule;
 	uint64_t hits, bytes;
 };
@@ -59,35 +62,35 @@ struct vhostpci_steer_head {
 } __rte_aligned(16);
 
 enum vhostpci_verdict {
-	VHOSTPCI_GO,		/* to where the rule says */
-	VHOSTPCI_UP,		/* to the application */
+	VHOSTPCI_GO,		/* the packet goes to the rule's outputs */
+	VHOSTPCI_UP,		/* the packet goes to the application */
 	VHOSTPCI_AWAY,		/* dropped, by a rule or for lack of one */
 };
 
-/* What all packets of a batch have in common, so that none needs a verdict of its
- * own. */
+/* What all packets of a batch have in common; the packets of a uniform batch need
+ * no verdict each. */
 enum vhostpci_uniform {
 	VHOSTPCI_MIXED,		/* nothing */
-	VHOSTPCI_ALL_GO,	/* to one destination, as they are */
+	VHOSTPCI_ALL_GO,	/* unchanged to one destination */
 	VHOSTPCI_ALL_UP,	/* marked or not; each has an Ethernet header */
 };
 
-/* Of one batch. */
+/* State of one batch. */
 struct vhostpci_steer_batch {
 	struct vhostpci_flow_key keys[VHOSTPCI_BATCH];
 	struct vhostpci_flow_rule *rules[VHOSTPCI_BATCH];
 	struct vhostpci_flow_meta metas[VHOSTPCI_BATCH];
 	uint8_t misses[VHOSTPCI_BATCH];		/* enum vhostpci_flow_miss */
 	uint8_t verdicts[VHOSTPCI_BATCH];
-	bool slow;		/* packets whose chains are not walked yet */
+	bool slow;		/* some chains are not walked yet */
 	bool cut;		/* ended early: no place for more items */
 	enum vhostpci_uniform uniform;
-	uint16_t n_mbufs;	/* at most so many packets go up */
+	uint16_t n_mbufs;	/* at most this many packets go up */
 	uint32_t lens[VHOSTPCI_BATCH];
-	/* Unless VHOSTPCI_MIXED: of all packets, what their lengths make; do
-	 * they go by one rule? */
+	/* Unless VHOSTPCI_MIXED: the bytes of all packets; with VHOSTPCI_ALL_UP
+	 * the longest packet; whether all packets match one rule. */
 	uint64_t bytes;
-	uint32_t longest;	/* of VHOSTPCI_ALL_UP */
+	uint32_t longest;
 	bool one_rule;
 	struct vhostpci_steer_head heads[VHOSTPCI_BATCH];
 	/* Items that wait to be sent, and copies of heads for some of them. */
@@ -96,19 +99,19 @@ struct vhostpci_steer_batch {
 	struct vhostpci_steer_head extra[VHOSTPCI_FORWARD_MAX];
 };
 
-/* Of a packet that is complete. */
+/* The header of a complete packet. */
 extern const struct virtio_net_hdr_v1 vhostpci_plain_header;
 
-/* Of a table without rules. */
+/* The set of a table without rules. */
 extern const struct vhostpci_flow_set vhostpci_no_rules;
 
-/* datapath: begin, and return whether there are rules, or all is to be dropped
- * for lack of them. */
+/* datapath: begin a burst. Returns true if the port has rules, or if it is isolated
+ * and so drops all packets without a rule. */
 static __rte_always_inline bool
 vhostpci_steer_begin(struct vhostpci_steer *steer,
 		     struct vhostpci_steering *queue, struct rte_mempool *mp)
 {
-	/* acquire: an isolated port's rules are looked for since before. */
+	/* acquire: bursts look at the rules of an isolated port already. */
 	steer->isolated = __atomic_load_n(&queue->table->isolated,
 					  __ATOMIC_ACQUIRE);
 	if (!vhostpci_flow_view_open(queue->table, &steer->view)) {
@@ -127,31 +130,31 @@ vhostpci_steer_begin(struct vhostpci_steer *steer,
 	return true;
 }
 
-/* datapath: the burst ends: count what was not counted yet. */
+/* datapath: the burst ends: count the hits that are not counted yet. */
 void vhostpci_steer_end(struct vhostpci_steer *steer);
 
-/* datapath: copy the heads of the packets of @n slots, find their rules, and
- * unless some have to be walked first, decide. */
+/* datapath: copy the heads of the packets of @n slots, find their rules, and decide
+ * on each packet, unless the burst must walk some chains first. */
 void vhostpci_steer_look(struct vhostpci_ring *ring,
 			 struct vhostpci_steer *steer,
 			 const struct vhostpci_slot *slots, uint16_t n,
 			 struct vhostpci_steer_batch *batch);
-/* datapath: decide on packet @i of the batch. In their order, for all of a batch
- * in which some have to be walked first. */
+/* datapath: decide on packet @i of a batch in which some chains must be walked
+ * first. The burst calls this for all packets of the batch, in their order. */
 void vhostpci_steer_decide(struct vhostpci_ring *ring,
 			   struct vhostpci_steer *steer,
 			   struct vhostpci_steer_batch *batch, uint16_t i);
-/* datapath: count the @n packets of a batch that is not VHOSTPCI_MIXED, for the
- * rule of each or the reason why it had none. */
+/* datapath: count the @n packets of a batch that is not VHOSTPCI_MIXED, each for its
+ * rule or for the reason why it has no rule. */
 void vhostpci_steer_count_all(struct vhostpci_steer *steer,
 			      const struct vhostpci_steer_batch *batch,
 			      uint16_t n);
 void vhostpci_steer_count_slow(struct vhostpci_steer *steer,
 			       const struct vhostpci_steer_batch *batch,
 			       uint16_t i);
-/* datapath: packet @i was handled as was decided: count it, for its rule or for
- * the reason why it had none. Packets of one rule come in rows: their counts are
- * one store. */
+/* datapath: count packet @i, which the burst has handled, for its rule or for the
+ * reason why it has no rule. Packets of one rule come in rows, and one store counts
+ * a whole row. */
 static __rte_always_inline void
 vhostpci_steer_count(struct vhostpci_steer *steer,
 		     const struct vhostpci_steer_batch *batch, uint16_t i)
@@ -164,14 +167,15 @@ vhostpci_steer_count(struct vhostpci_steer *steer,
 	steer->bytes += batch->lens[i];
 }
 
-/* datapath: look at packet @i and decide, now that it was walked: @m holds all of
- * it, and @hdr is a copy of its header. */
+/* datapath: the burst has walked the chain of packet @i: look at the packet and
+ * decide. @m holds the whole packet, and @hdr is a copy of its header. */
 enum vhostpci_verdict
 vhostpci_steer_late(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		    struct vhostpci_steer_batch *batch, uint16_t i,
 		    const struct rte_mbuf *m,
 		    const struct virtio_net_hdr *hdr);
-/* datapath: the next item is packet @i as it is, to @inlet. */
+/* datapath: add the unchanged packet @i as the next item, with the destination
+ * @inlet. */
 static __rte_always_inline void
 vhostpci_steer_add(const struct vhostpci_ring *ring,
 		   struct vhostpci_steer_batch *batch, uint16_t i,
@@ -190,10 +194,10 @@ vhostpci_steer_add(const struct vhostpci_ring *ring,
 	};
 }
 
-/* datapath: is there place for all items of packet @i, looked at as @slot? A
- * packet that is sent before its burst is announced may be sent once more, so none
- * is sent to make place: what follows is for the next round. Without items there
- * is place for any packet. */
+/* datapath: has the batch room for all items of packet @i, whose slot is @slot? The
+ * burst sends no items to make room: a packet that is sent before the burst is
+ * announced might be sent twice. Packets without room wait for the next round. An
+ * empty batch has room for any packet. */
 static __rte_always_inline bool
 vhostpci_steer_fits(const struct vhostpci_steer_batch *batch, uint16_t i,
 		    const struct vhostpci_slot *slot)
@@ -202,7 +206,7 @@ vhostpci_steer_fits(const struct vhostpci_steer_batch *batch, uint16_t i,
 
 	if (likely(room >= VHOSTPCI_FLOW_MAX_OUT))
 		return true;
-	/* The rule of one that is not walked yet is not known. */
+	/* The rule of a packet is unknown until its chain is walked. */
 	return slot->addr != NULL &&
 		(batch->rules[i] == NULL || batch->rules[i]->n_out <= room);
 }
@@ -210,8 +214,8 @@ vhostpci_steer_fits(const struct vhostpci_steer_batch *batch, uint16_t i,
 void vhostpci_steer_go_slow(struct vhostpci_ring *ring,
 			    struct vhostpci_steer_batch *batch, uint16_t i,
 			    const uint8_t *tail);
-/* datapath: let packet @i go, whose bytes behind the head are at @tail until
- * vhostpci_steer_send(). */
+/* datapath: add the items of packet @i. The packet's bytes after the head must stay
+ * at @tail until vhostpci_steer_send(). */
 static __rte_always_inline void
 vhostpci_steer_go(struct vhostpci_ring *ring,
 		  struct vhostpci_steer_batch *batch, uint16_t i,
@@ -226,7 +230,7 @@ vhostpci_steer_go(struct vhostpci_ring *ring,
 				   vhostpci_flow_dest(rule));
 }
 
-/* datapath: send what waits. */
+/* datapath: send the items of the batch. */
 void vhostpci_steer_send(struct vhostpci_ring *ring,
 			 struct vhostpci_steer_batch *batch);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The burst of net/steer.h, of either layout: see net/look.h. */
+/* The burst of net/steer.h, for both layouts: see net/look.h. */
 
 #ifndef VHOSTPCI_NET_STEERED_H
 #define VHOSTPCI_NET_STEERED_H
@@ -13,14 +13,15 @@
 struct steer_mbufs {
 	struct mbuf_start start;
 	uint32_t room;		/* bytes for a packet */
-	uint16_t n, taken;	/* of raw: those in front are taken first */
+	uint16_t n, taken;	/* of raw: the burst takes the first ones first */
 	uint16_t n_held;
 	struct rte_mbuf *raw[VHOSTPCI_BATCH];
-	/* Packets that were walked, until they are sent. */
+	/* Packets whose chains were walked, until they are sent. */
 	struct rte_mbuf *held[VHOSTPCI_BATCH];
 };
 
-/* The same of a packet longer than an mbuf, which is handed back already. */
+/* receive_known() for a packet longer than an mbuf. The packet's chain has been
+ * given back already. */
 static __rte_noinline int
 receive_long(struct vhostpci_ring *ring, const uint8_t *data,
 	     const struct vhostpci_steer_head *head, uint32_t len,
@@ -44,8 +45,8 @@ receive_long(struct vhostpci_ring *ring, const uint8_t *data,
 	return vhostpci_offload_rx(ring, m, &hdr);
 }
 
-/* Receive packet @i with the head that its rule was found by: what the peer has
- * there now may be another one. 0, a fate or a rule. */
+/* Receive packet @i with the copied head that decided its rule: the peer may have
+ * changed its own head since. Returns 0, a fate or a rule. */
 static __rte_always_inline int
 receive_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	      const struct vhostpci_slot *slot,
@@ -73,7 +74,7 @@ receive_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return vhostpci_offload_rx(ring, m, &hdr);
 }
 
-/* A packet in one descriptor, as was decided. 0, a fate or a rule. */
+/* Handle a packet in one descriptor by its verdict. Returns 0, a fate or a rule. */
 static __rte_always_inline int
 take_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	   const struct vhostpci_slot *slot,
@@ -90,8 +91,8 @@ take_known(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return 0;
 }
 
-/* A packet off the shortest path: walk it into an mbuf, and decide. 0, a fate or
- * a rule; the verdict is UP unless it is 0. */
+/* Handle a packet off the shortest path: copy its chain into an mbuf, and decide.
+ * Returns 0, a fate or a rule; if the result is not 0, the verdict is UP. */
 static __rte_noinline int
 take_walked(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	    struct vhostpci_burst *b, const struct vhostpci_slot *slot,
@@ -108,7 +109,7 @@ take_walked(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	rc = vhostpci_pull_raw(ring, b, slot, m, &hdr, flags);
 	if (rc != 0)
 		return rc;
-	/* Only what lies in one piece is moved. */
+	/* Rules move only packets in one mbuf. */
 	if (unlikely(m->next != NULL)) {
 		batch->lens[i] = m->pkt_len;
 		batch->misses[i] = VHOSTPCI_FLOW_MISS_LONG;
@@ -128,7 +129,7 @@ take_walked(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	return rc;
 }
 
-/* Tell the application which of its flows the packet is of. */
+/* Set the mark that tells the application the packet's flow. */
 static __rte_always_inline void
 set_mark(struct rte_mbuf *m, const struct vhostpci_flow_rule *rule)
 {
@@ -138,7 +139,8 @@ set_mark(struct rte_mbuf *m, const struct vhostpci_flow_rule *rule)
 	m->ol_flags |= RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID;
 }
 
-/* Packets that all go to one destination, as they are: what most batches are. */
+/* Handle a batch of the most common kind: all packets go unchanged to one
+ * destination. */
 static __rte_always_inline void
 steer_all_go(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	     struct vhostpci_burst *b, const struct vhostpci_slot *slots,
@@ -162,8 +164,8 @@ steer_all_go(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	steer->queue->consumed += n;
 }
 
-/* Does each packet of a batch that goes up have an mbuf, and fit into one? If not,
- * each is looked at alone. */
+/* All packets of the batch go up: does each have an mbuf, and fit into one mbuf? If
+ * not, the burst handles each packet alone. */
 static __rte_always_inline bool
 steer_has_room(const struct steer_mbufs *mbufs,
 	       struct vhostpci_steer_batch *batch, uint16_t n)
@@ -174,7 +176,7 @@ steer_has_room(const struct steer_mbufs *mbufs,
 	return false;
 }
 
-/* Packets that all go up, into as many mbufs. */
+/* Handle a batch whose packets all go up, each into one mbuf. */
 static __rte_always_inline uint16_t
 steer_all_up(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	     struct vhostpci_burst *b, const struct vhostpci_slot *slots,
@@ -187,7 +189,7 @@ steer_all_up(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	for (i = 0; i < n; i++) {
 		struct rte_mbuf *m = mbufs->raw[i];
 
-		/* Without offloads, and with room: it is received. */
+		/* This cannot fail: no offloads, and the mbuf has room. */
 		receive_known(ring, b, &slots[i], batch, i, m, mbufs, flags);
 		vhostpci_count_kind(ring, batch->lens[i],
 				    batch->heads[i].bytes, RTE_ETHER_HDR_LEN);
@@ -201,10 +203,10 @@ steer_all_up(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	return n;
 }
 
-/* Handle the packets of @n slots, in their order; returns how many are in
- * @pkts. Fewer are handled where mbufs are short: the rest is for the next
- * burst; and where there is no place for more items: for the next round. One
- * function: as pull_batch(). */
+/* Handle the packets of @n slots, in their order. Returns the number of packets in
+ * @pkts. If mbufs are short, the other packets wait for the next burst; if the
+ * batch has no room for more items, they wait for the next round. One function: for
+ * the same reason as pull_batch(). */
 static __rte_always_inline uint16_t
 steer_batch(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	    struct vhostpci_burst *b, const struct vhostpci_slot *slots,
@@ -274,7 +276,7 @@ steer_batch(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	return done;
 }
 
-/* Mbufs for those that go up, or to walk chains into. */
+/* Get mbufs for packets that go up, and for packets whose chains are walked. */
 static __rte_always_inline void
 steer_mbufs_get(struct vhostpci_ring *ring, struct rte_mempool *mp,
 		struct steer_mbufs *mbufs, uint16_t n)
@@ -297,7 +299,8 @@ steer_mbufs_put(struct rte_mempool *mp, struct steer_mbufs *mbufs)
 		rte_pktmbuf_free_bulk(mbufs->held, mbufs->n_held);
 }
 
-/* As burst_rx(): see there for what is said of the ring. One function: as it. */
+/* The steering form of burst_rx(), whose comments about the ring apply here, too.
+ * One function: for the same reasons. */
 static __rte_always_inline uint16_t
 burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	    struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
@@ -321,7 +324,8 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	steer->all_up = false;
 	batch.n_items = 0;
 	batch.n_extra = 0;
-	/* Once, unless a packed ring has chains or items are too many. */
+	/* This runs once, unless a packed ring has chains or the batch has no
+	 * room for all items. */
 	do {
 		given = b.given;
 		had = done;
@@ -344,7 +348,8 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 			done += steer_batch(ring, steer, &b, slots, good,
 					    &batch, &mbufs, pkts + done, &rule,
 					    flags);
-		/* What is sent and then not handed over would be sent again. */
+		/* Announce first: a packet that we send, but do not hand over,
+		 * would be sent again. */
 		revoked = b.given > given && !vhostpci_announce(ring, &b, flags);
 		if (likely(!revoked))
 			vhostpci_steer_send(ring, &batch);
@@ -353,16 +358,17 @@ burst_steer(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		 rule == 0 && b.given < n && b.given > given &&
 		 ring->walked < VHOSTPCI_RX_WALK);
 	if (unlikely(revoked)) {
-		/* Of the rounds before this one the device has seen what was
-		 * announced, and hands it over. */
+		/* The device has seen what the earlier rounds announced, and
+		 * hands that over. */
 		vhostpci_withdraw(ring, was, vhostpci_place(b.first, b.first_wrap,
 							    flags));
 		not_delivered(ring, pkts + had, done - had);
 		return had;
 	}
-	/* Last. Whoever is killed before this has lost none of a split ring's
-	 * packets, and those of the burst are sent again. A packed ring's, once
-	 * announced, are not: those of the round at hand may be lost. */
+	/* This comes last. If the process is killed before, a split ring loses no
+	 * packets: the next driver sends those of this burst again. A packed ring
+	 * does not send announced packets again, so it may lose the packets of
+	 * the current round. */
 	if (b.given > 0)
 		vhostpci_hand_over(ring, &b, flags);
 	ring->end = b.end;

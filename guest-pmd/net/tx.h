@@ -27,8 +27,8 @@ push(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	vhostpci_give(ring, b, slot->id, 1, m->data_len + ring->hdr_len, flags);
 }
 
-/* Send one packet off the shortest path, or that was found not to be sent:
- * @rc. 0, VHOSTPCI_DROP and such, VHOSTPCI_NO_ROOM or a rule. */
+/* Send one packet off the shortest path; if @rc is not 0, the packet was found
+ * unfit to send. Returns 0, a fate such as VHOSTPCI_NO_ROOM, or a rule. */
 static __rte_noinline int
 push_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	  const struct vhostpci_slot *slot, const struct rte_mbuf *m, int rc,
@@ -56,10 +56,11 @@ prepare(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
 }
 
 /*
- * Send some of @n packets; returns how many are done with. Ends after a packet
- * that took no chain or several, because the slots examined ahead are then not
- * the next ones' any more; *@aligned tells. Ends when enough descriptors were
- * walked, and with *@rule. One function: as pull_batch().
+ * Send some of @n packets; returns how many are finished. Stops after a packet that
+ * took no chain or several chains, and clears *@aligned: the slots read ahead then
+ * no longer belong to the next packets. Stops, too, when the burst has walked
+ * enough descriptors, or sets *@rule. One function: for the same reason as
+ * pull_batch().
  */
 static __rte_always_inline uint16_t
 push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
@@ -115,7 +116,7 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return i;
 }
 
-/* Send what there are chains for, up to a batch. */
+/* Send as many packets as the ring has chains for, up to a batch. */
 static __rte_always_inline uint16_t
 push_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	     struct rte_mbuf **pkts, uint16_t n, int *rule,
@@ -132,13 +133,13 @@ push_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 			break;
 		done += got;
 		/* Packets over several chains come in rows: look ahead again
-		 * only when one has taken one chain. */
+		 * only after a packet that took one chain. */
 		limit = aligned ? n : 1;
 	}
 	return done;
 }
 
-/* The caller's packets that were sent, mostly of one pool and not shared. */
+/* Free the caller's sent packets. Most are of one pool and not shared. */
 static __rte_always_inline void
 free_sent(struct rte_mbuf **pkts, uint16_t n)
 {
@@ -158,7 +159,7 @@ free_sent(struct rte_mbuf **pkts, uint16_t n)
 	rte_mempool_put_bulk(mp, (void **)pkts, n);
 }
 
-/* One function: as burst_rx(). */
+/* One function: for the same reasons as burst_rx(). */
 static __rte_always_inline uint16_t
 burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 	 const unsigned int flags)
@@ -181,12 +182,12 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 		got = push_pending(ring, &b, pkts + done, want, &rule, flags);
 		VHOSTPCI_STAMP_AGAIN();
 		/* Packets that took several chains each may have filled the
-		 * batch: that is no lack of room. */
+		 * batch; the ring may still have room then. */
 		more = b.given >= VHOSTPCI_BATCH;
 		vhostpci_commit(ring, &b, flags);
 		VHOSTPCI_STAMP(ring, ring);
-		/* Before the barrier in vhostpci_tell(), which waits for our
-		 * stores: they get this long to drain. */
+		/* Free packets before the barrier in vhostpci_tell(), which
+		 * waits for our stores: this gives the stores time to drain. */
 		if (likely(got > 0))
 			free_sent(pkts + done, got);
 		VHOSTPCI_STAMP(ring, mbuf);
@@ -200,8 +201,8 @@ burst_tx(struct vhostpci_ring *ring, struct rte_mbuf **pkts, uint16_t n,
 		if (likely(got == want || more))
 			continue;
 		seen = vhostpci_left(ring, &b, flags);
-		/* A round in vain counts as a look: a peer that offers and takes
-		 * back does not keep us. */
+		/* A round without success counts as a look, so a peer that offers
+		 * buffers and takes them back does not hold us up. */
 		if (got == 0 && tries++ == VHOSTPCI_SEND_RETRIES)
 			break;
 		if (!vhostpci_wait_for_room(ring, &b, seen, ring->stalled && done == 0,
