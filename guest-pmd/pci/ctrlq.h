@@ -2,12 +2,12 @@
 
 /*
  * The driver side of one small split virtqueue with one fixed buffer per
- * descriptor: enough for the device's control queues (vhost_pci.h), where a
- * message is one buffer. DPDK's net_virtio has a queue too, but its own
- * headers are private to it.
+ * descriptor. This is enough for the device's control queues (vhost_pci.h), where
+ * a message is one buffer. DPDK's net_virtio has a queue, too, but its headers are
+ * private.
  *
- * Not thread safe. The device is trusted with what it says, yet indices and
- * lengths are bounded: a bug there must not become one here.
+ * Not thread safe. The driver trusts the device, but bounds indices and lengths
+ * nevertheless: a bug of the device must not become a bug of the driver.
  */
 
 #ifndef VHOSTPCI_PCI_CTRLQ_H
@@ -31,7 +31,7 @@ struct vhostpci_ctrlq {
 	uint64_t desc_iova, avail_iova, used_iova, bufs_iova;
 	volatile uint16_t *notify;	/* the device's notification register */
 	uint32_t buf_len;
-	uint32_t free;			/* bitmap of buffers that are ours */
+	uint32_t free;			/* bitmap of buffers that we own */
 	uint16_t index;			/* queue number */
 	uint16_t num;			/* <= VHOST_PCI_CTRLQ_SIZE */
 	uint16_t avail_idx;
@@ -39,24 +39,24 @@ struct vhostpci_ctrlq {
 	bool device_writes;
 };
 
-/* Allocate. All buffers are ours. 0 or -errno. */
+/* Allocate the queue; we own all buffers. Returns 0 or -errno. */
 int vhostpci_ctrlq_init(struct vhostpci_ctrlq *q, const char *dev_name,
 			int socket_id, uint16_t index, uint16_t num,
 			uint32_t buf_len, bool device_writes);
 void vhostpci_ctrlq_free(struct vhostpci_ctrlq *q);
 
-/* A buffer of ours, or -ENOBUFS. It stays ours until it is posted. */
+/* Returns a buffer that we own, or -ENOBUFS. We own it until we post it. */
 int vhostpci_ctrlq_get(const struct vhostpci_ctrlq *q);
 void *vhostpci_ctrlq_buf(const struct vhostpci_ctrlq *q, unsigned int i);
 /* Give buffer @i with @len bytes to the device. */
 void vhostpci_ctrlq_post(struct vhostpci_ctrlq *q, unsigned int i,
 			 uint32_t len);
-/* Tell the device of what was posted. */
+/* Notify the device of posted buffers. */
 void vhostpci_ctrlq_kick(struct vhostpci_ctrlq *q);
 /*
- * The next buffer that the device is done with; it is ours again. *len: the
- * bytes it wrote, bounded by the buffer. -EAGAIN: none. -EIO: the device
- * named a buffer that it does not have.
+ * Returns the next buffer that the device has finished; we own it again. Sets *len
+ * to the bytes that the device wrote, at most the buffer's length. -EAGAIN: no such
+ * buffer. -EIO: the device named a buffer that it does not have.
  */
 int vhostpci_ctrlq_take(struct vhostpci_ctrlq *q, uint32_t *len);
 

@@ -43,7 +43,7 @@
 /* How soon adoption is tried again when a burst did not end. */
 #define VHOSTPCI_PCI_RETRY_US	5000
 
-/* Windows on the peer's memory that a device may have. */
+/* A device may have this many windows on the peer's memory. */
 #define VHOSTPCI_PCI_WINDOWS \
 	(1 + VHOST_PCI_AREA_LAST_WINDOW - VHOST_PCI_AREA_NEXT_WINDOW + 1)
 
@@ -56,11 +56,11 @@ struct vhostpci_pci_area {
 
 struct vhostpci_pci;
 
-/* A port of the device: one net function. probe: w; later read only, except
- * where a field says otherwise. */
+/* A port of the device: one net function. probe: w; later read only, unless a
+ * field's comment says otherwise. */
 struct vhostpci_pci_port {
 	struct vhostpci_pci *p;
-	/* NULL: there is no port (yet, any more). Under p->lock. */
+	/* NULL: there is no port yet, or no longer. Under p->lock. */
 	struct vhostpci_dev *dev;
 	uint16_t function;
 	uint16_t first_ring;
@@ -68,18 +68,19 @@ struct vhostpci_pci_port {
 	volatile struct vhost_pci_state_page *state_page;
 };
 
-/* The device, which its ports share; it goes with the last one. probe: w; later
- * read only, except where a field says otherwise. */
+/* The device, which its ports share; it is freed with the last port. probe: w;
+ * later read only, unless a field's comment says otherwise. */
 struct vhostpci_pci {
 	TAILQ_ENTRY(vhostpci_pci) next;
 	struct rte_pci_device *pci;
 	/*
-	 * control, for all that it does, excludes probe and close of ports. Taken
-	 * before a port's own lock. For bounded time: vhostpci_pci_lock().
+	 * control holds this while it works; it excludes probe and close of
+	 * ports. Take it before a port's own lock. vhostpci_pci_lock() waits for
+	 * a bounded time.
 	 */
 	pthread_mutex_t lock;
 	struct vhostpci_pci_port ports[VHOST_PCI_MAX_FUNCTIONS];
-	/* A port was closed while a burst did not end: nothing is unmapped. */
+	/* A port was closed while a burst did not end: unmap nothing. */
 	bool stuck;
 
 	struct vhostpci_pci_area common_area, notify_area, isr_area,
@@ -92,18 +93,18 @@ struct vhostpci_pci {
 	volatile uint8_t *isr;
 	volatile uint8_t *device_cfg;
 	volatile uint32_t *doorbells;
-	/* By BAR: those with STATE or a WINDOW in them are open. control: rw. */
+	/* By BAR: a BAR with STATE or a WINDOW is open. control: rw. */
 	struct vhostpci_window windows[VHOSTPCI_PCI_BARS];
 	struct vhost_pci_config config;	/* as read at the last probe */
 
 	/* control: rw from DRIVER_OK on. */
 	struct vhostpci_ctrlq eventq;
 	struct vhostpci_ctrlq ackq;
-	struct vhost_pci_state *state;	/* our copy of the last one */
+	struct vhost_pci_state *state;	/* our copy of the last STATE */
 	size_t state_len;
-	bool state_pending;		/* it is not adopted yet */
-	bool has_state;			/* there was one */
-	enum vhostpci_window_type window_type; /* once it is measured */
+	bool state_pending;		/* state is not adopted yet */
+	bool has_state;			/* a STATE has come */
+	enum vhostpci_window_type window_type; /* valid once measured */
 	/* Messages that wait for a free buffer. */
 	bool ack_pending;
 	uint64_t ack_generation;	/* of the last adopted state */
@@ -118,8 +119,8 @@ struct vhostpci_pci {
 	pthread_mutex_t kick_lock;
 	int kick_fds[VHOST_PCI_MAX_DEVICE_RINGS];
 
-	/* control: w; ethdev: r. The device left or cannot be trusted: its
-	 * registers are touched no more. */
+	/* control: w; ethdev: r. The device has left or cannot be trusted: do
+	 * not touch its registers any more. */
 	bool gone;
 	bool msix;			/* vfio with MSI-X, else INTx */
 	bool intr_registered;
@@ -128,17 +129,17 @@ struct vhostpci_pci {
 
 /* pci/areas.c */
 
-/* Map registers and window as the kernel driver allows. 0 or -errno, with
- * everything undone. */
+/* Map registers and window as the kernel driver allows. Returns 0; or -errno,
+ * having undone everything. */
 int vhostpci_pci_map(struct vhostpci_pci *p);
 void vhostpci_pci_unmap(struct vhostpci_pci *p);
-/* When the configuration is known: the areas are as large as it asks for, and
- * the port's state page is mapped. 0 or -errno, and logs why. */
+/* After the configuration was read: check that the areas are large enough for it,
+ * and map the port's state page. Returns 0; or -errno, having logged why. */
 int vhostpci_pci_map_state(struct vhostpci_pci_port *port);
-/* The window that area @id of a region is; NULL: there is none. */
+/* The window with the area number @id; NULL: there is none. */
 const struct vhostpci_pci_area *
 vhostpci_pci_window(const struct vhostpci_pci *p, uint16_t id);
-/* control: what vhostpci_window_*() do, for all windows. */
+/* control: call the functions vhostpci_window_*() for all windows. */
 void vhostpci_pci_window_begin(struct vhostpci_pci *p);
 void *vhostpci_pci_window_map(struct vhostpci_pci *p,
 			      const struct vhostpci_pci_area *area,
@@ -148,9 +149,9 @@ void vhostpci_pci_window_commit(struct vhostpci_pci *p);
 
 /* pci/config.c */
 
-/* Read the device's configuration and check that it is one for us: @port's
- * function is a net function that we can serve, of @peer (a name or a UUID; "":
- * any). Sets p->config. 0 or -errno, and logs why. */
+/* Read the device's configuration to p->config, and check it: @port's function must
+ * be a net function that we can serve, and the peer must be @peer (a name or a UUID;
+ * "": any). Returns 0; or -errno, having logged why. */
 int vhostpci_pci_check_config(const struct vhostpci_pci_port *port,
 			      const char *peer);
 /* Bit f: function f is a net function now. */
@@ -164,43 +165,45 @@ vhostpci_pci_function(const struct vhostpci_pci_port *port)
 
 /* pci/virtio.c */
 
-/* Reset, negotiate, set up both queues; all but DRIVER_OK. 0 or -errno; the
- * caller resets and frees the queues in either case in the end. */
+/* Reset the device, negotiate, set up both queues: everything before DRIVER_OK.
+ * Returns 0 or -errno; in both cases the caller must in the end reset the device and
+ * free the queues. */
 int vhostpci_pci_init(struct vhostpci_pci *p);
 void vhostpci_pci_driver_ok(struct vhostpci_pci *p);
-/* Returns when the device has forgotten us. 0 or -errno. */
+/* Reset the device, and return when the reset is complete. Returns 0 or -errno. */
 int vhostpci_pci_reset(struct vhostpci_pci *p);
-/* The device answers no more. */
+/* Has the device stopped answering? */
 bool vhostpci_pci_is_gone(const struct vhostpci_pci *p);
 
 /* pci/control.c */
 
-/* Fill the event queue; interrupts on. 0 or -errno. */
+/* Fill the event queue and enable interrupts. Returns 0 or -errno. */
 int vhostpci_pci_control_start(struct vhostpci_pci *p);
-/* Look at the queues in control, in @us from now at the latest. */
+/* Make control look at the queues in at most @us. */
 void vhostpci_pci_control_poll_in(struct vhostpci_pci *p, uint64_t us);
-/* Returns when control runs no more. 0, or -EBUSY if it would not end:
- * @p must then live on. */
+/* Stop control. Returns 0 when control does not run any more, or -EBUSY if it does
+ * not end: the caller must then keep @p. */
 int vhostpci_pci_control_stop(struct vhostpci_pci *p);
-/* p->lock. 0, or -errno: control does not let go, or this is within a call of
- * control's. */
+/* Take p->lock. Returns 0, or -errno: control does not release the lock, or control
+ * itself makes this call. */
 int vhostpci_pci_lock(struct vhostpci_pci *p);
 void vhostpci_pci_unlock(struct vhostpci_pci *p);
-/* Look at the queues again soon: something could not be done now. */
+/* Make control look at the queues again soon, to repeat work that failed now. */
 void vhostpci_pci_retry_later(struct vhostpci_pci *p);
 
 /* pci/convert.c */
 
-/* control: fill @peer, whose rings have room, with what p->state says of the
- * port's function, mapping regions of the window. 0 or -errno, and logs why. */
+/* control: fill @peer with the state of the port's function in p->state, and map
+ * regions of the window. peer->rings has room. Returns 0; or -errno, having logged
+ * why. */
 int vhostpci_pci_convert_state(struct vhostpci_pci_port *port,
 			       struct vhostpci_peer *peer);
 
 /* pci/messages.c */
 
-/* control: post what waits. False if some of it must still wait. */
+/* control: post waiting messages. Returns false if some must wait longer. */
 bool vhostpci_pci_flush_messages(struct vhostpci_pci *p);
-/* control: queue a BROKEN message of the device's ring @ring; @rule is static. */
+/* control: queue a BROKEN message for the device's ring @ring; @rule is static. */
 void vhostpci_pci_send_broken(struct vhostpci_pci *p, unsigned int ring,
 			      const char *rule);
 
@@ -209,8 +212,8 @@ void vhostpci_pci_send_broken(struct vhostpci_pci *p, unsigned int ring,
 /* ethdev: see struct vhostpci_transport_ops. */
 int vhostpci_pci_kick_fds(struct vhostpci_pci_port *port, const int *fds,
 			  unsigned int n);
-/* With the interrupt disabled: the next time it is enabled it has one vector,
- * which is the device's own. */
+/* Call this while the interrupt is disabled: when it is enabled again, it has only
+ * one vector, the device's own. */
 void vhostpci_pci_forget_kicks(struct vhostpci_pci *p);
 
 #endif

@@ -10,21 +10,22 @@
 #include "flow/rule.h"
 #include "port/port.h"
 
-/* What the rules of @dev know of ports. */
+/* The functions by which the rules of @dev refer to ports. */
 struct vhostpci_flow_env vhostpci_flow_env(struct vhostpci_dev *dev);
-/* Before the port may be used: 0 or -errno. */
+/* Call this before the port may be used. Returns 0 or -errno. */
 int vhostpci_flow_attach(struct vhostpci_dev *dev);
-/* The port is complete: rules may lead to it from now on; */
+/* The port is complete: rules may lead to the port from now on. */
 void vhostpci_flow_list(struct vhostpci_dev *dev);
-/* no new rule does any more. */
+/* From now on no new rule may lead to the port. */
 void vhostpci_flow_unlist(struct vhostpci_dev *dev);
-/* No burst runs, and none will: destroy the rules. Also after a failed attach.
- */
+/* No burst runs, and none will run: destroy the rules. Call this after a failed
+ * attach, too. */
 void vhostpci_flow_detach(struct vhostpci_dev *dev);
-/* Lock held: a new rx queue. */
+/* Lock held: give a new rx queue its rules. */
 void vhostpci_flow_queue(struct vhostpci_dev *dev,
 			 struct vhostpci_queue *queue);
-/* ethdev: may rules move packets from the port or to it? 0 or -errno. */
+/* ethdev: set whether rules may move packets from or to the port. Returns 0 or
+ * -errno. */
 int vhostpci_flow_allow(struct vhostpci_dev *dev, bool on);
 /* As in struct eth_dev_ops. */
 int vhostpci_flow_negotiate(struct rte_eth_dev *eth_dev, uint64_t *features);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Stopping the bursts of some queues: see "Quiescence" in vring/queue.h. The
- * port's lock is held. */
+/* Stop the bursts of some queues: see "Quiescence" in vring/queue.h. The caller
+ * holds the port's lock. */
 
 #ifndef VHOSTPCI_PORT_PAUSE_H
 #define VHOSTPCI_PORT_PAUSE_H
 
 #include "port/port.h"
 
-/* Lock not needed: whether bursts need a fence. Registers the process for membarrier: at probe.
- */
+/* For a probe, without the lock: do bursts need a fence? Registers the process for
+ * membarrier. */
 bool vhostpci_needs_fence(void);
 
 /* Sets of queues, by bit. */
@@ -17,20 +17,21 @@ struct vhostpci_queue_set {
 	uint64_t rx, tx;
 };
 
-/* No burst uses a queue of @set any more, and none of another port a ring of
- * this one: 0; or -ETIMEDOUT, and they stay stopped. */
+/* Stop the queues of @set. Returns 0 when no burst uses them any more, and no burst
+ * of another port uses a ring of this port. After -ETIMEDOUT they stay stopped. */
 int vhostpci_pause_queues(struct vhostpci_dev *dev,
 			  struct vhostpci_queue_set set);
 
-/* Around a pause in which nothing but the peer's memory moves: what is sent
- * meanwhile waits instead of being lost. */
+/* Call these around a pause in which only the peer's memory moves: tx bursts then
+ * wait, instead of losing their packets. */
 void vhostpci_move_begin(struct vhostpci_dev *dev);
 void vhostpci_move_end(struct vhostpci_dev *dev);
 
-/* No burst uses an rx queue any more, or: false. They stay stopped. */
+/* Stop all rx queues. Returns false if a burst did not end; the queues stay stopped
+ * in both cases. */
 bool vhostpci_rx_bursts_stop(struct vhostpci_dev *dev);
-/* After the caller changed how tx queues send, or to which rings: do the bursts
- * that may have begun before end within @ms? */
+/* The caller has changed the way in which tx queues send, or their rings. Do bursts
+ * that may have begun before that end within @ms? */
 bool vhostpci_tx_bursts_end(struct vhostpci_dev *dev, unsigned int ms);
 
 #endif

@@ -16,10 +16,11 @@ int vhostpci_tx_queue_setup(struct rte_eth_dev *eth_dev, uint16_t id,
 			    const struct rte_eth_txconf *conf);
 void vhostpci_rx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id);
 void vhostpci_tx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id);
-/* The application configures the port anew, and then its queues. */
+/* The application configures the port again, and will then set up its queues: mark
+ * the present queues as old. */
 void vhostpci_rx_queues_old(struct rte_eth_dev *eth_dev);
-/* Can frames of an MTU of @mtu be received? -EINVAL with a sentence in the log if
- * not. @old: into mbufs of queues of an earlier configuration, too. */
+/* Can the port receive frames of an MTU of @mtu? If not, logs why and returns
+ * -EINVAL. @old: check queues of an earlier configuration, too. */
 int vhostpci_check_mtu(struct rte_eth_dev *eth_dev, uint16_t mtu, bool old);
 void vhostpci_rxq_info_get(struct rte_eth_dev *eth_dev, uint16_t id,
 			   struct rte_eth_rxq_info *info);
@@ -30,8 +31,8 @@ int vhostpci_rx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
 int vhostpci_tx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
 			       struct rte_eth_burst_mode *mode);
 
-/* datapath, as a burst: how many packets of the peer's wait in queue @rxq, as far
- * as is looked for them; whether there are more than @offset. */
+/* datapath, like a burst: how many of the peer's packets wait in queue @rxq (the
+ * first function counts up to a bound); whether more than @offset wait. */
 uint32_t vhostpci_rx_queue_count(void *rxq);
 int vhostpci_rx_descriptor_status(void *rxq, uint16_t offset);
 

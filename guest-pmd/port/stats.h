@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Statistics, as in struct eth_dev_ops. A lock is taken inside where needed. */
+/* Statistics, as in struct eth_dev_ops. The functions take the lock themselves. */
 
 #ifndef VHOSTPCI_PORT_STATS_H
 #define VHOSTPCI_PORT_STATS_H

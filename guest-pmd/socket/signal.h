@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Signalling an eventfd that the peer shares, from the datapath, without ever
- * waiting for the peer.
+ * Signal an eventfd that the peer shares, from the datapath, without ever waiting
+ * for the peer.
  *
- * O_NONBLOCK is no help: the flag belongs to the open file, so a peer that
- * clears it and fills the counter holds whoever writes, also one that looked
- * with poll() first. The kernel itself adds to an eventfd without waiting when
- * it completes asynchronous I/O (IOCB_FLAG_RESFD), so that is what we let it
- * do: a read from /dev/null, complete at once.
+ * O_NONBLOCK does not help: the flag belongs to the open file, so a peer that
+ * clears the flag and fills the counter blocks every writer, even a writer that
+ * called poll() first. But the kernel itself adds to an eventfd without waiting
+ * when it completes asynchronous I/O (IOCB_FLAG_RESFD). So we submit a read of
+ * /dev/null, which completes at once.
  */
 
 #ifndef VHOSTPCI_SOCKET_SIGNAL_H
@@ -22,20 +22,20 @@
 struct vhostpci_signal {
 	aio_context_t context;	/* constant; 0: no asynchronous I/O */
 	int nothing;		/* constant: /dev/null */
-	uint32_t submitted;	/* any thread: since the start */
-	bool looked_only;	/* any thread: the second choice was taken */
-	int failure;		/* errno that is to be logged. any thread: w,
+	uint32_t submitted;	/* any thread: reads since the start */
+	bool looked_only;	/* any thread: poll() and write() were used */
+	int failure;		/* errno to be logged. any thread: w,
 				 * control: rw 0 */
 };
 
-/* Never fails: without asynchronous I/O what is left is to look first. */
+/* Never fails: without asynchronous I/O, signals use poll() before write(). */
 void vhostpci_signal_init(struct vhostpci_signal *signal);
 void vhostpci_signal_fini(struct vhostpci_signal *signal);
-/* Any thread: add 1 to the eventfd @fd. A full counter is signal enough. The
- * caller has made sure that @fd is an eventfd. Returns whether control is to
- * call vhostpci_signal_report(): once at most. */
+/* Any thread: add 1 to the eventfd @fd; a full counter is a signal already. The
+ * caller has checked that @fd is an eventfd. Returns true, at most once, if control
+ * must call vhostpci_signal_report(). */
 bool vhostpci_signal_send(struct vhostpci_signal *signal, int fd);
-/* control: log what a burst may not. */
+/* control: log the failure of a signal; a burst must not log. */
 void vhostpci_signal_report(struct vhostpci_signal *signal);
 
 #endif

@@ -7,13 +7,13 @@
  *   vdev.c       the driver on the vdev bus
  *   listen.c     the socket
  *   io.c         the thread that feeds the vhost-user core from the socket
- *   socket.c     what the core says, as struct vhostpci_peer
+ *   socket.c     from the core's state to struct vhostpci_peer
  *   map.c        the peer's memory
- *   inflight.c   where the rings' progress is kept
- *   closer.c     what is closed and unmapped aside
+ *   inflight.c   the memory that keeps the rings' progress
+ *   closer.c     the thread that closes and unmaps
  *   transport.c  transport operations
- *   caller.c     calls to the peer: by whom
- *   signal.c     ... and how
+ *   caller.c     calls to the peer: which thread makes them
+ *   signal.c     calls to the peer: how to signal an eventfd
  */
 
 #ifndef VHOSTPCI_SOCKET_SOCKET_H
@@ -35,7 +35,7 @@ struct vhostpci_socket {
 	struct sockaddr_un addr;
 	bool client;		/* connect to the front-end, not listen */
 	bool sealed;		/* take only memory that cannot shrink */
-	bool csum, tso;		/* offloads that the peer is offered */
+	bool csum, tso;		/* offloads offered to the peer */
 	bool legacy_ol_flags;	/* see struct vhostpci_transport */
 	uint16_t queues;
 	uint64_t max_memory;	/* of the peer, bytes */
@@ -46,12 +46,12 @@ struct vhostpci_socket {
 	bool stop;		/* ethdev: w, thread: r */
 	uint64_t watch;		/* rings, by bit: report kicks. control or
 				 * ethdev: w; thread: r */
-	/* The epoch of a ring that is to be stopped, 0: none. EAL interrupt
+	/* The epoch of a ring that the thread must stop, 0: none. EAL interrupt
 	 * thread: w; thread: rw 0. */
 	uint32_t broken[VHOSTPCI_MAX_RINGS];
 
 	uint32_t place;		/* see io.c. thread, ethdev: rw */
-	uint32_t users;		/* of this: ethdev, and a thread that was left */
+	uint32_t users;		/* of this struct: ethdev, an abandoned thread */
 	struct vhostpci_closer *closer;
 	struct vhostpci_caller *caller;
 
@@ -60,25 +60,26 @@ struct vhostpci_socket {
 	int listen_fd, conn_fd;	/* -1: none */
 	dev_t file_dev;		/* of the path that listen_fd is bound to */
 	ino_t file_ino;
-	bool busy;		/* the closer is */
-	bool waiting;		/* vhostpci_peer_adopt() is to be repeated */
-	bool complained;	/* about the same connect error */
-	/* What a peer may cause: beyond it, its fds are left alone for a
-	 * moment. */
+	bool busy;		/* the closer is busy */
+	bool waiting;		/* repeat vhostpci_peer_adopt() */
+	bool complained;	/* the same connect error is logged already */
+	/* Limits for a peer; beyond a limit the thread leaves the peer's fds
+	 * alone for a moment. */
 	struct vhostpci_limit messages, kicks;
 	bool no_input, no_kicks;	/* until the end of that moment */
 	uint64_t quiet_at;	/* timer cycles: see vu_core_quiet() */
-	/* Since rings changed: no index was seen to move; when to look again
-	 * (timer cycles); kicks. See socket/unshared.c. */
+	/* Since the rings changed: unproven: no index has moved; look_at: when
+	 * to look again (timer cycles); kicked: the number of kicks. See
+	 * socket/unshared.c. */
 	bool unproven;
 	uint64_t look_at, kicked;
-	/* Start of the ring that a kick was last seen of. */
+	/* The ring's epoch at its last kick. */
 	uint32_t kicked_epoch[VHOSTPCI_MAX_RINGS];
 
 	/* See struct vhostpci_transport, and inflight.c. Constant. */
 	uint64_t *progress;
-	/* thread: rings that did not run since the front-end handed a buffer
-	 * back, by bit: that says where they stood. */
+	/* thread: rings, by bit, that have not run since the front-end handed a
+	 * buffer back: the buffer says where they stood. */
 	uint64_t from_inflight;
 };
 
@@ -89,11 +90,10 @@ void vhostpci_socket_kicked(struct vhostpci_socket *s, unsigned int i);
 
 /* socket/socket.c */
 extern const struct vu_ops vhostpci_socket_core_ops;
-/* thread: adopt what the core shows now: 0, VU_WAIT or -errno. */
+/* thread: adopt the core's present state. Returns 0, VU_WAIT or -errno. */
 int vhostpci_socket_adopt(struct vhostpci_socket *s);
-/* thread, or when there is none: @peer was adopted, and no burst is at a ring
- * that does not run: close the call eventfds of those that are not to be called
- * either. */
+/* thread, or ethdev without a thread: the port has adopted @peer, so no burst uses a
+ * stopped ring. Close the call eventfds of stopped rings that need no calls. */
 void vhostpci_socket_drop_calls(struct vhostpci_socket *s,
 				const struct vhostpci_peer *peer);
 
@@ -118,13 +118,14 @@ void vhostpci_inflight_free(uint64_t *progress);
 int vhostpci_inflight_file(void *opaque, uint64_t *size);
 int vhostpci_inflight_adopt(void *opaque, int fd, uint64_t offset,
 			    uint64_t size);
-/* thread: the base of ring @i as the core shows it, or, when it runs for the first
- * time since a buffer was handed back, where that says it stood. */
+/* thread: the base of ring @i. If the ring runs for the first time since the
+ * front-end handed a buffer back, the base comes from the buffer, else from the
+ * core. */
 uint32_t vhostpci_inflight_base(const struct vhostpci_socket *s,
 				unsigned int i);
-/* thread: the port has adopted what the core shows. */
+/* thread: the port has adopted the core's state. */
 void vhostpci_inflight_adopted(struct vhostpci_socket *s);
-/* thread: the front-end knows where ring @i stands, and the buffer no longer. */
+/* thread: the front-end now knows where ring @i stands: clear the buffer's entry. */
 void vhostpci_inflight_forget(struct vhostpci_socket *s, unsigned int i);
 
 /* socket/listen.c */
@@ -132,16 +133,16 @@ void vhostpci_inflight_forget(struct vhostpci_socket *s, unsigned int i);
 int vhostpci_socket_new(void);
 /* Listen at s->addr: sets s->listen_fd. 0 or -errno, and logs why. */
 int vhostpci_socket_listen(struct vhostpci_socket *s);
-/* Stop listening, if we do, and take away the socket if it is still ours. */
+/* Stop listening, and remove the socket's file if it is still our own. */
 void vhostpci_socket_unlisten(struct vhostpci_socket *s);
 
 /* socket/io.c */
 /* Open the socket (server) and start the thread. 0 or -errno. */
 int vhostpci_socket_start(struct vhostpci_socket *s);
 /* End the connection and the thread, unmap everything. Returns whether the thread
- * has ended: one that waits for a stranger is left behind, with @s alone. */
+ * has ended; a thread that waits for a peer is left behind and keeps @s. */
 bool vhostpci_socket_stop(struct vhostpci_socket *s);
-/* The last one frees it. */
+/* Drop a use of @s; the last user frees it. */
 void vhostpci_socket_put(struct vhostpci_socket *s);
 void vhostpci_socket_wake(struct vhostpci_socket *s);
 
