@@ -3,12 +3,12 @@
 #ifndef NETDEV_VHOSTPCI_LOG_H
 #define NETDEV_VHOSTPCI_LOG_H 1
 
-/* The driver says why it refuses a device only in DPDK's log.  Between start
- * and stop what DPDK logs on this thread is collected, besides going to the
- * log as ever.
+/* The driver says only in DPDK's log why it refuses a device.  Between start
+ * and stop, this code collects all lines that DPDK logs on this thread; the
+ * lines go to the log as well.
  *
  * vhostpci_log_capture_stop() returns the line that tells the cause, or NULL
- * if none does.  The caller frees it. */
+ * if no line does.  The caller frees the line. */
 void vhostpci_log_capture_init(void);
 void vhostpci_log_capture_start(void);
 char *vhostpci_log_capture_stop(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Which peers the vhost-pci devices of this machine have, whether they have
- * ports or not.  The main thread only. */
+/* Finds the peers of all vhost-pci devices of this machine, whether the
+ * devices have ports or not.  The main thread only. */
 
 #ifndef NETDEV_VHOSTPCI_PEERS_H
 #define NETDEV_VHOSTPCI_PEERS_H 1
@@ -17,10 +17,11 @@ struct vhostpci_peer_device {
     uint32_t functions;         /* Bit f: it has a network device f. */
 };
 
-/* Brings 'devices', of struct vhostpci_peer_device by PCI address, up to date.
- * A device that has no port is attached for a moment when it is first seen, by
- * a port of 'base'; one that cannot be is looked at again when something
- * changes.  Returns false if there is one of which nothing is known. */
+/* Brings 'devices' up to date, a map from PCI address to struct
+ * vhostpci_peer_device.  When this sees a device without a port for the first
+ * time, a port of 'base' attaches the device for a moment.  If that fails,
+ * this looks at the device again when something changes.  Returns false if the
+ * peer of some device is still unknown. */
 bool vhostpci_peers_look(const struct netdev_class *base,
                          struct shash *devices);
 

@@ -4,8 +4,9 @@
  *
  * OVS does not link with the driver, and EAL loads plugins without
  * RTLD_GLOBAL, so dlsym(RTLD_DEFAULT) does not find the driver's public
- * functions.  They are looked up in the loaded objects one by one instead:
- * that works whatever the plugin's file name, and for a static build too. */
+ * functions.  Therefore this code searches the loaded objects one by one for
+ * the functions.  That works for any file name of the plugin, and for a static
+ * build, too. */
 
 #ifndef NETDEV_VHOSTPCI_PMD_H
 #define NETDEV_VHOSTPCI_PMD_H 1
@@ -18,7 +19,8 @@
 
 #define DRIVER_NAME "net_vpci"
 
-/* Whether the driver is there, so that probing a device makes sense. */
+/* Returns true if the driver is loaded, so that probing a device makes
+ * sense. */
 bool vhostpci_pmd_loaded(void);
 
 /* Fills '*info' for DPDK port 'port_id'.  Padding is zeroed, so that two
@@ -26,8 +28,8 @@ bool vhostpci_pmd_loaded(void);
  * one of another driver. */
 int vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info);
 
-/* Fills '*queues' for 'port_id'.  Of a driver that is too old to tell, all
- * queues are enabled and of one pair.  Returns 0 or a positive errno value. */
+/* Fills '*queues' for 'port_id'.  If the driver is too old to tell, this sets
+ * one pair, and all queues enabled.  Returns 0 or a positive errno value. */
 int vhostpci_pmd_queues(int port_id, struct rte_pmd_vhostpci_queues *queues);
 
 /* Returns true if 'port_id' is a port of the driver, having filled '*info' and
@@ -39,7 +41,7 @@ bool vhostpci_pmd_port_device(int port_id, struct rte_pmd_vhostpci_info *info,
  * string. */
 char *vhostpci_pmd_devargs(const char *device, int function);
 
-/* Whether 'peer', a name or a UUID, is the one that 'info' tells of. */
+/* Returns true if 'peer', a name or a UUID, is the peer in 'info'. */
 bool vhostpci_pmd_is_peer(const struct rte_pmd_vhostpci_info *info,
                           const char *peer);
 
@@ -47,21 +49,23 @@ bool vhostpci_pmd_is_peer(const struct rte_pmd_vhostpci_info *info,
  * ports gets another network device, or loses one. */
 uint32_t vhostpci_pmd_hash_functions(uint32_t basis);
 
-/* Adds those of all ports of the driver whose peer and function are these. */
+/* Adds the devargs of all ports of the driver that have this peer and this
+ * function. */
 struct svec;
 void vhostpci_pmd_list_ports(const char *peer, int function,
                              struct svec *devargs);
 
-/* How many packets of queue 'queue_id' of 'port_id', one of the driver's, the
- * driver itself has moved to other ports since it was asked last, according to
- * flows that were offloaded to it.  For the thread that polls the queue. */
+/* Returns how many packets of queue 'queue_id' of 'port_id', a port of the
+ * driver, the driver itself has moved to other ports by offloaded flows since
+ * the last call.  Only the thread that polls the queue may call this. */
 uint32_t vhostpci_pmd_rx_consumed(int port_id, int queue_id);
 
-/* Says whether the driver may move packets from and to 'port_id' by itself.
- * Returns 0 or a positive errno value, EOPNOTSUPP if the driver never does. */
+/* Sets whether the driver itself may move packets from and to 'port_id'.
+ * Returns 0 or a positive errno value; EOPNOTSUPP: the driver cannot move
+ * packets. */
 int vhostpci_pmd_set_steering(int port_id, bool on);
 
-/* Says whether the driver looks at packets of 'port_id' for marks alone. */
+/* Sets whether the driver looks at packets of 'port_id' only to mark them. */
 void vhostpci_pmd_set_marks(int port_id, bool on);
 
 /* Stores the flows that were offloaded to 'port_id' in '*flowsp', which the
@@ -70,17 +74,18 @@ void vhostpci_pmd_set_marks(int port_id, bool on);
 int vhostpci_pmd_flows(int port_id, struct rte_pmd_vhostpci_flow **flowsp,
                        size_t *np);
 
-/* Returns 'devargs' with what userspace-tso-enable means for the driver, where
- * the user has not said otherwise.  This release of OVS understands the flags
- * of received packets as vhost ports give them; whether a PCI device's peer is
- * offered offloads is that device's own property.  The caller frees the
- * string. */
+/* Returns 'devargs' with the arguments that userspace-tso-enable implies for
+ * the driver, unless the user has given other values.  This release of OVS
+ * expects the flags of received packets as vhost ports set them.  A property
+ * of the PCI device decides whether the device offers offloads to its peer.
+ * The caller frees the string. */
 char *vhostpci_pmd_add_offload_args(const char *devargs);
 
-/* Whether 'port_id', one of the driver's, drops the large packets that its
- * peer is invited to send, because somebody else attached it, without the
- * above: DPDK itself, told so by dpdk-extra.  Arguments of a device that is
- * attached cannot be changed. */
+/* Returns true if 'port_id', a port of the driver, drops the large packets
+ * that it allows its peer to send.  That happens if DPDK itself attached the
+ * device, because of dpdk-extra, without the arguments of
+ * vhostpci_pmd_add_offload_args(): nobody can change the arguments of an
+ * attached device. */
 bool vhostpci_pmd_drops_large_packets(int port_id);
 
 /* Adds names of virtio feature bits, separated by spaces. */

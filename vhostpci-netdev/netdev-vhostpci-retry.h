@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* When a port that could not be configured is tried again.  The main thread
- * only. */
+/* Decides when vswitchd tries again to configure a port, after a failure.  The
+ * main thread only. */
 
 #ifndef NETDEV_VHOSTPCI_RETRY_H
 #define NETDEV_VHOSTPCI_RETRY_H 1
@@ -9,32 +9,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A value that changes, all but certainly, when a port may find its device
- * that did not before. */
+/* Returns a value that changes, all but certainly, when a port may now find a
+ * device that it did not find before. */
 uint32_t vhostpci_retry_devices(void);
 
-/* A port could not be attached, because of 'error' as
- * vhostpci_target_attach() returns it.  'devices' is what
- * vhostpci_retry_devices() said before the try. */
+/* Notes that attaching a port failed with 'error', a result of
+ * vhostpci_target_attach().  'devices' is the value of
+ * vhostpci_retry_devices() before the try. */
 void vhostpci_retry_failed(uint32_t devices, int error);
 
-/* There was no memory for the packets of the port 'name', which vswitchd is
- * about to try again. */
+/* Notes that memory for the packets of the port 'name' was lacking; vswitchd
+ * will try the port again. */
 void vhostpci_retry_starved(const char *name);
 
-/* Has no memory come free since there was none for the port 'name'? */
+/* Returns true if memory was lacking for the port 'name', and no memory has
+ * come free since. */
 bool vhostpci_retry_is_starved(const char *name);
 
-/* A port gave its memory back: asks vswitchd to try those again that lack
- * it. */
+/* Notes that a port gave its memory back, and asks vswitchd to try the ports
+ * again that lack memory. */
 void vhostpci_retry_memory(void);
 
-/* Asks vswitchd to try again when it is time.  'look': look for devices, too,
- * which takes some system calls. */
+/* Asks vswitchd to try ports again when it is time.  'look': look for devices,
+ * too, which takes some system calls. */
 void vhostpci_retry_run(bool look);
 
-/* Has the poll loop wake up in time.  Returns true if devices or memory are to
- * be looked for every now and then. */
+/* Makes the poll loop wake up in time.  Returns true if the caller must look
+ * for devices or memory every now and then. */
 bool vhostpci_retry_wait(void);
 
 #endif /* netdev-vhostpci-retry.h */

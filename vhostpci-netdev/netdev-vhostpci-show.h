@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What users see of a port: the status column, vhostpci/show and
- * vhostpci/flows, and the port's own statistics. */
+/* Shows a port to users: the status column, vhostpci/show, vhostpci/flows, and
+ * the port's own statistics. */
 
 #ifndef NETDEV_VHOSTPCI_SHOW_H
 #define NETDEV_VHOSTPCI_SHOW_H 1
@@ -13,9 +13,9 @@ struct smap;
 
 void vhostpci_show_status(const struct rte_pmd_vhostpci_info *, struct smap *);
 
-/* Adds what vhost-user ports have besides the counters of other DPDK ports:
- * those of the queues of 'n_pairs' pairs, and how often the driver looked
- * again for room.  Names that are there already stay. */
+/* Adds the counters that vhost-user ports have and other DPDK ports lack: the
+ * counters of the queues of 'n_pairs' pairs, and how often the driver looked
+ * again for room.  Keeps counters that have these names already. */
 void vhostpci_show_custom_stats(int port_id, int n_pairs,
                                 struct netdev_custom_stats *);
 
