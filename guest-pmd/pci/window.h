@@ -16,7 +16,7 @@
  *                            do not order such stores
  * All mappings of a page have one type. If this BAR is mapped elsewhere in the
  * guest, /dev/mem silently gives the type of that other mapping. So nothing else
- * may map this BAR.
+ * may use a mapping of this BAR.
  * The driver takes the first of these ways that is there: /dev/mem and sysfs with
  * uio_pci_generic only, vfio with vfio-pci only.
  */
