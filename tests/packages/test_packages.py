@@ -100,7 +100,7 @@ def test_qemu_has_device_sandbox_and_user_network(unpacked):
 
 
 def test_devices_are_matched_by_id_and_never_by_address(unpacked):
-    rules, = unpacked.glob("*/udev/rules.d/*.rules")
+    rules, = unpacked.rglob("udev/rules.d/*.rules")  # of /lib or /usr/lib
     lines = [line for line in rules.read_text().splitlines()
              if line and not line.startswith("#")]
     assert len(lines) == 1
@@ -111,7 +111,7 @@ def test_devices_are_matched_by_id_and_never_by_address(unpacked):
 
 
 def test_devices_are_bound_before_open_vswitch_starts(unpacked):
-    unit, = unpacked.glob("*/systemd/system/vhost-pci-bind.service")
+    unit, = unpacked.rglob("systemd/system/vhost-pci-bind.service")
     text = unit.read_text()
     assert re.search(r"^Before=.*\bovs-vswitchd\.service\b", text, re.M)
     assert re.search(r"^After=.*\bsystemd-sysctl\.service\b", text, re.M)

@@ -46,7 +46,8 @@ def test_both_pairs_of_a_multiqueue_front_end_carry_traffic(queues):
         assert int(receiver.wait(60).check().stdout) == 500 << 10
     # What the front-end's guest counts for each of its queues.
     guest = {(d, int(q)): int(n) for d, q, n in re.findall(
-        r"(rx|tx)_queue_(\d)_packets: (\d+)",
+        # From Linux 6.11 on the names are shorter.
+        r"(rx|tx)(?:_queue_)?(\d)_packets: (\d+)",
         queues.mq.sh("ethtool -S eth0"))}
     seen = _ring_packets(queues.sw.ovs, "mq")
     print(guest, seen)
