@@ -3,6 +3,8 @@
 `quickstart demo --mesh` shows, by the same steps.
 
     b --- a --- c, and b --- c; a chain from b through a to c
+
+c's Open vSwitch reads c's virtio-net devices by DPDK, b's by the kernel.
 """
 import pytest
 
@@ -15,7 +17,7 @@ NET = """
 vms:
   a: {memory: 608M}
   b: {memory: 512M}
-  c: {memory: 448M}
+  c: {memory: 512M, nic: dpdk}
 mesh: all
 chains: {inspect: [b, a, c]}
 """
@@ -43,6 +45,14 @@ def test_workloads_reach_each_other_by_the_controllers_rules(mesh):
         # None from the description: all have the controller's cookie.
         flows = vm.ovs.ofctl("dump-flows", "br0").splitlines()[1:]
         assert flows and all("cookie=0x6d657368" in f for f in flows)
+
+
+def test_a_vm_reads_its_own_nics_by_dpdk(mesh):
+    for port in "ab":
+        assert mesh["c"].ovs.get(port, "type") == "dpdk"
+        assert mesh["c"].ovs.get(port, "link_state") == "up"
+    bound = mesh["c"].sh("vhost-pci-bind --status").split()
+    assert bound[1::2] == ["uio_pci_generic"] * 2, bound
 
 
 def test_a_chain_is_counted_in_each_vm_and_steered_in_the_middle(mesh):

@@ -12,6 +12,10 @@ PEER_MODULES = ["virtio_pci", "virtio_net", "virtio_mem"]
 SWITCH_MODULES = ["virtio_pci", "virtio_net", "tun", "uio", "uio_pci_generic",
                   "vfio", "vfio_iommu_type1", "vfio-pci"]
 DPDK_PLUGINS = ["librte_mempool_ring", "librte_bus_pci", "librte_bus_vdev"]
+# The init has loaded all modules that there are.
+HAVE_MODULE = """#!/bin/sh
+exec grep -q "^$(echo "$2" | tr - _) " /proc/modules
+"""
 IMAGE_LIMIT = 40 << 20  # the promise for the switch VM
 
 
@@ -38,14 +42,23 @@ class Images:
         """A switch VM's, with a workload's programs, iproute2's ip and a
         shell that uses it: a workload lives in a network namespace."""
         def fill(archive):
-            for name in ("iperf3", "tcpdump", "ethtool", "ip", "dash"):
+            for name in ("iperf3", "tcpdump", "ethtool", "ip", "dash",
+                         "flock"):
                 archive.program(config.program(name), name=name)
             archive.file("usr/bin/unixport", self._guest_tool("unixport"),
                          0o755)
+            # A virtio-net device of the VM's own may be a port of type dpdk.
+            # Not by busybox's shell, which prefers busybox's modprobe.
+            script = (config.TOP / "guest" / "vhost-pci-bind").read_text()
+            archive.data("usr/sbin/vhost-pci-bind", script.replace(
+                "#!/bin/sh", "#!/usr/bin/dash", 1), 0o755)
+            archive.directory("etc/default")
+            archive.data("usr/sbin/modprobe", HAVE_MODULE, 0o755)
             if ovn:
                 archive.program(config.ovn("ovn-controller"),
                                 "ovn-controller")
-            return [*self._switch(archive, "ours", True, ()), "veth"]
+            return [*self._switch(archive, "ours", True,
+                                  ("librte_net_virtio",)), "veth"]
         return self._once("mesh-ovn" if ovn else "mesh", fill)
 
     def _once(self, key, fill):

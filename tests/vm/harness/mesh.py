@@ -26,7 +26,7 @@ from .procs import Child, wait_until
 from .topology import Topology
 from .vm import Vm
 
-PORT_HUGEPAGES = 48  # of 2 MiB: half of what two ports are promised
+PORT_HUGEPAGES, NIC_HUGEPAGES = 32, 48  # of 2 MiB: as the tool counts
 TOOL = config.TOP / "topology" / "vhost-pci-topology"
 CONTROLLER = config.TOP / "examples" / "controller" / "mesh_controller.py"
 CHAIN_RULE = re.compile(
@@ -52,7 +52,8 @@ class MeshVm(Vm):
         self.address = vm.workload.split("/")[0]
         self.underlay = vm.underlay
         self.serves = [link.user.name for link in vm.serves]
-        pages = PORT_HUGEPAGES * max(1, len(vm.serves))
+        pages = (PORT_HUGEPAGES * max(1, len(vm.serves))
+                 + NIC_HUGEPAGES * len(vm.uses) * (vm.nic == "dpdk"))
         super().__init__(
             vm.name, memory_mb=vm.memory >> 20, cpus=vm.cpus,
             shared_memory=bool(vm.uses),
