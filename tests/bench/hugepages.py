@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hugepages of 2 MiB, borrowed for a time and given back."""
+import contextlib
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -10,6 +12,19 @@ _POOL = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
 
 def _read(name):
     return int((_POOL / name).read_text())
+
+
+def free_mib():
+    """MiB of hugepages that nobody uses."""
+    return _read("free_hugepages") * SIZE_MIB
+
+
+@contextlib.contextmanager
+def _alone():
+    """Nobody else who borrows changes the pool meanwhile."""
+    with open(_POOL / "nr_hugepages") as pool:
+        fcntl.flock(pool, fcntl.LOCK_EX)
+        yield
 
 
 def _mounted():
@@ -28,13 +43,14 @@ class Hugepages:
     def _borrow(self):
         if self.mount and not _mounted():
             return "no hugetlbfs is mounted"
-        missing = self.mib // SIZE_MIB - _read("free_hugepages")
-        if missing > 0:
+        # Pages that are free now can be somebody else's who has borrowed them
+        # and not used them yet.  The kernel gives what it finds, perhaps less.
+        with _alone():
             before = _read("nr_hugepages")
-            # The kernel gives what it finds, perhaps less.
-            (_POOL / "nr_hugepages").write_text(str(before + missing))
+            (_POOL / "nr_hugepages").write_text(
+                str(before + -(-self.mib // SIZE_MIB)))
             self.added = _read("nr_hugepages") - before
-        if _read("free_hugepages") * SIZE_MIB < self.mib:
+        if free_mib() < self.mib:
             return f"fewer than {self.mib} MiB of hugepages are free"
         return None
 
@@ -53,9 +69,9 @@ class Hugepages:
 
     def __exit__(self, *_):
         if self.added:
-            # Others may have borrowed since: only our share is taken back.
-            (_POOL / "nr_hugepages").write_text(
-                str(max(0, _read("nr_hugepages") - self.added)))
+            with _alone():
+                (_POOL / "nr_hugepages").write_text(
+                    str(max(0, _read("nr_hugepages") - self.added)))
             self.added = 0
 
 

@@ -9,7 +9,7 @@ from harness import config, traffic
 from harness.procs import wait_until
 
 sys.path.insert(0, str(config.TOP / "tests" / "bench"))
-from hugepages import Hugepages  # noqa: E402
+from hugepages import Hugepages, free_mib  # noqa: E402
 
 CYCLES_FULL, CYCLES_SLICE = 50, 6
 UNSHARED = "does not use the memory that was sent: is it shared (share=on)?"
@@ -113,6 +113,9 @@ def test_a_peer_of_hugepages_carries_packets_and_returns(topology):
             assert counts["lost"] == counts["corrupted"] == 0, counts
         net.a.kill()
         sw.ovs.wait_interface("a", "link_state", "down")
+        # The switch VM lets go of the pages as soon as its driver has.
+        wait_until(lambda: free_mib() >= mib, 20,
+                   "the pages of the peer that is gone are free")
         net.a.start().ready()
         sw.ovs.wait_link_up("a")
         traffic.wait_reachable(net.a, net.b)
