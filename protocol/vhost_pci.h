@@ -297,7 +297,11 @@ struct vhost_pci_state_page {
 	 * memory away; driver: r, before it returns buffers and before it blames
 	 * the peer. */
 	uint64_t revoked;
-	uint64_t reserved[31];
+	/* A STATE of this generation, or an older one, adds memory that the peer
+	 * uses although the driver has not acknowledged the STATE. device: w,
+	 * before it answers the peer; driver: r, before it blames the peer. */
+	uint64_t grown;
+	uint64_t reserved[30];
 	struct vhost_pci_ring_progress rings[VHOST_PCI_MAX_RINGS];
 };
 static_assert(offsetof(struct vhost_pci_state_page, rings) == 256, "ABI");

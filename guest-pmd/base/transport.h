@@ -150,6 +150,12 @@ struct vhostpci_transport {
 	 * never revokes memory.
 	 */
 	const volatile uint64_t *revoked;
+	/*
+	 * The peer uses the memory of states up to this generation, whether the
+	 * driver has adopted them or not. The device may write *grown at any time.
+	 * NULL: the transport lets no peer use memory before the driver knows it.
+	 */
+	const volatile uint64_t *grown;
 };
 
 #endif

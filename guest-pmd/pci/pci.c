@@ -276,6 +276,7 @@ create_ethdev(struct vhostpci_pci_port *port)
 		.progress_stride = sizeof(struct vhost_pci_ring_progress) /
 				   sizeof(uint64_t),
 		.revoked = &port->state_page->revoked,
+		.grown = &port->state_page->grown,
 	};
 
 	if (eth_dev == NULL)

@@ -415,6 +415,9 @@ set_transport(struct vhostpci_dev *dev,
 	dev->transport = *transport;
 	if (transport->revoked == NULL)
 		dev->transport.revoked = &never;
+	if (transport->grown == NULL)
+		dev->transport.grown = &never;
+	dev->mem.grown = dev->transport.grown;
 	/* Before the first state a transport may have nothing there to read. */
 	dev->revoked = UINT64_MAX;
 }

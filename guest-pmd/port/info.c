@@ -36,8 +36,7 @@ fill_rings(const struct vhostpci_dev *dev, struct rte_pmd_vhostpci_info *info)
 		const struct vhostpci_ring *ring = &dev->rings[i];
 
 		info->violations += ring->count.violations;
-		if (ring->broken != VHOSTPCI_RULE_NONE &&
-		    ring->broken != VHOSTPCI_RULE_REVOKED)
+		if (vhostpci_rule_is_violation(ring->broken))
 			info->broken_rings++;
 		if (!ring->running || ring->broken)
 			continue;

@@ -32,9 +32,13 @@ is_up(const struct vhostpci_dev *dev)
 	unsigned int i;
 
 	for (i = 0; i < dev->n_rings; i++) {
-		up |= vhostpci_ring_usable(&dev->rings[i]);
+		const struct vhostpci_ring *ring = &dev->rings[i];
+		bool sound = ring->broken == VHOSTPCI_RULE_NONE ||
+			ring->broken == VHOSTPCI_RULE_GROWN;
+
+		up |= ring->running && sound;
 		/* Also one that the transport has stopped for it since. */
-		broken |= dev->rings[i].broken != VHOSTPCI_RULE_NONE;
+		broken |= !sound;
 	}
 	return up && !broken && dev->peer.connected && !dev->admin_down &&
 		!dev->removed;

@@ -98,16 +98,44 @@ note_broken(struct vhostpci_dev *dev, unsigned int i)
 
 	/* acquire: pairs with the release in vhostpci_ring_break(). */
 	rule = __atomic_load_n(&ring->broken, __ATOMIC_ACQUIRE);
-	if (!ring->running || ring->reported || rule == VHOSTPCI_RULE_NONE)
+	if (!ring->running || ring->reported ||
+	    !vhostpci_rule_is_violation(rule))
 		return VHOSTPCI_RULE_NONE;
 	ring->reported = true;
-	if (rule == VHOSTPCI_RULE_REVOKED)
-		return VHOSTPCI_RULE_NONE;
 	ring->count.violations++;
 	dev->total.rules[rule]++;
 	dev->last_rule = rule;
 	VHOSTPCI_PEER_LOG(dev, ERR, "peer %s: ring %u stopped: %s",
 			  vhostpci_dev_label(dev), i, vhostpci_rule_text(rule));
+	return rule;
+}
+
+/* Ring @i goes on with the regions of a new state, which may be others (@moved).
+ * Returns what is wrong with the ring's place in them. */
+static enum vhostpci_rule
+keep_ring(struct vhostpci_dev *dev, const struct vhostpci_vring_desc *now,
+	  unsigned int i, bool moved)
+{
+	struct vhostpci_ring *ring = &dev->rings[i];
+	bool waits = now->run && ring->broken == VHOSTPCI_RULE_GROWN;
+	enum vhostpci_rule rule = VHOSTPCI_RULE_NONE;
+
+	/* A driver that listens again may have missed something. Not
+	 * vhostpci_ring_call(): the counter is a burst's. */
+	if (!__atomic_exchange_n(&ring->call, now->call, __ATOMIC_SEQ_CST) &&
+	    now->call && vhostpci_ring_usable(ring))
+		dev->transport.ops->call(dev, i);
+	if (moved && (waits || vhostpci_ring_usable(ring)))
+		rule = vhostpci_ring_relocate(ring, now);
+	if (!waits || vhostpci_mem_is_late(&dev->mem))
+		return rule;
+	/* The burst left its ring in order, before the packet in question.
+	 * release: a burst on the ring finds the regions. */
+	__atomic_store_n(&ring->broken, VHOSTPCI_RULE_NONE, __ATOMIC_RELEASE);
+	/* Whoever sleeps wants kicks of this ring, too, and the peer may not kick
+	 * again for what is in the ring. */
+	if (vhostpci_ring_is_rx(ring) && dev->n_rxq > 0)
+		vhostpci_intr_rearm(dev, i / 2 % dev->n_rxq);
 	return rule;
 }
 
@@ -120,21 +148,14 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 	enum vhostpci_rule rule = VHOSTPCI_RULE_NONE;
 
 	if (same_ring(vhostpci_peer_ring(&dev->peer, i), now)) {
-		/* A driver that listens again may have missed something. Not
-		 * vhostpci_ring_call(): the counter is a burst's. */
-		if (!__atomic_exchange_n(&ring->call, now->call,
-					 __ATOMIC_SEQ_CST) &&
-		    now->call && vhostpci_ring_usable(ring))
-			dev->transport.ops->call(dev, i);
-		if (moved && vhostpci_ring_usable(ring))
-			rule = vhostpci_ring_relocate(ring, now);
+		rule = keep_ring(dev, now, i, moved);
 	} else {
 		/* Restarted before the report came: it counts all the same. */
 		note_broken(dev, i);
 		vhostpci_ring_make_call(ring);
 		ring->running = now->run;
 		ring->generation = peer->generation;
-		if (ring->broken == VHOSTPCI_RULE_REVOKED)
+		if (!vhostpci_rule_is_violation(ring->broken))
 			ring->broken = VHOSTPCI_RULE_NONE;
 		ring->offload = vhostpci_offload_flags(vhostpci_ring_is_rx(ring),
 						       peer->features,
@@ -188,6 +209,9 @@ apply(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	if (moved &&
 	    vhostpci_mem_set(&dev->mem, peer->regions, peer->n_regions) != 0)
 		rule = VHOSTPCI_RULE_REGIONS;
+	/* A burst that runs now has the same regions as before. */
+	__atomic_store_n(&dev->mem.generation, peer->generation,
+			 __ATOMIC_RELAXED);
 	/* VHOST_USER_F_PROTOCOL_FEATURES is the transport's own. */
 	if (peer->features & ~dev->transport.offered_features & ~(1ULL << 30))
 		rule = VHOSTPCI_RULE_FEATURES;

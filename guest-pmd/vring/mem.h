@@ -18,6 +18,10 @@
 /* control: w while no burst runs; datapath: r. The regions are sorted by gpa;
  * regions that are adjacent in gpa and in addr are merged. */
 struct vhostpci_mem {
+	/* constant pointer: as in struct vhostpci_transport, never NULL. */
+	const volatile uint64_t *grown;
+	/* Of the peer's state that was adopted last. control: w at any time. */
+	uint64_t generation;
 	uint16_t n;
 	struct vhostpci_region regions[VHOSTPCI_MAX_REGIONS];
 };
@@ -28,6 +32,14 @@ struct vhostpci_mem {
  */
 int vhostpci_mem_set(struct vhostpci_mem *mem,
 		     const struct vhostpci_region *regions, uint16_t n);
+
+/* Does the peer use memory of a state that was not adopted yet? */
+static inline bool
+vhostpci_mem_is_late(const struct vhostpci_mem *mem)
+{
+	return __atomic_load_n(mem->grown, __ATOMIC_RELAXED) >
+		__atomic_load_n(&mem->generation, __ATOMIC_RELAXED);
+}
 
 /* The region that holds @gpa, or NULL. */
 const struct vhostpci_region *

@@ -8,10 +8,13 @@ void
 vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule)
 {
 	/* acquire: what looks like a violation was read before this. Pairs with
-	 * the device's order: revoked first, then the memory is another. */
+	 * the device's order: revoked first, then the memory is another; grown
+	 * first, then the peer uses the new memory. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (vhostpci_ring_is_revoked(ring))
 		rule = VHOSTPCI_RULE_REVOKED;
+	else if (vhostpci_mem_is_late(ring->mem))
+		rule = VHOSTPCI_RULE_GROWN;
 	__atomic_store_n(&ring->broken, rule, __ATOMIC_RELEASE);
 	/* Once per start of a ring. */
 	ring->report(ring->dev);

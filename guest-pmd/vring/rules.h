@@ -5,6 +5,8 @@
 #ifndef VHOSTPCI_VRING_RULES_H
 #define VHOSTPCI_VRING_RULES_H
 
+#include <stdbool.h>
+
 /*
  * A peer that breaks one of these rules stops the ring. Each rule has a sentence
  * (vhostpci_rule_text(), at most 47 characters) and a counter
@@ -35,10 +37,19 @@ enum vhostpci_rule {
 	VHOSTPCI_RULE_FEATURES,
 	VHOSTPCI_RULE_REGIONS,
 	VHOSTPCI_N_RULES,
-	/* The device took the ring's memory away: not a violation, so it has
-	 * no sentence. */
-	VHOSTPCI_RULE_REVOKED = VHOSTPCI_N_RULES
+	/* These two stop a ring, but are not violations, so they have no
+	 * sentence. The device took the ring's memory away. */
+	VHOSTPCI_RULE_REVOKED = VHOSTPCI_N_RULES,
+	/* The peer uses memory that this driver is going to know soon. */
+	VHOSTPCI_RULE_GROWN,
 };
+
+static inline bool
+vhostpci_rule_is_violation(enum vhostpci_rule rule)
+{
+	return rule != VHOSTPCI_RULE_NONE && rule < VHOSTPCI_N_RULES;
+}
+
 /*
  * What happens to a packet: 0: it was moved; one of these values; or the rule that
  * the packet's chain breaks, as a negative number.

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A port whose peer's memory is taken away (doc/device-spec.md, section 7): the
- * peer is not blamed, and no packet comes twice.
+ * A port that answers too late (doc/device-spec.md, section 7): the device takes the
+ * peer's memory away, or the peer uses new memory that the port does not know
+ * yet. The peer is not blamed, and no packet comes twice.
  */
 
 #include <setjmp.h>
@@ -19,6 +20,7 @@
 #define NUM	64
 #define HDR	12u
 #define GOOD	(FP_LOW + 0x40000)
+#define NEW	(FP_FAR + 0x1000)	/* of the region that came last */
 
 /* A peer of generation 5, whose memory was taken away once, long ago. */
 static struct fakepeer *
@@ -189,6 +191,142 @@ nothing_is_handed_over_to_a_ring_that_is_taken_away(void **state)
 	fp_free(fp);
 }
 
+/* The port knows the peer as it is, without the region FP_FAR, which the peer
+ * uses. */
+static struct fakepeer *
+grown_peer(uint64_t features)
+{
+	struct fakepeer *fp = new_peer(features);
+
+	fp->peer.n_regions--;
+	fp_adopt(fp);
+	fp->grown = fp->peer.generation + 1;
+	return fp;
+}
+
+static void
+learn(struct fakepeer *fp)
+{
+	fp->peer.generation = fp->grown;
+	fp->peer.n_regions++;
+	fp_adopt(fp);
+}
+
+static void
+nobody_is_blamed(const struct fakepeer *fp)
+{
+	struct rte_pmd_vhostpci_info info = info_of(fp);
+
+	assert_int_equal(info.violations, 0);
+	assert_int_equal(info.broken_rings, 0);
+	assert_true(info.link_up);
+	assert_string_equal(info.broken_rule, "");
+}
+
+static void
+split_packets_in_new_memory_wait(void **state)
+{
+	struct fakepeer *fp = grown_peer(0);
+	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
+	struct rte_mbuf *pkts[8];
+
+	(void)state;
+	fp_post(r, GOOD, HDR + 60, 0);
+	fp_post(r, NEW, HDR + 60, 0);
+	fp_post(r, GOOD, HDR + 60, 0);
+	/* The one before it is taken, and those behind it wait as well. */
+	assert_int_equal(fp_rx(fp, pkts, 8), 1);
+	rte_pktmbuf_free(pkts[0]);
+	assert_non_null(fp_used(r));
+	assert_int_equal(fp_rx(fp, pkts, 8), 0);
+	nobody_is_blamed(fp);
+	/* A state from before, the same or another, changes nothing. */
+	fp_adopt(fp);
+	fp->peer.n_regions--;
+	fp_adopt(fp);
+	assert_int_equal(fp_rx(fp, pkts, 8), 0);
+	fp->peer.n_regions++;
+	learn(fp);
+	assert_int_equal(fp_rx(fp, pkts, 8), 2);
+	rte_pktmbuf_free_bulk(pkts, 2);
+	assert_non_null(fp_used(r));
+	assert_non_null(fp_used(r));
+	assert_int_equal(fp_rx(fp, pkts, 8), 0);
+	assert_int_equal(fp_xstat(fp, "rx_ring0_packets"), 3);
+	nobody_is_blamed(fp);
+	fp_free(fp);
+}
+
+static void
+packed_packets_in_new_memory_wait(void **state)
+{
+	struct fakepeer *fp = grown_peer(FP_PACKED);
+	struct fp_packed_buf good = { .gpa = GOOD, .len = HDR + 60 };
+	struct fp_packed_buf new = { .gpa = NEW, .len = HDR + 60 };
+	struct rte_mbuf *pkts[8];
+	struct fp_packed p;
+	unsigned int i;
+	uint32_t len;
+	uint16_t id;
+
+	(void)state;
+	fp_packed_of(&p, fp, FP_FROM_PEER);
+	assert_true(fp_packed_post(&p, &good, 1) >= 0);
+	assert_true(fp_packed_post(&p, &new, 1) >= 0);
+	assert_true(fp_packed_post(&p, &good, 1) >= 0);
+	assert_int_equal(fp_rx(fp, pkts, 8), 1);
+	rte_pktmbuf_free(pkts[0]);
+	assert_int_equal(fp_rx(fp, pkts, 8), 0);
+	nobody_is_blamed(fp);
+	learn(fp);
+	assert_int_equal(fp_rx(fp, pkts, 8), 2);
+	rte_pktmbuf_free_bulk(pkts, 2);
+	for (i = 0; i < 3; i++)
+		assert_true(fp_packed_used(&p, &id, &len));
+	nobody_is_blamed(fp);
+	fp_free(fp);
+}
+
+static void
+buffers_in_new_memory_wait(void **state)
+{
+	struct fakepeer *fp = grown_peer(0);
+	struct fp_ring *r = &fp->rings[FP_TO_PEER];
+	struct rte_mbuf *m = fp_packet(60, 1);
+
+	(void)state;
+	fp_post(r, NEW, 2048, VRING_DESC_F_WRITE);
+	assert_int_equal(fp_tx(fp, &m, 1), 0);
+	assert_null(fp_used(r));
+	nobody_is_blamed(fp);
+	learn(fp);
+	assert_int_equal(fp_tx(fp, &m, 1), 1);
+	assert_non_null(fp_used(r));
+	nobody_is_blamed(fp);
+	fp_free(fp);
+}
+
+/* The memory came and went before the port looked. */
+static void
+memory_that_never_came_is_a_violation(void **state)
+{
+	struct fakepeer *fp = grown_peer(0);
+	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
+	struct rte_mbuf *m;
+
+	(void)state;
+	fp_post(r, NEW, HDR + 60, 0);
+	assert_int_equal(fp_rx(fp, &m, 1), 0);
+	nobody_is_blamed(fp);
+	fp->peer.generation = fp->grown + 1;
+	fp_adopt(fp);
+	assert_int_equal(fp_rx(fp, &m, 1), 0);
+	assert_true(fp_wait_broken(fp, FP_FROM_PEER));
+	assert_int_equal(info_of(fp).violations, 1);
+	assert_int_equal(fp_xstat(fp, "violation_memory"), 1);
+	fp_free(fp);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -199,6 +337,10 @@ main(int argc, char *argv[])
 		cmocka_unit_test(packed_packets_come_once),
 		cmocka_unit_test(
 			nothing_is_handed_over_to_a_ring_that_is_taken_away),
+		cmocka_unit_test(split_packets_in_new_memory_wait),
+		cmocka_unit_test(packed_packets_in_new_memory_wait),
+		cmocka_unit_test(buffers_in_new_memory_wait),
+		cmocka_unit_test(memory_that_never_came_is_a_violation),
 	};
 
 	(void)argc;

@@ -122,6 +122,7 @@ probe(struct rte_vdev_device *vdev)
 		.progress = creating->progress,
 		.progress_stride = 1,
 		.revoked = &creating->revoked,
+		.grown = &creating->grown,
 	};
 
 	return fp_probe(vdev, &t, &creating->port, &creating->dev);

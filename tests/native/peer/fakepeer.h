@@ -55,6 +55,7 @@ struct fakepeer {
 	struct fp_ring rings[FP_RINGS];
 	uint64_t progress[VHOSTPCI_MAX_RINGS];
 	uint64_t revoked;	/* as of the state page; see peer.generation */
+	uint64_t grown;		/* the same */
 	uint64_t base, end;	/* gpa: its rings and buffers */
 	uint64_t next_buffer;	/* gpa; see fp_buffer() */
 	/* EAL interrupt thread or datapath: w; test: r */
