@@ -267,6 +267,9 @@ static bool vhost_pci_grow_anyway(VhostPciBase *s)
                    PRIu32 " ms; the peer may use it before the driver knows it",
                    s->ack_timeout_ms);
     for (n = 0; n < s->n_functions; n++) {
+        /* Before the peer has its answer: the driver blames nobody then. */
+        qatomic_set(&s->functions[n].state_page->grown,
+                    cpu_to_le64(s->generation));
         if (!s->functions[n].wait_taken && vhost_pci_is_late(&s->functions[n])) {
             vhost_pci_wait_ends(&s->functions[n]);
         }

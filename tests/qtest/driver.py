@@ -259,6 +259,10 @@ class Driver:
         self.machine.write64(address, value)
         return value
 
+    def grown(self):
+        """The peer uses memory of states up to this generation."""
+        return self.machine.read64(self.areas[0].address + 8)
+
     def config(self):
         data = self.machine.read(self.caps[CAP_DEVICE].address, 240)
         assert data[:4] == MAGIC

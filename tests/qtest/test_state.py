@@ -399,7 +399,8 @@ def test_memory_slots_come_and_go_one_by_one(bench):
 
 def test_new_memory_that_is_not_acknowledged_takes_nothing_away(make_bench):
     """The driver is late: the peer has its answer, and the driver what it
-    had.  What is taken away is another matter."""
+    had, and reads in the state page that the peer uses what is new.  What is
+    taken away is another matter."""
     bench = make_bench(",ack-timeout=50")
     driver, front = bench.driver(), bench.front()
 
@@ -421,6 +422,7 @@ def test_new_memory_that_is_not_acknowledged_takes_nothing_away(make_bench):
     assert bench.log_lines("did not acknowledge new memory within 50 ms")
     assert "1 timeouts" in bench.get("driver")
     assert "taken out" not in bench.get("memory")
+    assert driver.grown() == state.generation
     address = driver.window(state, front.regions[1][0])
     assert driver.machine.read(address, 4) == b"ours"
     driver.ack(state.generation)
