@@ -27,6 +27,20 @@ def grown_by_hand(vm):
           "grep -q offline $b && echo online_movable > $b; done; true", 60)
 
 
+def online_for_kernel(vm):
+    """Online what is there by now; has Linux taken pages of it?  It prefers
+    them to those below 4 GiB, for packets as well."""
+    pages = vm.sh(f"""
+        for b in {BLOCKS}/memory*/state; do
+            ! grep -q offline $b || echo online_kernel > $b
+        done
+        awk '/zone  *Normal/ {{ n = 1 }}
+             n && /^ *nr_free_pages/ {{ free = $2; n = 0 }}
+             /zone  *Normal/, /managed/ {{ if ($1 == "managed") all = $2 }}
+             END {{ print all - free }}' /proc/zoneinfo""")
+    return int(pages) > 0
+
+
 def memory_mib(vm):
     return int(vm.sh("grep MemTotal /proc/meminfo").split()[1]) >> 10
 
@@ -164,3 +178,30 @@ def test_beyond_the_window_is_refused_and_nothing_breaks(sound):
         sw.ovs.wait_link_up("s")
         traffic.wait_reachable(s, h)
     assert s.sh("cat /proc/sys/kernel/random/boot_id") == boot
+
+
+def test_nobody_is_blamed_for_memory_that_comes_while_the_switch_halts(sound):
+    """The switch VM's driver does not answer, so the peer's next packets lie
+    in memory that the driver does not know: they wait for it.  The last test:
+    Linux does not let go of this memory."""
+    g, h, sw = sound.g, sound.h, sound.sw
+    pid = sw.ovs.switch_pid()
+    late = "did not acknowledge new memory"
+    before = len(sw.qemu_lines(late))
+    # A ring holds what comes while the switch halts.
+    with traffic.numbered_stream(g, h, RATE // 5) as counts:
+        sw.sh(f"kill -STOP {pid}")
+        try:
+            plug(g, "late", 512)
+            wait_until(lambda: len(sw.qemu_lines(late)) > before, 20,
+                       "the device waits no longer")
+            wait_until(lambda: online_for_kernel(g), 20,
+                       "Linux uses the memory")
+        finally:
+            sw.sh(f"kill -CONT {pid}")
+        traffic.wait_reachable(g, h)
+    assert counts["lost"] == counts["duplicated"] == 0, counts
+    assert counts["corrupted"] == 0 < counts["received"], counts
+    status = sw.ovs.get("g", "status")
+    assert status["link-reason"] == "the peer's driver runs", status
+    assert not sw.qemu_lines("stopped: ")
