@@ -4,10 +4,11 @@
  * Connections and VMs of a vhost-pci server: see peers.h. Names are in
  * peers_name.c.
  *
- * All tables are bounded, and each call looks at every entry a few times at most.
- * A call either does all that it is for or refuses; a refusal leaves every other
- * connection, VM and port as it was, but for a VM that comes back too large for its
- * device: that device goes, so that the next attempt finds a larger one.
+ * All tables are bounded, and each call looks at every entry a few times at
+ * most. A call either does its whole work or refuses. A refusal leaves every
+ * other connection, VM and port as it was, with one exception: if a VM comes
+ * back with more memory than its device has room for, the device is unplugged,
+ * so that the next attempt gets a larger one.
  */
 
 #include <string.h>
@@ -35,7 +36,7 @@ tell_connected(struct peers *t, int conn, int peer, enum peers_state before)
 	t->ops->event(t->opaque, &event);
 }
 
-/* The connection's last act: its number is free. */
+/* Remove connection @conn: its number is free from now on. */
 static void
 drop(struct peers *t, unsigned int conn, uint64_t now)
 {
@@ -103,7 +104,8 @@ is_used(const struct peers *t, unsigned int conn)
 	return conn < t->config.max_conns && t->conns[conn].used;
 }
 
-/* A free number, or that of the oldest one that never spoke; -1. */
+/* A free number; else the number of the oldest connection that never sent a
+ * message; else -1. */
 static int
 find_room(const struct peers *t)
 {
@@ -189,8 +191,9 @@ peers_window(uint64_t bytes)
 	return window;
 }
 
-/* Sum of @n files, and which of them is the main one: the first of those with
- * most bytes. 0: none, too much, or one twice. */
+/* The sum of @n files; sets *@main_file to the first of the largest files.
+ * Returns 0 if there is no file, if the sum overflows, or if a file occurs
+ * twice. */
 static uint64_t
 sum_files(const struct peers_file *files, unsigned int n, unsigned int *main_file)
 {
@@ -209,7 +212,7 @@ sum_files(const struct peers_file *files, unsigned int n, unsigned int *main_fil
 	return sum;
 }
 
-/* The VM whose memory @c presents; -1: none there is, -2: several. */
+/* The VM that has the memory of @c; -1: no VM, -2: several VMs. */
 static int
 find_by_memory(const struct peers *t, const struct peers_conn *c)
 {
@@ -240,7 +243,8 @@ find_by_memory(const struct peers *t, const struct peers_conn *c)
 	return found;
 }
 
-/* The port for @window: the one asked for, or the smallest that does. */
+/* The port for @window: the port @asked, or the smallest free port with
+ * room. */
 static int
 find_slot(const struct peers *t, int asked, uint64_t window, int *slot)
 {
@@ -249,7 +253,7 @@ find_slot(const struct peers *t, int asked, uint64_t window, int *slot)
 
 	*slot = -1;
 	for (i = 0; i < t->config.n_slots; i++) {
-		/* 0 wraps to the largest there is. */
+		/* 0 means no limit: 0 - 1 wraps to the largest value. */
 		const uint64_t max = t->config.slots[i].max_window - 1;
 
 		if (t->taken[i] || (asked >= 0 && asked != (int)i))
@@ -276,7 +280,7 @@ find_free_peer(const struct peers *t)
 	return -1;
 }
 
-/* A new VM for @c. */
+/* Enter a new VM for @c. */
 static int
 add_peer(struct peers *t, struct peers_conn *c, uint64_t window)
 {
@@ -297,7 +301,7 @@ add_peer(struct peers *t, struct peers_conn *c, uint64_t window)
 	p->slot = slot;
 	p->window = window;
 	peers_name(t, p, c);
-	/* plug() may look at it. */
+	/* plug() may read the entry, so it must be complete. */
 	p->state = PEERS_LIVE;
 	if (t->ops->plug(t->opaque, i) < 0) {
 		p->state = PEERS_FREE;
@@ -308,7 +312,7 @@ add_peer(struct peers *t, struct peers_conn *c, uint64_t window)
 	return PEERS_OK;
 }
 
-/* @c becomes a function of VM @peer, which is there or lost. */
+/* Make @c a function of VM @peer, which is live or lost. */
 static int
 join_peer(struct peers *t, struct peers_conn *c, unsigned int peer,
 	  uint64_t window)
@@ -329,7 +333,7 @@ join_peer(struct peers *t, struct peers_conn *c, unsigned int peer,
 	return PEERS_OK;
 }
 
-/* The lowest function of its VM that no other connection is. */
+/* The lowest function number that no other connection of the VM has. */
 static unsigned int
 free_function(const struct peers *t, const struct peers_conn *c)
 {
@@ -348,7 +352,7 @@ free_function(const struct peers *t, const struct peers_conn *c)
 	}
 }
 
-/* Which VM is this connection? */
+/* Find or enter the VM of connection @c. */
 static int
 settle(struct peers *t, struct peers_conn *c, uint64_t window)
 {
@@ -395,7 +399,8 @@ peers_memory(struct peers *t, unsigned int conn, uint64_t now,
 		rc = settle(t, c, peers_window(sum));
 		return rc == PEERS_OK ? 0 : refuse(t, conn, now, rc);
 	}
-	/* It has changed: but it is still this VM's, and nobody else's. */
+	/* The memory may change, but the new memory must belong to this VM
+	 * only. */
 	peer = find_by_memory(t, c);
 	if (peer != (t->peers[c->peer].n_conns > 1 ? c->peer : -1))
 		return refuse(t, conn, now, PEERS_MIXED_MEMORY);

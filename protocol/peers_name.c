@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Who a peer is: names, UUIDs and memory of the table of peers (peers.h). */
+/* Names, UUIDs and memory of the peers in the table (peers.h): what tells one
+ * peer from another. */
 
 #include <stdio.h>
 #include <string.h>
@@ -90,7 +91,7 @@ peers_find_uuid(const struct peers *t, const uint8_t uuid[16])
 	return -1;
 }
 
-/* FNV-1a over the number of a file. */
+/* FNV-1a over @salt, and device and inode number of @file. */
 static uint64_t
 hash(const struct peers_file *file, uint64_t salt)
 {
@@ -105,7 +106,7 @@ hash(const struct peers_file *file, uint64_t salt)
 	return h;
 }
 
-/* RFC 9562: version 8 is for whoever makes them up. */
+/* RFC 9562: version 8 leaves the contents to whoever makes the UUID. */
 static void
 make_uuid(const struct peers *t, uint8_t uuid[16],
 	  const struct peers_file *file)
@@ -121,8 +122,8 @@ make_uuid(const struct peers *t, uint8_t uuid[16],
 	} while (peers_find_uuid(t, uuid) >= 0);
 }
 
-/* Each turn ends unless a VM has that name: there are fewer of these than turns
- * that come out differently. */
+/* Ends: each new salt makes another name, and the table has few VMs to collide
+ * with. */
 static void
 make_name(const struct peers *t, char *name, const struct peers_file *file)
 {
@@ -153,7 +154,8 @@ peers_name(const struct peers *t, struct peers_peer *p,
 int
 peers_agrees(const struct peers_peer *p, const struct peers_conn *c)
 {
-	/* One that was made up stays, whatever is said later. */
+	/* A made-up name or UUID contradicts nothing, whatever the front-end
+	 * says later. */
 	if (c->name_source != PEERS_MADE_UP &&
 	    p->name_source != PEERS_MADE_UP && strcmp(c->name, p->name) != 0)
 		return PEERS_OTHER_NAME;
@@ -172,9 +174,11 @@ peers_find_lost(const struct peers *t, const struct peers_conn *c, int *peer)
 	int numbered = c->uuid_source == PEERS_MADE_UP ? -1 :
 		peers_find_uuid(t, c->uuid);
 
-	/* Its memory is not theirs: one that is there is another VM. One that is
-	 * lost is it if it came with the same name and UUID, as far as both
-	 * had any, for a name that was made up is the old memory's. */
+	/* The memory of @c belongs to no VM of the table. So a VM that is
+	 * present and has the name or UUID of @c is another VM. A lost VM is
+	 * the same VM if name and UUID agree, as far as both sides gave one. A
+	 * made-up name or UUID does not count: it was made from the old
+	 * memory. */
 	*peer = -1;
 	if (named < 0 && numbered < 0)
 		return PEERS_OK;
@@ -186,7 +190,9 @@ peers_find_lost(const struct peers *t, const struct peers_conn *c, int *peer)
 	if (t->peers[*peer].state != PEERS_LOST ||
 	    (named < 0 && t->peers[numbered].uuid_source == PEERS_MADE_UP))
 		return PEERS_UUID_TAKEN;
-	/* It has one of the two: the other one is not somebody else's. */
+	/* The lost VM has the name or the UUID of @c. If both sides gave the
+	 * other one, too, then that differs, and the lost VM is not the same
+	 * VM. */
 	if (named >= 0 && c->uuid_source != PEERS_MADE_UP && numbered < 0 &&
 	    t->peers[named].uuid_source != PEERS_MADE_UP)
 		return PEERS_NAME_TAKEN;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The messages of the vhost-user core: each is received, checked against the
- * rules of vhost_user_msg.c, run, and answered.
+ * The messages of the vhost-user core: receive each message, check it against
+ * the rules of vhost_user_msg.c, run it, and answer it.
  *
- * A message goes through these steps, the last of which may come later:
+ * A message goes through these steps; the last step may come later:
  *	vu_check_header()  flags, request, payload size
  *	vu_run()           number of fds; handler; rings judged; update told
  *	vu_complete()      old regions unmapped, old fds closed, reply sent
@@ -181,7 +181,7 @@ vu_core_want(const struct vu_core *core)
 	return VU_HDR_SIZE + core->hdr.size - core->have;
 }
 
-/* Keep @fds with those of the message, close what is too much. */
+/* Add @fds to those of the message; close the fds beyond VU_MAX_FDS. */
 static void
 vu_keep_fds(struct vu_core *core, const int *fds, unsigned int n_fds)
 {

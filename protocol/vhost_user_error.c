@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The sentence that says why a session of the vhost-user core failed. It begins
- * with the name of the message that was being received or run.
+ * The sentence that says why a session of the vhost-user core failed. The
+ * sentence begins with the name of the message that the core was receiving or
+ * running.
  */
 
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * File descriptors of the vhost-user core: what they must be before anything
- * relies on them, and who closes them.
+ * File descriptors of the vhost-user core: the checks that come before any use,
+ * and the functions that close.
  */
 
 #ifndef _GNU_SOURCE
@@ -25,10 +25,10 @@
 #endif
 
 /*
- * A page fault on the mapping runs code of the file's file system: FUSE or
- * NFS could stall it for ever, so only the kernel's own memory files pass.
- * They alone have seals, or F_SEAL_SEAL if they take none. Asking for them
- * enters no file system, as fstat() and fstatfs() would.
+ * A page fault on a mapping runs code of the file's file system, and FUSE or
+ * NFS could stall the fault for ever. So this accepts only the kernel's own
+ * memory files. Only these have seals (F_SEAL_SEAL if a file takes no seals).
+ * F_GET_SEALS calls no file system, while fstat() and fstatfs() would.
  */
 static int
 vu_check_seals(struct vu_core *core, unsigned int i, int fd)
@@ -55,14 +55,15 @@ vu_check_memory_fd(struct vu_core *core, unsigned int i, int fd, uint64_t end,
 	int flags, rc;
 
 	flags = fcntl(fd, F_GETFL);
-	/* Nor one of O_PATH: its access mode reads as O_RDONLY. */
+	/* This refuses an O_PATH fd, too: its access mode reads as O_RDONLY. */
 	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR)
 		return vu_fail(core, -EACCES, "the file of region %u is not "
 			       "open for reading and writing", i);
 	rc = vu_check_seals(core, i, fd);
 	if (rc < 0)
 		return rc;
-	/* Only now: from the seal on the size cannot go down any more. */
+	/* fstat() comes after the check of the seals: a sealed file cannot
+	 * shrink any more. */
 	if (fstat(fd, &st) < 0)
 		return vu_fail(core, -errno, "file of region %u: %s", i,
 			       strerror(errno));
@@ -76,9 +77,10 @@ vu_check_memory_fd(struct vu_core *core, unsigned int i, int fd, uint64_t end,
 }
 
 /*
- * Is @fd an eventfd, as the name says that the kernel gives it? No name of a file
- * or of a memfd can be that: theirs begin with a slash. Nothing of the file
- * itself is asked, so the answer comes at once whatever the file is.
+ * Is @fd an eventfd? The name in /proc/self/fd tells. A name of a file or a
+ * memfd always begins with a slash, so none can look like this one. readlink()
+ * does not ask the file itself, so the answer comes at once for any kind of
+ * file.
  */
 static int
 vu_is_eventfd(int fd)
@@ -94,8 +96,9 @@ vu_is_eventfd(int fd)
 	return n == sizeof(name) - 1 && memcmp(link, name, n) == 0;
 }
 
-/* What the kernel tells about the eventfd @fd, NUL terminated. Of another kind of
- * file that may take seconds: it tells each watch of an epoll descriptor. */
+/* Read what the kernel tells about the eventfd @fd into @buf, NUL terminated.
+ * For another kind of file this may take seconds: the kernel lists each watch
+ * of an epoll descriptor. */
 static int
 vu_read_fdinfo(int fd, char *buf, size_t size)
 {
@@ -141,9 +144,10 @@ vu_check_eventfd(struct vu_core *core, int fd, int *id)
 	*id = p == NULL ? -1 : atoi(p + strlen(id_key));
 
 	/*
-	 * The flag belongs to the open file, which the front-end shares and
-	 * may have cleared when it sent the fd (QEMU's socket channel does on
-	 * receipt). Whoever uses the fd may still not rely on it.
+	 * O_NONBLOCK belongs to the open file, which the front-end shares. The
+	 * front-end may have cleared the flag when it sent the fd (QEMU clears
+	 * the flag of each fd that its socket channel receives), and may clear
+	 * the flag again. So a user of the fd must not rely on O_NONBLOCK.
 	 */
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||

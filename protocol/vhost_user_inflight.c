@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * INFLIGHT_SHMFD of the vhost-user core: a buffer that outlives the back-end, since
- * the front-end keeps it and hands it to whoever comes next.
+ * INFLIGHT_SHMFD of the vhost-user core: a buffer that outlives the back-end,
+ * because the front-end keeps it and hands it to the next back-end.
  *
- * vhost-user means it for back-ends that return buffers out of order, and describes
- * what these note in it. Ours return them in order: nothing is in flight but a
- * commit, and all there is to know is where each ring stands. What the buffer holds
- * is the user's business, and only ever read by a user of this core: a front-end
- * takes it for bytes.
+ * vhost-user means the buffer for back-ends that return the peer's buffers out
+ * of order, and describes what such back-ends note. A user of this core returns
+ * buffers in order: only a commit can be in flight, and the place of each ring
+ * says everything. So the user alone decides what the buffer holds, and only a
+ * user of this core reads it; a front-end does not look inside.
  *
- * The user reads and writes the mapped file at any time, so the file may not get
- * shorter, whoever made it.
+ * The user reads and writes the mapped file at any time. So this code accepts
+ * only a file that cannot shrink, no matter who made the file.
  */
 
 #ifndef _GNU_SOURCE
@@ -27,7 +27,7 @@
 
 #include "vhost_user_int.h"
 
-/* Where it begins in its file: as mmap() has it, whatever a page is. */
+/* Alignment of the buffer in its file: mmap() accepts it for any page size. */
 #define VU_INFLIGHT_ALIGN	UINT64_C(0x10000)
 #define VU_INFLIGHT_MAX		(UINT64_C(1) << 20)
 
@@ -113,7 +113,7 @@ vu_get_inflight_fd(struct vu_core *core)
 		close(fd);
 		return rc;
 	}
-	/* For the reply. */
+	/* vu_reply() sends the payload as the reply. */
 	memcpy(core->payload, &msg, VU_INFLIGHT_SIZE);
 	core->inflight_fd = fd;
 	return 0;
@@ -150,7 +150,7 @@ vu_reply_inflight(struct vu_core *core, const void *buf, size_t len)
 {
 	int rc = core->ops->send_fd(core->opaque, buf, len, core->inflight_fd);
 
-	/* Our own: it closes at once. */
+	/* The user made this file, not the peer, so close() does not block. */
 	close(core->inflight_fd);
 	core->inflight_fd = -1;
 	return rc;

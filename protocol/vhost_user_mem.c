@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The memory of the peer: which files it consists of, checked before they are
- * mapped, and what is mapped and unmapped when it changes.
+ * The peer's memory: checks the files before it maps them, and maps and unmaps
+ * regions when the memory changes.
  *
- * A new table is built aside. Regions that were there before move over with
- * their mapping; the rest is mapped; only when all of it stands does it take
- * the place of the old one. What is not used any more waits in gone[] until
- * the update is complete.
+ * The core builds a new table beside the old one. Regions that the old table
+ * has, too, move over with their mapping; the core maps the others. Only when
+ * all regions are mapped does the new table replace the old one. Regions that
+ * are no longer used wait in gone[] until the update is complete.
  */
 
 #ifndef _GNU_SOURCE
@@ -19,7 +19,7 @@
 
 #include "vhost_user_int.h"
 
-/* Regions are made of whole pages: hypervisors map nothing else. */
+/* A region consists of whole pages: hypervisors map nothing else. */
 #define VU_PAGE_MASK	UINT64_C(0xfff)
 
 /* Do [a, a + a_len) and [b, b + b_len), which do not overflow, meet? */
@@ -29,7 +29,7 @@ vu_overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 	return a < b + b_len && b < a + a_len;
 }
 
-/* Addresses alone: alignment and overflow. */
+/* Check addresses only: alignment and overflow. */
 static int
 vu_check_region(struct vu_core *core, unsigned int i,
 		const struct vu_wire_region *w)
@@ -46,7 +46,7 @@ vu_check_region(struct vu_core *core, unsigned int i,
 	return 0;
 }
 
-/* @r against the @n regions before it. */
+/* Check that @r overlaps none of the @n regions before it. */
 static int
 vu_check_overlap(struct vu_core *core, const struct vu_region *regions,
 		 unsigned int n, const struct vu_region *r)
@@ -67,8 +67,9 @@ vu_check_overlap(struct vu_core *core, const struct vu_region *regions,
 	return 0;
 }
 
-/* A sparse file costs its owner nothing, so its size alone bounds nothing: whoever
- * maps it gives up address space, and, if it locks its memory, every page. */
+/* A sparse file costs its owner nothing, so the peer can make a file of any
+ * size. But whoever maps the file spends address space, and, if it locks its
+ * memory, every page. */
 static int
 vu_check_sum(struct vu_core *core, const struct vu_region *regions,
 	     unsigned int n, const struct vu_region *r)
@@ -78,7 +79,8 @@ vu_check_sum(struct vu_core *core, const struct vu_region *regions,
 
 	if (most == 0)
 		return 0;
-	/* At most `most` so far: each was checked here when it came. */
+	/* The sum is at most `most`: this function checked each region when it
+	 * came. */
 	for (i = 0; i < n; i++)
 		sum += regions[i].size;
 	if (r->size <= most - sum)
@@ -138,11 +140,12 @@ vu_map_region(struct vu_core *core, unsigned int i, struct vu_region *r, int fd)
 	return rc;
 }
 
-/* The message has room for its regions, and as many fds. */
+/* Check that the message has room for its regions, and one fd for each. */
 static int
 vu_check_table(struct vu_core *core, const struct vu_wire_mem_table *table)
 {
-	/* Linux's virtio_uml sends room for more of them; DPDK takes it, too. */
+	/* Linux's virtio_uml sends a larger table than it needs. DPDK accepts
+	 * that, too. */
 	if (core->hdr.size < 8 + table->n_regions *
 	    (uint64_t)sizeof(table->regions[0]))
 		return vu_fail(core, -EINVAL, "%u regions in %u bytes",
@@ -157,7 +160,7 @@ vu_check_table(struct vu_core *core, const struct vu_wire_mem_table *table)
 	return 0;
 }
 
-/* The index of a region that is there already and is the same, or n_regions. */
+/* The index of the present region that equals @r, or n_regions. */
 static unsigned int
 vu_find_same(const struct vu_core *core, const struct vu_region *r)
 {
@@ -170,8 +173,8 @@ vu_find_same(const struct vu_core *core, const struct vu_region *r)
 	return j;
 }
 
-/* Map those of the @n regions of @next that are not there already, and note in
- * @kept which of the old ones are in it. Either all of it, or nothing. */
+/* Map the regions of @next that the old table lacks. Set kept[j] for each old
+ * region j that @next has, too. If a mapping fails, undo all of them. */
 static int
 vu_map_table(struct vu_core *core, struct vu_region *next, unsigned int n,
 	     bool *kept)
@@ -193,7 +196,7 @@ vu_map_table(struct vu_core *core, struct vu_region *next, unsigned int n,
 			break;
 		mapped[i] = true;
 	}
-	/* Nobody was told of these. */
+	/* Unmap at once: no user knows these mappings. */
 	while (rc < 0 && i-- > 0) {
 		if (mapped[i])
 			core->ops->unmap(core->opaque, &next[i]);
@@ -231,8 +234,8 @@ vu_set_mem_table(struct vu_core *core)
 	return 0;
 }
 
-/* Is the region that @msg names there already, from the same file? QEMU before
- * 8.0 tells each region once a queue pair. 1, 0 or -errno. */
+/* Does the table have this region of the same file already? QEMU before 8.0
+ * sends each region once for each queue pair. Returns 1, 0 or -errno. */
 static int
 vu_is_repeated(struct vu_core *core, const struct vu_wire_region *region)
 {
@@ -303,7 +306,8 @@ vu_rem_mem_reg(struct vu_core *core)
 		    r->size == msg.region.size)
 			break;
 	}
-	/* Not there: the second of QEMU's messages, see above. */
+	/* The region is gone already: QEMU before 8.0 repeats this message,
+	 * too, for each queue pair. */
 	if (i == core->n_regions)
 		return 0;
 
@@ -338,7 +342,8 @@ vu_core_translate(const struct vu_core *core, uint64_t gpa, uint64_t len)
 	unsigned int i;
 
 	/* Each turn finds the region of the next byte, so there are at most
-	 * n_regions turns; `next` is where that byte must be mapped. */
+	 * n_regions turns. `next` is the address at which that byte must be
+	 * mapped. */
 	for (i = 0; i < core->n_regions;) {
 		const struct vu_region *r = &core->regions[i++];
 		uint64_t off = gpa - r->gpa;
@@ -355,8 +360,8 @@ vu_core_translate(const struct vu_core *core, uint64_t gpa, uint64_t len)
 			return start;
 		len -= r->size - off;
 		next = (uint8_t *)r->addr + r->size;
-		/* Checked: a region's end does not overflow, save that it
-		 * may be 2^64 - 4096 at most. */
+		/* No overflow: vu_check_region() has checked the end of each
+		 * region. */
 		gpa = r->gpa + r->size;
 		i = 0;
 	}

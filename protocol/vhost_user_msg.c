@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The messages of the vhost-user core: one table of what each must be, and the
- * handlers of those that concern neither memory nor rings.
+ * The messages of the vhost-user core: a table of the rules for each message,
+ * and the handlers of messages that concern neither memory nor rings.
  */
 
 #include <errno.h>
@@ -60,7 +60,7 @@ vu_set_features(struct vu_core *core)
 	return 0;
 }
 
-/* A connection has one owner: its other end. */
+/* Each connection has one owner, the front-end, so there is nothing to do. */
 static int
 vu_set_owner(struct vu_core *core)
 {
@@ -126,7 +126,8 @@ vu_net_set_mtu(struct vu_core *core)
 	return 0;
 }
 
-/* Nothing is ever sent there, but who acknowledged the bit may give it. */
+/* The core never sends requests to this fd. But a front-end that acknowledged
+ * BACKEND_REQ may pass one. */
 static int
 vu_set_backend_req_fd(struct vu_core *core)
 {
@@ -135,7 +136,7 @@ vu_set_backend_req_fd(struct vu_core *core)
 	return 0;
 }
 
-/* Memory stays: with memory slots the front-end would not tell it again. */
+/* Keep the memory: a front-end with memory slots does not send it again. */
 static int
 vu_reset_device(struct vu_core *core)
 {
@@ -175,7 +176,7 @@ vu_get_status(struct vu_core *core)
 	return 0;
 }
 
-/* QEMU says it once a queue pair. */
+/* QEMU sends this message once for each queue pair. */
 static int
 vu_set_identity(struct vu_core *core)
 {
@@ -200,7 +201,8 @@ vu_set_identity(struct vu_core *core)
 #define VU_NONE		0, 0
 #define VU_NO_FD	0, 0
 
-/* Those without a handler have a name only: they are refused. */
+/* The core refuses a message without a handler; the entry only gives its
+ * name. */
 static const struct vu_rule vu_rules[VU_N_REQUESTS] = {
 	[VU_GET_FEATURES] = { "GET_FEATURES", vu_get_features,
 		VU_NONE, VU_NO_FD, VU_ALWAYS, VU_REPLY_U64 },
@@ -237,8 +239,9 @@ static const struct vu_rule vu_rules[VU_N_REQUESTS] = {
 		VU_U64, VU_NO_FD, VU_ALWAYS, VU_REPLY_ACK },
 	[VU_GET_QUEUE_NUM] = { "GET_QUEUE_NUM", vu_get_queue_num,
 		VU_NONE, VU_NO_FD, VU_PROTOCOL_F_MQ, VU_REPLY_U64 },
-	/* Needs protocol features, but QEMU sends it before they are
-	 * acknowledged in SET_FEATURES. */
+	/* The specification requires VHOST_USER_F_PROTOCOL_FEATURES, but QEMU
+	 * sends this message before it acknowledges that bit in
+	 * SET_FEATURES. */
 	[VU_SET_VRING_ENABLE] = { "SET_VRING_ENABLE", vu_set_vring_enable,
 		VU_STATE, VU_NO_FD, VU_ALWAYS, VU_REPLY_ACK },
 	[VU_SEND_RARP] = { "SEND_RARP", vu_send_rarp,
@@ -273,7 +276,7 @@ static const struct vu_rule vu_rules[VU_N_REQUESTS] = {
 	[VU_ADD_MEM_REG] = { "ADD_MEM_REG", vu_add_mem_reg,
 		sizeof(struct vu_wire_mem_reg), sizeof(struct vu_wire_mem_reg),
 		1, 1, VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS, VU_REPLY_ACK },
-	/* The fd is an old mistake of front-ends; it is closed. */
+	/* Some front-ends pass an fd by mistake; the core closes it. */
 	[VU_REM_MEM_REG] = { "REM_MEM_REG", vu_rem_mem_reg,
 		sizeof(struct vu_wire_mem_reg), sizeof(struct vu_wire_mem_reg),
 		0, 1, VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS, VU_REPLY_ACK },

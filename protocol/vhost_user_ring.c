@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The vrings as the front-end sets them up, in whatever order it does, and
+ * The vrings: the front-end sets them up in any order, and this code decides
  * which of them may run.
  *
- * Messages only record; vu_judge_rings() decides after each of them. A ring
- * runs when it is started, enabled, complete, features are known, and each of
- * its three parts lies as a whole in one region. The front-end gives the parts
- * by its own addresses: they are translated anew whenever anything changes.
+ * A message only records a value. vu_judge_rings() decides after each message.
+ * A ring runs while all of these hold: it is started, enabled and complete, the
+ * features are known, and each of the ring's three parts lies in one region.
+ * The front-end gives the parts by its own addresses; vu_judge_rings()
+ * translates them again after every change.
  */
 
 #include <errno.h>
@@ -28,7 +29,7 @@ vu_init_ring(struct vu_ring *r)
 	r->kick_fd = r->call_fd = r->err_fd = r->kick_id = -1;
 }
 
-/* The ring that the message names, or NULL with an error text. */
+/* Returns the ring that the message names, or NULL and an error text. */
 static struct vu_ring *
 vu_named_ring(struct vu_core *core, uint64_t index)
 {
@@ -46,7 +47,8 @@ vu_named_ring(struct vu_core *core, uint64_t index)
 	return &core->rings[index];
 }
 
-/* The same for messages with a vring state, which is copied to @msg. */
+/* As vu_named_ring(), for a message with a vring state; copies the state to
+ * @msg. */
 static struct vu_ring *
 vu_state_ring(struct vu_core *core, struct vu_wire_vring_state *msg)
 {
@@ -54,7 +56,7 @@ vu_state_ring(struct vu_core *core, struct vu_wire_vring_state *msg)
 	return vu_named_ring(core, msg->index);
 }
 
-/* The front-end may repeat itself, but not move a ring in use. */
+/* A front-end may repeat the values of a ring in use, but not change them. */
 static int
 vu_in_use(struct vu_core *core, const struct vu_ring *r)
 {
@@ -63,17 +65,18 @@ vu_in_use(struct vu_core *core, const struct vu_ring *r)
 }
 
 /*
- * virtio 1.2, 5.1.2: the control queue comes after the last pair, of which
- * there is one without VIRTIO_NET_F_MQ. Only a front-end that does not serve it
- * itself sets it up here; its guest would wait for our answer for ever.
+ * virtio 1.2, 5.1.2: the control queue comes after the last pair. Without
+ * VIRTIO_NET_F_MQ there is one pair. A front-end sets the control queue up here
+ * only if it does not serve the queue itself. The core refuses: nobody would
+ * answer the guest, which waits for ever.
  *
- * With several pairs nothing says how many the front-end has, only that there
- * are no more than ours. If they are fewer, its control queue has the place of
- * a pair's receive queue, but no transmit queue beside it: until the front-end
- * names that, in whatever message, the ring is held and does not run
- * (vu_is_lone()). A guest kicks when it has the device, and then the front-end
- * has said everything: a held ring that is kicked, with nothing left to read,
- * is a control queue (vu_core_quiet()).
+ * With several pairs no message says how many pairs the front-end has; the
+ * number is at most max_queue_pairs. If it is less, the control queue has an
+ * even index, as a pair's receive queue, but no transmit queue beside it. Until
+ * some message names the transmit queue, the core holds the receive queue back:
+ * the ring does not run (vu_is_lone()). A guest kicks only after the front-end
+ * has set up the device. So if a held ring is kicked and no more messages come,
+ * the ring is a control queue (vu_core_quiet()).
  */
 int
 vu_refuse_control(struct vu_core *core, uint32_t index)
@@ -136,7 +139,7 @@ vu_set_vring_addr(struct vu_core *core)
 	r = vu_named_ring(core, msg.index);
 	if (r == NULL)
 		return -EINVAL;
-	/* The only flag there is asks for dirty logging. */
+	/* The only flag that the specification has asks for dirty logging. */
 	if (msg.flags != 0)
 		return vu_fail(core, -ENOTSUP, "ring %u with flags 0x%x; no "
 			       "flag is supported", msg.index, msg.flags);
@@ -161,14 +164,15 @@ vu_set_vring_base(struct vu_core *core)
 	r = vu_state_ring(core, &msg);
 	if (r == NULL)
 		return -EINVAL;
-	/* What a packed ring began with is kept as vu_check_base() made it. */
+	/* Of a packed ring compare the low half only: vu_check_base() has
+	 * changed the high half. */
 	mask = vu_bit(core->features, VU_RING_F_PACKED) ? 0xffff : UINT32_MAX;
 	if (r->started && r->ran) {
 		if ((r->base ^ msg.num) & mask)
 			return vu_in_use(core, r);
 		return 0;
 	}
-	/* Where it once stopped is of no interest any more. */
+	/* A new base: forget where the ring stopped. */
 	if (!r->started)
 		r->ran = false;
 	r->base = msg.num;
@@ -194,8 +198,8 @@ vu_get_vring_base(struct vu_core *core)
 	return 0;
 }
 
-/* The common part of KICK, CALL and ERR: ring and new fd (-1: none), which is
- * still the message's. */
+/* The common part of KICK, CALL and ERR. Returns the ring, or NULL. Sets *@fd
+ * to the new fd (-1: none), which still belongs to the message. */
 static struct vu_ring *
 vu_vring_fd(struct vu_core *core, int *fd, int *id)
 {
@@ -235,7 +239,8 @@ vu_replace_fd(struct vu_core *core, int *slot, int fd)
 	core->changed |= VU_CHANGED_FDS;
 }
 
-/* Two rings with one kick: KVM refuses a second irqfd, with EBUSY. */
+/* KVM refuses a second irqfd for one eventfd, with EBUSY. So refuse one kick
+ * for two rings. */
 static int
 vu_check_kick_unused(struct vu_core *core, const struct vu_ring *r, int id)
 {
@@ -304,7 +309,7 @@ vu_set_vring_enable(struct vu_core *core)
 	return 0;
 }
 
-/* Translate one part of a ring; its whole extent lies in one region. */
+/* Translate one part of a ring; all of the part must lie in one region. */
 static int
 vu_place_part(struct vu_core *core, const struct vu_ring *r, const char *part,
 	      uint64_t uva, uint64_t len, unsigned int align, uint64_t *gpa)
@@ -327,7 +332,8 @@ vu_place_part(struct vu_core *core, const struct vu_ring *r, const char *part,
 	return 0;
 }
 
-/* Addresses of @r into @to, if all of it is fine (virtio 1.2, 2.7 and 2.8). */
+/* Check the addresses of @r and translate them into @to (virtio 1.2, 2.7 and
+ * 2.8). */
 static int
 vu_place_ring(struct vu_core *core, const struct vu_ring *r, struct vu_ring *to)
 {
@@ -357,9 +363,9 @@ vu_place_ring(struct vu_core *core, const struct vu_ring *r, struct vu_ring *to)
 }
 
 /*
- * Bring the base into the form that users get. Of a packed ring only the low
- * half counts: whoever stopped it had used all that was available, and some
- * front-ends leave the high half zero.
+ * Bring the base into the form that users expect. Of a packed ring only the low
+ * half counts: whoever stopped the ring had used all available descriptors, so
+ * both halves are the same place; and some front-ends leave the high half zero.
  */
 static int
 vu_check_base(struct vu_core *core, struct vu_ring *r)
@@ -384,8 +390,8 @@ vu_check_base(struct vu_core *core, struct vu_ring *r)
 static bool
 vu_may_run(const struct vu_core *core, const struct vu_ring *r)
 {
-	/* Without protocol features there is no SET_VRING_ENABLE, and rings
-	 * begin enabled. */
+	/* Without protocol features no SET_VRING_ENABLE exists, and rings begin
+	 * enabled. */
 	bool enabled = r->enabled ||
 		!vu_bit(core->features, VU_F_PROTOCOL_FEATURES);
 
@@ -423,9 +429,10 @@ vu_judge_ring(struct vu_core *core, struct vu_ring *r)
 }
 
 /*
- * A ring outside memory is a violation when the message was about it or gave
- * the whole memory table. With memory slots the table changes piece by piece:
- * a ring whose region went pauses, until another one with it comes.
+ * A ring outside the memory is a violation if the message concerned the ring or
+ * gave the whole memory table. With memory slots the table changes piece by
+ * piece: a ring whose region is removed pauses until a new region holds the
+ * ring.
  */
 int
 vu_judge_rings(struct vu_core *core)
@@ -461,7 +468,7 @@ vu_stop_rings(struct vu_core *core, bool forget)
 		vu_retire_fd(core, &r->call_fd);
 		vu_retire_fd(core, &r->err_fd);
 		vu_init_ring(r);
-		/* For vu_judge_ring() to see the change. */
+		/* vu_judge_ring() must see that the ring ran. */
 		r->run = run;
 	}
 }
@@ -474,7 +481,8 @@ vu_core_break_ring(struct vu_core *core, unsigned int i)
 	if (i >= core->n_rings)
 		return;
 	r = &core->rings[i];
-	/* The front-end was faster: what there is belongs to the next start. */
+	/* The front-end has stopped the ring already: the values belong to the
+	 * next start. */
 	if (!r->started)
 		return;
 	r->run = r->started = r->have_num = r->have_addr = false;

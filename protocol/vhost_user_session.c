@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A session of the vhost-user core: how it begins and ends, and what it means
- * when nothing is said in it.
+ * A session of the vhost-user core: begin and end, and the check of a front-end
+ * that has been silent for a while.
  */
 
 #include <errno.h>
@@ -122,7 +122,8 @@ vu_core_disconnect(struct vu_core *core)
 	vu_close_fd(core, core->backend_req_fd);
 	core->backend_req_fd = -1;
 
-	/* The text of what ended the session stays readable. */
+	/* vu_core_error() still says what ended the session: restore the text
+	 * after update(). */
 	memcpy(error, core->error, sizeof(error));
 	rc = core->ops->update(core->opaque, core->changed);
 	memcpy(core->error, error, sizeof(error));
@@ -158,7 +159,7 @@ vu_core_quiet(struct vu_core *core)
 			.fd = core->rings[i].kick_fd, .events = POLLIN,
 		};
 
-		/* In the middle of a message it has not said everything. */
+		/* A front-end in the middle of a message has more to say. */
 		if (core->waiting || core->failed || core->have > 0)
 			return 0;
 		if (core->rings[i].held && poll(&kick, 1, 0) == 1 &&

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The end of a commit whose writer was lost in it: see vring_commit.h.
+ * End a commit whose writer was lost in the middle: see vring_commit.h.
  *
- * Used descriptors are written from the last to the first, so those from
- * @avail back to some place are written, and the chains before that place are
- * as the peer's driver made them. How long the packets in these were is lost.
- * Where a packet may take several buffers, the lengths of those that were
- * written have to go as well: the peer's driver would take the rest of a packet
- * whose beginning is lost for another packet, and what is in it for a header.
+ * A device writes used descriptors from the last one to the first one. So the
+ * descriptors from some place up to @avail are written, and the chains before
+ * that place are as the peer's driver made them. The lengths of the packets in
+ * these chains are lost. If a packet may take several buffers, the lengths of
+ * the written descriptors must go, too: otherwise the peer's driver takes the
+ * rest of a packet that lost its beginning for a new packet, and packet data
+ * for a header.
  *
- * The copy of the ring bounds the work: each descriptor of the commit is looked
- * at twice at most, whatever it says.
+ * The copy of the ring bounds the work: this code looks at each descriptor of
+ * the commit at most twice, whatever the descriptor says.
  */
 
 #include <endian.h>
@@ -25,10 +26,10 @@
 #define F_AVAIL	(1u << VRING_PACKED_DESC_F_AVAIL)
 #define F_USED	(1u << VRING_PACKED_DESC_F_USED)
 
-/* On the way through the commit. */
+/* A walk through the commit. */
 struct walk {
 	const struct vring_packed_desc *desc;
-	uint32_t i, length;	/* of @desc: the next one, all */
+	uint32_t i, length;	/* of @desc: next index, count */
 	uint32_t num;		/* entries of the ring */
 	uint16_t place;		/* of desc[i] */
 };
@@ -52,7 +53,7 @@ vring_commit_length(uint16_t avail, uint16_t used, uint32_t num)
 unsigned int
 vring_commit_flags(unsigned int index, uint64_t features)
 {
-	const bool receives = !(index & 1);	/* the peer, by this ring */
+	const bool receives = !(index & 1);	/* the peer's receive queue */
 	unsigned int flags = 0;
 
 	if (!receives && features & UINT64_C(1) << VIRTIO_F_IN_ORDER)
@@ -96,8 +97,8 @@ store_at(const struct walk *w, uint16_t id, bool whole)
 	};
 }
 
-/* Descriptors of the chain at @w; 0: none begins there, or it does not end
- * within the commit. */
+/* The number of descriptors of the chain at @w. 0: no chain begins there, or
+ * the chain does not end within the commit. */
 static uint32_t
 chain_length(const struct walk *w)
 {
@@ -114,10 +115,10 @@ chain_length(const struct walk *w)
 	return n;
 }
 
-/* List the chains that did not come back, first to last, and with @trace all of
- * their descriptors; @w ends behind them: before one that did, or one that breaks
- * a rule. The last chain may end with descriptors that are marked already: each
- * of these has the chain's id, and none says that there is a next one. */
+/* List the chains that are not marked as used, first to last; with @trace, list
+ * all of their descriptors. Leaves @w at the first chain that is marked, or
+ * that breaks a rule. The last chain may end with descriptors that are marked
+ * already: a marked descriptor has the id of its chain, and no NEXT flag. */
 static uint32_t
 list_chains(struct walk *w, bool trace, struct vring_commit_store *stores)
 {
@@ -140,9 +141,10 @@ list_chains(struct walk *w, bool trace, struct vring_commit_store *stores)
 	return count;
 }
 
-/* List what did come back, from @w on. A used descriptor does not say how many
- * its buffer took: each is looked at, and a length stored in one in between does
- * no harm, as that descriptor is nobody's until the peer's driver makes it anew. */
+/* List the descriptors from @w on that are marked as used. A used descriptor
+ * does not say how many descriptors its chain had, so this looks at every
+ * descriptor. It may store a length in the middle of a chain. That does no
+ * harm: nobody reads that descriptor until the peer's driver writes it anew. */
 static uint32_t
 list_lengths(struct walk *w, struct vring_commit_store *stores)
 {
@@ -185,13 +187,15 @@ vring_commit_end(const struct vring_packed_desc *desc, uint32_t num,
 	if (count == 0)
 		return 0;
 	if (flags & VRING_COMMIT_IN_ORDER) {
-		/* In the place of the first chain, with the last one's id. */
+		/* One used descriptor, in the place of the first chain, with
+		 * the id of the last chain. */
 		stores[0].id = stores[count - 1].id;
 		count = 1;
 	}
 	if (flags & VRING_COMMIT_FORGET)
 		count += list_lengths(&w, stores + count);
-	/* Lengths first: as long as a chain is left, the list has them. */
+	/* Store lengths first: a later call lists them again as long as a chain
+	 * is left. */
 	reverse(stores, count);
 	return count;
 }

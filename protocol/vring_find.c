@@ -1,27 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The place of a packed ring, found in the ring: see vring_find.h.
+ * Find the place of a packed ring in the ring itself: see vring_find.h.
  *
- * First, the driver's place. The AVAIL flag of a descriptor is the wrap counter
- * of the lap in which it was made available last; the used mark keeps it. So the
- * descriptors before the driver's place have the present wrap counter w and those
- * from it on have !w: one edge in the ring. Only a chain whose first descriptor is
- * not made available yet, and what the driver made available while the ring was
- * being read, disturb that, and only behind the driver's place, which is old
- * itself. With less than half of the ring disturbed one place at most fits:
+ * Step 1: the driver's place. The AVAIL flag of a descriptor is the wrap
+ * counter of the lap in which the driver last made the descriptor available; a
+ * used descriptor keeps the flag. Let w be the driver's wrap counter.
+ * Descriptors before the driver's place have the flag w; the place and all
+ * later ones have !w. So the flags change once in the ring. Two things disturb
+ * these flags: a chain whose first descriptor the driver has not made available
+ * yet, and chains that the driver makes available while the caller reads the
+ * ring. Both disturb only descriptors behind the driver's place; the descriptor
+ * at the place still has !w. If less than half of the ring is disturbed, at
+ * most one place fits:
  *
- *	Say that a and b = a + n fit, 0 < n <= num, counted in laps. The flags
- *	they expect differ in [a, b). So each descriptor there disturbs one of
- *	the two: a itself does not disturb a, thus b, from a - num's lap on: it
- *	is one of the num / 2 - 1 behind b, and n > num / 2. Then b - 1 is none
- *	of the num / 2 - 1 behind a, nor, being the last one before b, of those
- *	behind b.
+ *	Assume that two places fit: a, and b = a + n with 0 < n <= num, counted
+ *	across laps. The two expect different flags in [a, b). So each
+ *	descriptor in [a, b) is disturbed either for a or for b. The descriptor
+ *	at a is not disturbed for a, so it is disturbed for b. Thus, one lap
+ *	later, it is one of the num / 2 - 1 descriptors behind b: n > num / 2.
+ *	But then b - 1 is disturbed neither for a nor for b: b - 1 is not one of
+ *	the num / 2 - 1 descriptors behind a, and is the last one behind b.
  *
- * Then the device's: going back from the driver's, the first descriptor that is
- * not available in its lap is the last one of the last commit. What is available
- * before that one was to be written in the same commit. Disturbed descriptors
- * were used and seen so by the driver, and count as used.
+ * Step 2: the device's place. Go back from the driver's place: the first
+ * descriptor that is not available in its lap is the last one of the last
+ * commit, and the device's place is right behind this descriptor. If a
+ * descriptor before it is available, the device did not finish that commit.
+ * This step counts disturbed descriptors as used: the driver reuses a
+ * descriptor only after it saw the device's used mark.
  */
 
 #include <endian.h>
@@ -37,7 +43,8 @@ avail_bit(const uint16_t *flags, uint32_t i)
 	return le16toh(flags[i]) & F_AVAIL;
 }
 
-/* Have all of [from, to) the AVAIL flag @bit? ones[i]: how many before i do. */
+/* Do all descriptors of [from, to) have the AVAIL flag @bit? ones[i] is the
+ * number of descriptors before i that have the flag set. */
 static bool
 all_are(const uint16_t *ones, uint32_t from, uint32_t to, bool bit)
 {
@@ -45,11 +52,11 @@ all_are(const uint16_t *ones, uint32_t from, uint32_t to, bool bit)
 		(uint32_t)(ones[to] - ones[from]) == (bit ? to - from : 0);
 }
 
-/* Does the driver's place @at with wrap counter @wrap fit? */
+/* Can the driver be at descriptor @at with wrap counter @wrap? */
 static bool
 fits(const uint16_t *ones, uint32_t num, uint32_t at, bool wrap)
 {
-	/* The first one behind those that may be disturbed. */
+	/* The first descriptor behind those that may be disturbed. */
 	uint32_t rest = at + (num > 1 ? num / 2 : 1);
 
 	if (!all_are(ones, at, at + 1, !wrap))
