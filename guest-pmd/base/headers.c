@@ -15,10 +15,10 @@
 
 #include "base/headers.h"
 
-/* Extension headers of an IPv6 packet that are looked at. */
+/* The most IPv6 extension headers that the parser follows. */
 #define MAX_EXTENSIONS	8
 #define MAX_VLANS	2
-#define MAX_L3_LEN	511	/* what struct rte_mbuf can say */
+#define MAX_L3_LEN	511	/* the limit of struct rte_mbuf */
 
 /*
  * Checksums (RFC 1071). Sums are of 16-bit words in memory order, so they need
@@ -61,7 +61,7 @@ sum_bytes(const uint8_t *data, uint32_t len)
 	return sum;
 }
 
-/* Of @len bytes from @offset on, which the packet has, over segments. */
+/* Sum @len bytes from @offset on, over segments. The packet has these bytes. */
 static uint64_t
 sum_mbuf(const struct rte_mbuf *m, uint32_t offset, uint32_t len)
 {
@@ -79,8 +79,7 @@ sum_mbuf(const struct rte_mbuf *m, uint32_t offset, uint32_t len)
 		piece = RTE_MIN(m->data_len - offset, len - done);
 		part = fold(sum_bytes(rte_pktmbuf_mtod_offset(m, uint8_t *,
 							      offset), piece));
-		/* After an odd number of bytes, words are the wrong way round.
-		 */
+		/* After an odd number of bytes, the words are swapped. */
 		sum += done & 1 ? rte_bswap16(part) : part;
 		done += piece;
 		offset = 0;
@@ -88,8 +87,8 @@ sum_mbuf(const struct rte_mbuf *m, uint32_t offset, uint32_t len)
 	return sum;
 }
 
-/* The pseudo header, with the length also of a packet to be segmented: that is
- * what a virtio driver expects. */
+/* Sum the pseudo header, including the length even if the packet is to be
+ * segmented: a virtio driver expects that. */
 static uint64_t
 sum_pseudo(const uint8_t *l3, const struct vhostpci_headers *p)
 {
@@ -125,7 +124,7 @@ vhostpci_csum_l4(struct rte_mbuf *m, const struct vhostpci_headers *p)
 	put_sum(data + p->field, 0);
 	sum = ~fold(sum_pseudo(data + p->l2_len, p) +
 		    sum_mbuf(m, p->l2_len + p->l3_len, p->l4_bytes));
-	/* RFC 768: 0 means that there is none. */
+	/* RFC 768: 0 means that the packet has no checksum. */
 	if (sum == 0 && p->proto == IPPROTO_UDP)
 		sum = UINT16_MAX;
 	put_sum(data + p->field, sum);
@@ -159,8 +158,9 @@ vhostpci_csum_ipv4(struct rte_mbuf *m, uint32_t l2_len)
 }
 
 /*
- * Parsing. Each function is given what is left of @len contiguous bytes, and
- * returns false for what is no TCP or UDP packet or does not fit in there.
+ * Parsing. @len is the number of contiguous bytes left. Each function returns
+ * false for a packet that is not TCP or UDP, or whose headers exceed these
+ * bytes.
  */
 
 static bool
@@ -182,7 +182,7 @@ parse_l4(const uint8_t *l4, uint32_t len, struct vhostpci_headers *p)
 	return p->l4_len >= sizeof(*tcp) && p->l4_len <= room;
 }
 
-/* @total: all the bytes from @l3 on, contiguous or not. */
+/* @total: the number of all bytes from @l3 on, contiguous or not. */
 static bool
 parse_ipv4(const uint8_t *l3, uint32_t len, uint32_t total, struct vhostpci_headers *p)
 {

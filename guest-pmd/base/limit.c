@@ -18,9 +18,9 @@ vhostpci_limit_init(struct vhostpci_limit *limit, uint32_t per_second,
 }
 
 /*
- * Tokens are kept as time: each costs an interval, and what is in the bucket
- * is the time since filled_at, at most at_once intervals of it. So nothing has
- * to be rounded, and 0, long ago, is a full bucket.
+ * Counts tokens as time: each token costs an interval. The bucket holds the
+ * time since filled_at, at most at_once intervals. So this needs no rounding,
+ * and filled_at = 0, long ago, is a full bucket.
  */
 bool
 vhostpci_limit_take(struct vhostpci_limit *limit, uint64_t *refused)
@@ -31,7 +31,7 @@ vhostpci_limit_take(struct vhostpci_limit *limit, uint64_t *refused)
 	bool allowed;
 
 	rte_spinlock_lock(&limit->lock);
-	/* Another thread's clock reading may be the later one. */
+	/* Another thread may have read a later time than this one. */
 	if (now > limit->filled_at && now - limit->filled_at > most)
 		limit->filled_at = now - most;
 	allowed = now >= limit->filled_at + cost;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The actions of a rule: actions of rte_flow to a program. */
+/* The actions of a rule: translate actions of rte_flow to a program. */
 
 #include <rte_ip.h>
 
@@ -26,14 +26,14 @@ struct builder {
 	const struct vhostpci_flow_env *env;
 	struct vhostpci_flow_spec *spec;
 	bool drop, mark;
-	bool up;		/* an action that says how packets go up */
+	bool up;		/* an action such as RSS: packets go up */
 	uint16_t end;		/* of the last output */
-	/* The operand of the last PUSH, while vid and pcp may still go there.
-	 * NULL: none. */
+	/* The operand of the last PUSH, as long as vid and pcp may still be
+	 * stored there. NULL: there is none. */
 	uint8_t *push;
 	uint8_t n_push;		/* in the whole program */
 	uint8_t tags;		/* pushed and not popped */
-	bool popped;		/* the packet's own tag */
+	bool popped;		/* the packet has lost its own tag */
 };
 
 static const char *
@@ -73,7 +73,7 @@ add_output(struct builder *b, uint32_t port_id)
 	return NULL;
 }
 
-/* Bytes of the L2 word, the protocol: what the pattern is sure of. */
+/* The ethertype that the pattern requires, or 0. */
 static uint16_t
 sure_type(const struct vhostpci_flow_spec *spec)
 {
@@ -157,7 +157,7 @@ pop_vlan(struct builder *b)
 	return add_op(b, VHOSTPCI_FLOW_OP_POP, b);
 }
 
-/* The bits @mask of the first tag. */
+/* Set the bits @mask of the first tag. */
 static const char *
 set_tci(struct builder *b, uint16_t mask, uint16_t value)
 {
@@ -217,7 +217,7 @@ add_fate(struct builder *b, const struct rte_flow_action *action)
 	return add_output(b, id->id);
 }
 
-/* Actions that are an operand for the program; 0 where there is none. */
+/* The operation for each action that is just an operand; 0: none. */
 static const uint8_t edit_ops[] = {
 	[RTE_FLOW_ACTION_TYPE_SET_MAC_SRC] = VHOSTPCI_FLOW_OP_MAC_SRC,
 	[RTE_FLOW_ACTION_TYPE_SET_MAC_DST] = VHOSTPCI_FLOW_OP_MAC_DST,
@@ -239,8 +239,8 @@ add_action(struct builder *b, const struct rte_flow_action *action)
 	case RTE_FLOW_ACTION_TYPE_COUNT:
 		b->spec->counted = true;
 		return NULL;
-	/* The peer decides which queue a packet arrives on, and a mark does
-	 * not change that. */
+	/* The peer decides on which queue a packet arrives, and a mark does not
+	 * change the queue. */
 	case RTE_FLOW_ACTION_TYPE_RSS:
 	case RTE_FLOW_ACTION_TYPE_PASSTHRU:
 		b->up = true;
@@ -268,7 +268,7 @@ add_action(struct builder *b, const struct rte_flow_action *action)
 	return add_edit(b, edit_ops[action->type], action->conf);
 }
 
-/* What a packet must have for the program, by bit. */
+/* The headers that a packet must have for the program, by bit. */
 static uint8_t
 needed(const struct vhostpci_flow_spec *spec)
 {
@@ -302,8 +302,8 @@ needed(const struct vhostpci_flow_spec *spec)
 	return edits;
 }
 
-/* By how many bytes frames are longer than when they came, at the output where
- * that is most. */
+/* The number of bytes by which a frame has grown, at the output where it is
+ * longest. */
 static uint8_t
 growth(const struct vhostpci_flow_spec *spec)
 {

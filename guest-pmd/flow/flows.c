@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Flows, as rte_flow calls what it has a handle of: several may share a rule. */
+/* Flows: the handles of rte_flow. Several flows may share a rule. */
 
 #include <errno.h>
 
@@ -8,8 +8,9 @@
 #include "flow/store.h"
 #include "flow/subtable.h"
 
-/* What may wait for bursts before a writer waits itself. Rules that died make
- * chains longer; a wait costs some microseconds, shared by so many. */
+/* When this many objects wait for bursts to end, a writer waits. Dead rules
+ * make chains longer; a wait takes some microseconds, which all these objects
+ * share. */
 #define MAX_WAITING	64
 
 static void
@@ -30,7 +31,7 @@ sum(const uint64_t slots[VHOSTPCI_FLOW_SLOTS])
 	return total;
 }
 
-/* Locked. */
+/* The caller holds the lock. */
 static struct rte_flow *
 create(struct vhostpci_flow_table *table, struct vhostpci_flow_spec *spec)
 {
@@ -111,7 +112,8 @@ vhostpci_flow_flush(struct vhostpci_flow_table *table)
 	pthread_mutex_unlock(&table->lock);
 }
 
-/* Without memory for a set, the one that is there stays until the next change. */
+/* If memory for a new set is lacking, the old set stays until the next
+ * change. */
 void
 vhostpci_flow_set_marks(struct vhostpci_flow_table *table, bool on)
 {
@@ -126,7 +128,8 @@ vhostpci_flow_set_isolated(struct vhostpci_flow_table *table, bool on)
 {
 	pthread_mutex_lock(&table->lock);
 	if (on && !table->was_isolated) {
-		/* First: a burst that drops what matches no rule sees all. */
+		/* Renew the set first: a burst that drops packets without a
+		 * rule must see all rules. */
 		table->was_isolated = true;
 		vhostpci_flow_renew_set(table);
 	}
@@ -146,8 +149,9 @@ vhostpci_flow_settle(struct vhostpci_flow_table *table)
 	return rc;
 }
 
-/* How far @now is beyond *@base, which it becomes if @reset. Another thread that
- * asks may have read a later sum and moved *@base beyond @now: nothing then. */
+/* Returns how far @now is beyond *@base. @reset: also set *@base to @now.
+ * Another thread may have read a later sum and moved *@base beyond @now; the
+ * result is 0 then. */
 static uint64_t
 since(uint64_t *base, uint64_t now, bool reset)
 {
@@ -161,8 +165,8 @@ since(uint64_t *base, uint64_t now, bool reset)
 	return 0;
 }
 
-/* Without the lock: OVS asks from its revalidators, and a creation may be
- * waiting for bursts. */
+/* Does not take the lock: the revalidators of Open vSwitch call this, and a
+ * creation may hold the lock while it waits for bursts. */
 void
 vhostpci_flow_query(struct rte_flow *flow, struct rte_flow_query_count *count)
 {

@@ -28,7 +28,7 @@ add(struct text *t, const char *format, ...)
 		t->len += n;
 }
 
-/* A number and, unless all of it counts, its mask. */
+/* Add a number, and its mask unless the mask covers all bits. */
 static void
 add_number(struct text *t, const char *name, uint32_t value, uint32_t mask,
 	   uint32_t all)

@@ -12,7 +12,7 @@
 #include "vring/send.h"
 #include "vring/writer.h"
 
-/* On the shortest path. */
+/* Write an item into one descriptor, on the shortest path. */
 static __rte_always_inline void
 put_item(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	 const struct vhostpci_slot *slot, const struct vhostpci_item *item,
@@ -29,8 +29,9 @@ put_item(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		      item->tail_len, flags);
 }
 
-/* Ask for the lines behind the head of a packet that is copied soon, and for those
- * that they will go to: the copy alone would wait for a few at a time. */
+/* Start loading the lines behind the head of a packet that is copied soon, and
+ * the lines to which they go: the copy alone would wait for a few lines at a
+ * time. */
 static __rte_always_inline void
 prefetch_tail(const struct vhostpci_ring *ring,
 	      const struct vhostpci_slot *slot,
@@ -48,7 +49,7 @@ prefetch_tail(const struct vhostpci_ring *ring,
 	}
 }
 
-/* 0, an enum vhostpci_fate or a rule. */
+/* Returns 0, an enum vhostpci_fate or a rule. */
 static __rte_noinline int
 put_item_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	      const struct vhostpci_slot *slot,
@@ -73,9 +74,10 @@ put_item_slow(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return rc;
 }
 
-/* Send some of @n items; returns how many are done with. Ends where what was
- * looked at ahead is not next any more (*@aligned), and with *@rule. One function:
- * as push_batch(), net/tx.h. */
+/* Send some of @n items; returns the number of finished items. Ends when the
+ * next chain is not the one that this looked at ahead (*@aligned), or when a
+ * rule is broken (*@rule). One function: for the reason that push_batch() gives
+ * (net/tx.h). */
 static __rte_always_inline uint16_t
 forward_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	      const struct vhostpci_item *items, uint16_t n, bool *aligned,
@@ -100,7 +102,8 @@ forward_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 			   len + ring->hdr_len <= slots[i].raw.split.len)) {
 			put_item(ring, b, &slots[i], item, flags);
 		} else {
-			/* Only the copy has an address: *b is in registers. */
+			/* Take the address of a copy, so that *b can stay in
+			 * registers. */
 			struct vhostpci_burst copy = *b;
 
 			rc = put_item_slow(ring, &copy, &slots[i], item,
@@ -124,8 +127,8 @@ forward_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return i;
 }
 
-/* As many as there are chains for, up to a batch, and hand them over. *@more: it
- * was a batch of chains, and there may be more. */
+/* Send as many items as there are chains, up to a batch, and hand the chains
+ * over. Sets *@more if the batch was full, so that there may be more chains. */
 static __rte_always_inline uint16_t
 forward_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		const struct vhostpci_item *items, uint16_t n, int *rule,
@@ -143,7 +146,8 @@ forward_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		if (got == 0)
 			break;
 		done += got;
-		/* Packets over several chains come in rows. */
+		/* A packet over several chains is rarely alone: look ahead at
+		 * one chain only. */
 		limit = aligned ? n : 1;
 	}
 	*more = b->given >= VHOSTPCI_BATCH;
@@ -152,7 +156,7 @@ forward_pending(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 	return done;
 }
 
-/* As burst_tx() does (net/tx.h), but for what becomes of the packets. */
+/* As burst_tx() (net/tx.h), except for the fate of the packets. */
 static __rte_always_inline void
 forward_burst(struct vhostpci_ring *ring, const struct vhostpci_item *items,
 	      uint16_t n, const unsigned int flags)
@@ -175,7 +179,7 @@ forward_burst(struct vhostpci_ring *ring, const struct vhostpci_item *items,
 		if (ring->broken || !vhostpci_may_send(ring))
 			break;
 		/* Packets that took several chains each may have filled the
-		 * batch: that is no lack of room. */
+		 * batch: then room is not lacking. */
 		if (likely(got == want || more))
 			continue;
 		if (got == 0 && tries++ == VHOSTPCI_SEND_RETRIES)
@@ -216,8 +220,9 @@ vhostpci_forward_select(struct vhostpci_ring *ring, uint64_t features)
 		ring->forward = mrg ? forward_split_mrg : forward_split;
 }
 
-/* The lane that this thread's own packets for the port take. It may change: who
- * has the lock looks whether it can be used. */
+/* The lane that this thread's own packets for the port take. The choice may
+ * change at any time: the holder of the lane's lock checks whether the lane is
+ * usable. */
 static struct vhostpci_lane *
 choose_lane(struct vhostpci_inlet *inlet)
 {
@@ -228,8 +233,8 @@ choose_lane(struct vhostpci_inlet *inlet)
 					     __ATOMIC_RELAXED)];
 }
 
-/* virtio 1.x, 5.1.6.4.1: what the header leaves to the driver needs its
- * consent. */
+/* virtio 1.x, 5.1.6.4.1: a header may leave work to the driver only if the
+ * driver has agreed to that work. */
 static bool
 is_taken(uint64_t features, const struct virtio_net_hdr_v1 *hdr)
 {
@@ -250,9 +255,9 @@ is_taken(uint64_t features, const struct virtio_net_hdr_v1 *hdr)
 	return (features & need) == need;
 }
 
-/* With the lock. The inlet may have closed, and opened for another peer, or for
- * one that negotiated anew, after it was looked at. Moves what may be sent to
- * the front; returns how many. */
+/* The caller holds the lock. After the check of the inlet it may have closed,
+ * and opened again for another peer or after a new negotiation. Moves the items
+ * that may be sent to the front, and returns their number. */
 static uint16_t
 keep_taken(struct vhostpci_ring *ring, struct vhostpci_item *items, uint16_t n)
 {
@@ -266,7 +271,7 @@ keep_taken(struct vhostpci_ring *ring, struct vhostpci_item *items, uint16_t n)
 	return kept;
 }
 
-/* Returns whether the inlet was open. */
+/* Send @n items to one inlet. Returns whether the inlet was open. */
 static bool
 send_to(struct vhostpci_inlet *inlet, struct vhostpci_item *items, uint16_t n,
 	bool unfinished)
@@ -277,7 +282,8 @@ send_to(struct vhostpci_inlet *inlet, struct vhostpci_item *items, uint16_t n,
 	rte_spinlock_lock(&lane->lock);
 	open = vhostpci_lane_enter(inlet, lane);
 	if (likely(open)) {
-		/* With the lock: another burst may just have broken it. */
+		/* Look with the lock held, because another burst may just have
+		 * broken the ring. */
 		if (unlikely(unfinished))
 			n = keep_taken(lane->ring, items, n);
 		if (unlikely(lane->ring->broken))
@@ -290,8 +296,7 @@ send_to(struct vhostpci_inlet *inlet, struct vhostpci_item *items, uint16_t n,
 	return open;
 }
 
-/* Of items for several inlets: those for the inlet of @items[i], and how many
- * there are. */
+/* Collect the items that go to the inlet of @items[i]; returns their number. */
 static uint16_t
 collect(struct vhostpci_item *items, unsigned int i, unsigned int n,
 	struct vhostpci_item *group)

@@ -37,7 +37,8 @@ vhostpci_inlet_get(struct vhostpci_inlet *inlet)
 void
 vhostpci_inlet_put(struct vhostpci_inlet *inlet)
 {
-	/* acq_rel: what others did before they let go is over. */
+	/* acq_rel: the last user sees all that other users did before they
+	 * dropped their references. */
 	if (__atomic_sub_fetch(&inlet->refs, 1, __ATOMIC_ACQ_REL) == 0)
 		rte_free(inlet);
 }

@@ -33,7 +33,8 @@ walk(const struct probe *probe, unsigned int n, uint32_t index,
 	return NULL;
 }
 
-/* What is read of a rule, and what counts its packets; @link may be 0. */
+/* Start loading the part of a rule that a lookup reads, and the part that
+ * counts packets; @link may be 0. */
 static __rte_always_inline void
 ask_for_rule(uint64_t link)
 {
@@ -44,9 +45,9 @@ ask_for_rule(uint64_t link)
 		      offsetof(struct vhostpci_flow_rule, hits)));
 }
 
-/* Three passes, so that each memory access has been asked for by the pass
- * before: hash and ask for the bucket; read it and ask for the rule; compare.
- */
+/* Three passes, so that each pass has started the loads of the next: hash the
+ * keys and start loading the buckets; read the buckets and start loading the
+ * rules; compare. */
 static __rte_always_inline void
 lookup_n(const struct vhostpci_flow_subtable *sub, unsigned int n,
 	 const struct vhostpci_flow_key keys[], unsigned int n_keys,

@@ -4,10 +4,10 @@
 
 #include "flow/parse.h"
 
-/* How far the parser is. */
+/* The position of the parser in the packet. */
 struct vhostpci_flow_walk {
 	const uint8_t *head;
-	uint32_t head_len;	/* bytes of head that are there */
+	uint32_t head_len;	/* valid bytes of head */
 	uint32_t l4_len;
 	uint32_t l4;
 	uint8_t proto;
@@ -22,14 +22,14 @@ vhostpci_flow_is_ext(uint8_t proto)
 		1ull << 44 | 1ull << 51 | 1ull << 60)) != 0;
 }
 
-/* A fragment header of 8 bytes at @p. */
+/* Parse a fragment header of 8 bytes at @p. */
 static enum vhostpci_flow_miss
 walk_fragment(struct vhostpci_flow_walk *walk, const uint8_t *p)
 {
 	uint16_t off = vhostpci_flow_get16(p + 2);
 
-	/* A fragment header of an unfragmented packet (RFC 6946): none for
-	 * Open vSwitch, one for rte_flow. */
+	/* RFC 6946: a fragment header of a packet that is not fragmented. Open
+	 * vSwitch treats such a packet as no fragment, rte_flow as one. */
 	if (off == 0)
 		return VHOSTPCI_FLOW_MISS_EXT;
 	walk->frag = VHOSTPCI_FLOW_FRAG;
@@ -41,8 +41,8 @@ walk_fragment(struct vhostpci_flow_walk *walk, const uint8_t *p)
 	return VHOSTPCI_FLOW_HIT;
 }
 
-/* As parse_ipv6_ext_hdrs__() of Open vSwitch. Each header is at least 8 bytes
- * long, so the loop ends with the bytes that are there. */
+/* As parse_ipv6_ext_hdrs__() of Open vSwitch. Each header has at least 8 bytes,
+ * so the loop ends at the end of the packet at the latest. */
 static enum vhostpci_flow_miss
 vhostpci_flow_walk_ext(struct vhostpci_flow_walk *walk)
 {
@@ -76,8 +76,8 @@ vhostpci_flow_walk_ext(struct vhostpci_flow_walk *walk)
 	return VHOSTPCI_FLOW_HIT;
 }
 
-/* @room: bytes from @l3 to the end of the packet. The version number is not
- * looked at: Open vSwitch does not either. */
+/* @room: bytes from @l3 to the end of the packet. Like Open vSwitch, this does
+ * not check the version number. */
 static __rte_always_inline enum vhostpci_flow_miss
 vhostpci_flow_parse_ip4(struct vhostpci_flow_walk *walk, uint32_t l3,
 			uint32_t room)
@@ -125,8 +125,8 @@ vhostpci_flow_parse_ip6(struct vhostpci_flow_walk *walk, uint32_t l3,
 	return VHOSTPCI_FLOW_HIT;
 }
 
-/* Of TCP packets even where no rule asks for ports: the flags decide whether a
- * packet may be steered at all. */
+/* Parse the TCP header even if no rule asks for ports: the flags decide whether
+ * a packet may be steered at all. */
 static __rte_always_inline enum vhostpci_flow_miss
 vhostpci_flow_parse_tcp(const struct vhostpci_flow_walk *walk, uint16_t *flags)
 {
@@ -202,7 +202,7 @@ vhostpci_flow_parse_addr6(const uint8_t *p, struct vhostpci_flow_key *key)
 	key->w[VHOSTPCI_FLOW_DST6_LOW] = vhostpci_flow_get64(p + 32);
 }
 
-/* What is not IP: its words are 0. */
+/* A packet that is not IP has 0 in these words. */
 static __rte_always_inline void
 vhostpci_flow_clear_ip(struct vhostpci_flow_key *key)
 {
@@ -213,7 +213,8 @@ vhostpci_flow_clear_ip(struct vhostpci_flow_key *key)
 	key->w[VHOSTPCI_FLOW_DST6_LOW] = 0;
 }
 
-/* IP and what is in it. @l2 is completed with the fragment bits. */
+/* Parse the IP header and the header behind it, and add the fragment bits to
+ * the key. */
 static __rte_always_inline enum vhostpci_flow_miss
 vhostpci_flow_parse_l3(struct vhostpci_flow_walk *walk, uint32_t l3,
 		       uint32_t room, unsigned int need,
@@ -256,7 +257,7 @@ vhostpci_flow_parse_l3(struct vhostpci_flow_walk *walk, uint32_t l3,
 	return miss;
 }
 
-/* One function: its branches are those of the packet. */
+/* One function: its branches are those of a packet. */
 enum vhostpci_flow_miss
 vhostpci_flow_parse_slow(const uint8_t *head, uint32_t head_len,
 			 uint32_t pkt_len, unsigned int need,

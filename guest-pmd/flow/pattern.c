@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The pattern of a rule: items of rte_flow to a key and a mask.
+ * The pattern of a rule: translate items of rte_flow to a key and a mask.
  *
- * What a mask asks for beyond the fields that keys have is refused, never
- * ignored.
+ * If a mask asks for a field that keys lack, this refuses the pattern, and
+ * never ignores the field.
  */
 
 #include <rte_ip.h>
@@ -12,7 +12,7 @@
 #include "flow/range.h"
 #include "flow/rule.h"
 
-/* As in the packet. */
+/* Fields in the byte order of the packet. */
 struct fields {
 	uint8_t dst[6], src[6];
 	uint16_t type, tci, tpid;
@@ -23,7 +23,7 @@ struct fields {
 	uint8_t proto, tos, ttl;
 };
 
-/* Items follow the packet's order. */
+/* Items must come in the order of headers in a packet. */
 enum layer { LAYER_NONE, LAYER_ETH, LAYER_VLAN, LAYER_IP, LAYER_FRAG, LAYER_L4 };
 
 struct pattern {
@@ -46,7 +46,7 @@ typedef const char *item_parser(struct pattern *p, const void *spec,
 
 #define CONTRADICTION	"pattern: items contradict each other"
 
-/* An ethertype matches whole or not at all. */
+/* A pattern may match a whole ethertype or none, but not a part of it. */
 static bool
 is_whole(uint16_t mask)
 {
@@ -113,7 +113,8 @@ parse_vlan(struct pattern *p, const void *spec, const void *mask,
 	return ok ? NULL : CONTRADICTION;
 }
 
-/* The ethertype of an IP item; no tag, unless the pattern speaks of one. */
+/* Require the ethertype of an IP item; also require that there is no tag,
+ * unless the pattern has a VLAN item. */
 static bool
 require_ip(struct pattern *p, uint16_t type)
 {
@@ -122,8 +123,8 @@ require_ip(struct pattern *p, uint16_t type)
 	return REQUIRE(p, type, type, UINT16_MAX);
 }
 
-/* A whole packet, the first fragment or the later ones: @mf and @offset are the
- * bits of the field, @last the end of a range or 0. */
+/* Require a whole packet, the first fragment, or a later fragment. @mf and
+ * @offset are the bits of the field; @last is the end of a range or 0. */
 static const char *
 parse_frag(struct pattern *p, uint16_t spec, uint16_t mask, uint16_t last,
 	   uint16_t mf, uint16_t offset)
@@ -205,7 +206,8 @@ parse_ipv6(struct pattern *p, const void *spec, const void *mask,
 	rest.hdr.vtc_flow &= ~RTE_BE32(0x0ff00000);
 	rest.hdr.proto = 0;
 	rest.hdr.hop_limits = 0;
-	/* Addresses are arrays or structures, by DPDK's version. */
+	/* The type of an address depends on the release of DPDK: array or
+	 * structure. */
 	memset(&rest.hdr.src_addr, 0, sizeof(rest.hdr.src_addr));
 	memset(&rest.hdr.dst_addr, 0, sizeof(rest.hdr.dst_addr));
 	rest.has_frag_ext = 0;
@@ -260,7 +262,7 @@ parse_frag_ext(struct pattern *p, const void *spec, const void *mask,
 			  RTE_IPV6_EHDR_MF_MASK, RTE_IPV6_EHDR_FO_MASK);
 }
 
-/* @proto, and the fields that stand where ports do. */
+/* Require @proto, and the values of the fields in the place of ports. */
 static const char *
 require_l4(struct pattern *p, uint8_t proto, uint32_t spec, uint32_t mask)
 {
@@ -291,7 +293,7 @@ parse_tcp(struct pattern *p, const void *spec, const void *mask,
 	rest.hdr.src_port = 0;
 	rest.hdr.dst_port = 0;
 	rest.hdr.tcp_flags = 0;
-	/* Open vSwitch has the upper flags here, without the length. */
+	/* Open vSwitch puts the upper flags here, without the length. */
 	rest.hdr.data_off &= 0xf0;
 	if (!vhostpci_flow_all_zero(&rest, sizeof(rest)))
 		return "item tcp: a field that is not matched";
@@ -358,10 +360,10 @@ parse_icmp6(struct pattern *p, const void *spec, const void *mask,
 			  vhostpci_flow_icmp(m->type, m->code));
 }
 
-/* What is known of an item; @range: its parser looks at `last`. */
+/* How to parse an item. range: the parser looks at `last`. */
 static const struct item {
 	item_parser *parse;
-	const void *mask;	/* where the pattern has none */
+	const void *mask;	/* if the pattern gives none */
 	uint8_t size;
 	uint8_t layer;
 	bool range;
@@ -414,7 +416,7 @@ parse_item(struct pattern *p, const struct rte_flow_item *item)
 	return known->parse(p, spec, mask, item->last);
 }
 
-/* The rule is one of the port already: items that say so once more. */
+/* A rule always belongs to this port; accept an item that says the same. */
 static const char *
 parse_port(const struct vhostpci_flow_env *env, const struct rte_flow_item *item)
 {

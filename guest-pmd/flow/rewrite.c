@@ -6,7 +6,8 @@
 
 #include "flow/rewrite.h"
 
-/* RFC 1624, equation 3, of 16 bits in any byte order. */
+/* Update a checksum for a change of 16 bits, in any byte order (RFC 1624,
+ * equation 3). */
 static uint16_t
 update16(uint16_t csum, uint16_t from, uint16_t to)
 {
@@ -17,9 +18,9 @@ update16(uint16_t csum, uint16_t from, uint16_t to)
 	return ~sum;
 }
 
-/* Of @len bytes, an even number. One step for each 16 bits, as in Open vSwitch:
- * 0 and 0xffff are the same number, and which of them comes out depends on the
- * steps. */
+/* Update a checksum for a change of @len bytes, an even number. Go on by 16
+ * bits, as Open vSwitch does: 0 and 0xffff are the same number, and the steps
+ * decide which of them results. */
 static uint16_t
 update(uint16_t csum, const uint8_t *from, const uint8_t *to, unsigned int len)
 {
@@ -37,8 +38,8 @@ put16(uint8_t *p, uint16_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
-/* Where the L4 checksum is, or NULL if this L4 has none that a pseudo header
- * changes. */
+/* Returns the L4 checksum, or NULL if this L4 protocol has no checksum over a
+ * pseudo header. */
 static uint8_t *
 l4_csum(const struct vhostpci_flow_frame *frame)
 {
@@ -54,7 +55,7 @@ l4_csum(const struct vhostpci_flow_frame *frame)
 	return NULL;
 }
 
-/* An address of the pseudo header changes. */
+/* Update the L4 checksum after a change of an address in the pseudo header. */
 static void
 update_l4(const struct vhostpci_flow_frame *frame, const uint8_t *from,
 	  const uint8_t *to, unsigned int len)
@@ -67,11 +68,11 @@ update_l4(const struct vhostpci_flow_frame *frame, const uint8_t *from,
 		return;
 	csum = vhostpci_flow_get16(at);
 	if (frame->partial) {
-		/* A sum, not its complement. */
+		/* A partial checksum is the sum, not its complement. */
 		put16(at, ~update(~csum, from, to, len));
 		return;
 	}
-	/* UDP without a checksum. */
+	/* The UDP packet has no checksum. */
 	if (udp && csum == 0)
 		return;
 	csum = update(csum, from, to, len);
@@ -119,7 +120,7 @@ set_ttl(struct vhostpci_flow_frame *frame, uint8_t ttl)
 	}
 }
 
-/* @offset: of the port. */
+/* @offset: the place of the port in the L4 header. */
 static void
 set_port(struct vhostpci_flow_frame *frame, unsigned int offset,
 	 const uint8_t *to)
@@ -129,7 +130,8 @@ set_port(struct vhostpci_flow_frame *frame, unsigned int offset,
 	uint16_t csum = vhostpci_flow_get16(csum_at);
 	bool udp = frame->meta.proto == IPPROTO_UDP;
 
-	/* The receiver completes a partial sum with the port as it is then. */
+	/* The receiver completes a partial checksum from the port that it
+	 * finds. */
 	if (memcmp(at, to, 2) != 0 && !frame->partial && !(udp && csum == 0)) {
 		csum = update(csum, at, to, 2);
 		put16(csum_at, udp && csum == 0 ? UINT16_MAX : csum);
@@ -158,7 +160,7 @@ is_tagged(const struct vhostpci_flow_frame *frame)
 		vhostpci_flow_is_vlan(vhostpci_flow_get16(frame->head + 12));
 }
 
-/* @tag: TPID, TCI. */
+/* Insert a tag. @tag: TPID, TCI. */
 static void
 push_tag(struct vhostpci_flow_frame *frame, const uint8_t *tag)
 {
@@ -196,14 +198,14 @@ vhostpci_flow_can_edit(const struct vhostpci_flow_rule *rule,
 		return false;
 	if (edits & VHOSTPCI_FLOW_EDIT_IP4 && !ip4)
 		return false;
-	/* With a routing header the checksum has another destination. */
+	/* With a routing header the checksum covers another destination. */
 	if (edits & VHOSTPCI_FLOW_EDIT_IP6 &&
 	    (!ip6 || meta->flags & VHOSTPCI_FLOW_HAS_EXT))
 		return false;
 	if (edits & VHOSTPCI_FLOW_EDIT_TP && meta->proto != IPPROTO_TCP &&
 	    meta->proto != IPPROTO_UDP)
 		return false;
-	/* The rest is of the L4 header. */
+	/* All other edits change the L4 header or its checksum. */
 	if ((edits & (VHOSTPCI_FLOW_EDIT_IP4 | VHOSTPCI_FLOW_EDIT_IP6 |
 		      VHOSTPCI_FLOW_EDIT_TP)) == 0)
 		return true;

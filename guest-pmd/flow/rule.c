@@ -53,7 +53,7 @@ vhostpci_flow_translate(const struct vhostpci_flow_env *env,
 {
 	const char *wrong = check_attr(attr);
 
-	/* All but the program's bytes. */
+	/* Clear all members except the bytes of the program. */
 	memset(spec, 0, offsetof(struct vhostpci_flow_spec, prog));
 	spec->priority = attr->priority;
 	if (wrong == NULL)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The set of a table: what bursts look through. See table.h. */
+/* The set of a table: the rules through which bursts look. See table.h. */
 
 #include "flow/set.h"
 
-/* Keep table->l2, of n_l2 rules so far. */
+/* Add @rule to table->l2, if the rules are few enough for that. */
 void
 vhostpci_flow_l2_add(struct vhostpci_flow_table *table,
 		     struct vhostpci_flow_rule *rule)
@@ -26,7 +26,7 @@ collect(void *ctx, struct vhostpci_flow_rule *rule)
 	vhostpci_flow_l2_add(ctx, rule);
 }
 
-/* They were too many and are few again. */
+/* Fill table->l2 again: the rules were too many, and are few again. */
 static void
 l2_collect(struct vhostpci_flow_table *table)
 {

@@ -7,7 +7,7 @@
 #include "flow/slab.h"
 
 #define CHUNK_SIZE	(64u * 1024)
-/* Objects begin a cache line behind a chunk's link. */
+/* The first cache line of a chunk holds the link to the next chunk. */
 #define CHUNK_HEAD	RTE_CACHE_LINE_SIZE
 
 void

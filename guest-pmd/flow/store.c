@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Rules come and go: the writers' side of table.h. */
+/* Add and remove rules: the side of the writers in table.h. */
 
 #include <errno.h>
 
@@ -36,14 +36,14 @@ vhostpci_flow_table_new(const struct vhostpci_flow_env *env, int socket)
 	return table;
 }
 
-/* Bursts that begin from now on see what was done. */
+/* Make the changes visible to bursts that begin from now on. */
 static void
 publish(struct vhostpci_flow_table *table)
 {
 	__atomic_store_n(&table->version, table->version + 1, __ATOMIC_RELEASE);
 }
 
-/* limbo_memory: @object begins with a link. */
+/* Put @object into limbo_memory; its first word becomes the link. */
 static void
 retire_memory(struct vhostpci_flow_table *table, void *object)
 {
@@ -62,7 +62,7 @@ rule_free(struct vhostpci_flow_table *table, struct vhostpci_flow_rule *rule)
 	vhostpci_flow_slab_put(&table->rules, rule);
 }
 
-/* No burst knows of what is in limbo. */
+/* Free what is in limbo: no burst uses it any more. */
 static void
 free_limbo(struct vhostpci_flow_table *table)
 {
@@ -97,7 +97,8 @@ forget_subtable(struct vhostpci_flow_table *table,
 	retire_memory(table, sub);
 }
 
-/* No burst sees the rules that are dying, though it may walk over them. */
+/* Unlink dying rules. Bursts no longer see such a rule, but may still walk over
+ * it, so it goes to limbo. */
 static void
 unlink_dying(struct vhostpci_flow_table *table)
 {
@@ -117,7 +118,8 @@ unlink_dying(struct vhostpci_flow_table *table)
 	}
 }
 
-/* What is in limbo since before the wait goes; what died goes to limbo. */
+/* Wait for bursts to end. Then free what was in limbo before the wait, and move
+ * rules that died to limbo. */
 int
 vhostpci_flow_reap(struct vhostpci_flow_table *table)
 {
@@ -161,8 +163,8 @@ get_subtable(struct vhostpci_flow_table *table,
 	return sub;
 }
 
-/* Buckets grow with rules; a burst may use the old ones for a while. Without
- * memory, chains become longer. */
+/* Give the subtable more buckets if it has many rules; a burst may use the old
+ * buckets for a while. If memory is lacking, chains become longer. */
 static void
 grow_if_due(struct vhostpci_flow_table *table,
 	    struct vhostpci_flow_subtable *sub)
@@ -181,7 +183,8 @@ grow_if_due(struct vhostpci_flow_table *table,
 	retire_memory(table, old);
 }
 
-/* The destinations are the rule's. False: no memory. */
+/* Fill @rule from @spec; @rule then owns the destinations. Returns false if
+ * memory is lacking. */
 static bool
 fill_rule(struct vhostpci_flow_rule *rule,
 	  const struct vhostpci_flow_spec *spec,
@@ -228,7 +231,8 @@ is_bare(const struct vhostpci_flow_rule *rule)
 	return vhostpci_flow_kind(rule) == VHOSTPCI_FLOW_MARK && !rule->counted;
 }
 
-/* A flow of @rule wants its packets counted, after others that did not. */
+/* Count the packets of @rule from now on: one of its flows wants that, and no
+ * earlier flow did. */
 static void
 begin_to_count(struct vhostpci_flow_table *table,
 	       struct vhostpci_flow_rule *rule)
@@ -239,7 +243,7 @@ begin_to_count(struct vhostpci_flow_table *table,
 		vhostpci_flow_renew_set(table);
 }
 
-/* Make @rule visible. False: no memory for a set. */
+/* Make @rule visible. Returns false if memory for a set is lacking. */
 static bool
 add_rule(struct vhostpci_flow_table *table, struct vhostpci_flow_subtable *sub,
 	 struct vhostpci_flow_rule *rule)
@@ -260,7 +264,7 @@ add_rule(struct vhostpci_flow_table *table, struct vhostpci_flow_subtable *sub,
 	return true;
 }
 
-/* The last flow of @rule is gone. */
+/* The last flow of @rule is gone: let the rule die. */
 void
 vhostpci_flow_kill_rule(struct vhostpci_flow_table *table, struct vhostpci_flow_rule *rule)
 {
@@ -281,8 +285,9 @@ vhostpci_flow_kill_rule(struct vhostpci_flow_table *table, struct vhostpci_flow_
 	table->n_waiting++;
 }
 
-/* The rule of @spec: that which is there, or a new one. NULL: no memory, or too
- * many masks. The destinations of @spec are the rule's, or given back. */
+/* Returns the rule of @spec: an equal rule that exists, or a new one. NULL:
+ * memory is lacking, or there are too many masks. The destinations of @spec go
+ * to the rule, or are released. */
 struct vhostpci_flow_rule *
 vhostpci_flow_get_rule(struct vhostpci_flow_table *table, struct vhostpci_flow_spec *spec)
 {
@@ -297,7 +302,7 @@ vhostpci_flow_get_rule(struct vhostpci_flow_table *table, struct vhostpci_flow_s
 	}
 	if (rule == NULL) {
 		vhostpci_flow_spec_release(&table->env, spec);
-		/* One that was made above and has no rule. */
+		/* Forget a subtable that was made above and has no rule. */
 		if (sub != NULL && sub->n_linked == 0)
 			forget_subtable(table, sub);
 		return NULL;

@@ -49,7 +49,8 @@ vhostpci_flow_subtable_new(const struct vhostpci_flow_key *mask,
 		sub->word[sub->n_words++] = i;
 		sub->need |= 1u << i;
 	}
-	/* SRC6 stands for all of IPv6: see vhostpci_flow_parse(). */
+	/* The bit SRC6 stands for all words of IPv6: see
+	 * vhostpci_flow_parse(). */
 	if (sub->need >> VHOSTPCI_FLOW_SRC6 != 0)
 		sub->need |= 1u << VHOSTPCI_FLOW_SRC6;
 	sub->only_l2 = sub->need == VHOSTPCI_FLOW_NEED_L2;
@@ -66,7 +67,8 @@ does_same(const struct vhostpci_flow_rule *a,
 		       a->prog_len) == 0;
 }
 
-/* Writers read what they wrote, under the lock: plain loads. */
+/* Plain loads, because writers hold the lock and read only what writers
+ * wrote. */
 struct vhostpci_flow_rule *
 vhostpci_flow_subtable_find(const struct vhostpci_flow_subtable *sub,
 			    const struct vhostpci_flow_rule *like)
@@ -95,8 +97,9 @@ vhostpci_flow_subtable_link(struct vhostpci_flow_subtable *sub,
 	uint64_t *first = &heads->link[rule->hash & heads->mask];
 	uint64_t *at = first, *next;
 
-	/* Behind the last one that wins over it, which is older. Rules that
-	 * died are no reason to stand behind: bursts that see those do not see
+	/* Link the rule behind the last rule of the same key that wins over it:
+	 * a rule of the same priority, which is older, or of a better one.
+	 * Ignore dead rules: a burst that still sees a dead rule does not see
 	 * this one. */
 	for (next = first; *next != 0;) {
 		struct vhostpci_flow_rule *other = vhostpci_flow_linked(*next);
@@ -123,7 +126,7 @@ vhostpci_flow_subtable_unlink(struct vhostpci_flow_subtable *sub,
 
 	while (vhostpci_flow_linked(*at) != rule)
 		at = &vhostpci_flow_linked(*at)->next[heads->index];
-	/* The rule keeps its own link for bursts that stand on it. */
+	/* The rule keeps its own link, for bursts that stand on the rule. */
 	__atomic_store_n(at, rule->next[heads->index], __ATOMIC_RELEASE);
 	sub->n_linked--;
 }

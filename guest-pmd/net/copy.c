@@ -56,8 +56,9 @@ vhostpci_pull_raw(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 
 	if (rc == 0 && reader.total > reader.room) {
 		fate = vhostpci_large_or_scatter(ring, m, reader.total, flags);
-		/* Again from the start: the peer may have changed it meanwhile,
-		 * but what comes of it is checked anew and fits, or does not. */
+		/* Read the packet again from the start. The peer may have
+		 * changed the packet meanwhile, so check again whether it
+		 * fits. */
 		if (fate == 0)
 			rc = pull_into(ring, b, slot, m, &reader, &chain);
 		if (rc == 0 && fate == 0 && reader.total > reader.room)

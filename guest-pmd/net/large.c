@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * See net/large.h. All buffers are of one size, in a pool, so that a burst
- * allocates nothing. An element is struct big, then the headroom and the
- * packet. Threads keep none for themselves (no mempool cache): those that only
- * free, as packets' receivers do, would soon have all of them.
+ * See net/large.h. All buffers have one size and come from a pool, so that a
+ * burst allocates no memory. An element of the pool is struct big, then the
+ * headroom and the packet. Threads have no cache in the pool: threads that only
+ * free buffers, as the receivers of packets do, would soon hold all buffers.
  */
 
 #include <assert.h>
@@ -19,21 +19,22 @@
 #define BIG_INFO	RTE_CACHE_LINE_SIZE
 #define BIG_LEN		UINT16_MAX	/* struct rte_mbuf's buf_len */
 /*
- * A port may hold at most so many times what is free. Alone it gets two thirds;
- * @n ports whose packets all wait somewhere leave one part in 2n + 1, so that
- * none keeps another from receiving. Several queues of a port may look at once:
- * each then exceeds it by one buffer.
+ * A port may hold at most this many times the number of free buffers. One port
+ * alone gets two thirds. If @n ports hold as many as they may, one part in 2n +
+ * 1 stays free, so that no port keeps another from receiving. Several queues of
+ * a port may look at once: then each exceeds the limit by one buffer.
  */
 #define BIG_SHARE	2
 
 struct big {
 	struct rte_mbuf_ext_shared_info info;
-	uint16_t port;		/* who received it; m->port is anyone's */
+	uint16_t port;		/* the receiver; anybody may write m->port */
 };
 static_assert(sizeof(struct big) <= BIG_INFO, "runs into the headroom");
 
 static struct rte_mempool *big_pool;	/* ethdev: w once; datapath: r */
-/* datapath: rw, whoever frees: rw. Outlives ports, as the packets do. */
+/* datapath, and any thread that frees: rw. Outlives ports, because packets
+ * do. */
 static uint32_t big_held[RTE_MAX_ETHPORTS];
 
 int
@@ -58,18 +59,18 @@ vhostpci_large_init(void)
 	return rc;
 }
 
-/* Whoever frees the mbuf, on any thread. */
+/* Runs on the thread that frees the mbuf, which may be any thread. */
 static void
 big_free(void *addr __rte_unused, void *element)
 {
 	struct big *big = element;
 
-	/* relaxed: it is a number and guards nothing. */
+	/* relaxed: this number guards nothing. */
 	__atomic_fetch_sub(&big_held[big->port], 1, __ATOMIC_RELAXED);
 	rte_mempool_put(__atomic_load_n(&big_pool, __ATOMIC_RELAXED), element);
 }
 
-/* A buffer for @port, or NULL. */
+/* Returns a buffer for @port, or NULL. */
 static struct big *
 big_get(struct rte_mempool *pool, uint16_t port)
 {
@@ -90,7 +91,7 @@ vhostpci_large_room(struct rte_mbuf *m, uint32_t len)
 	struct rte_mempool *pool = __atomic_load_n(&big_pool, __ATOMIC_ACQUIRE);
 	struct big *big;
 
-	/* A pinned buffer cannot be exchanged. */
+	/* An mbuf with a pinned external buffer cannot get another buffer. */
 	if (len > BIG_LEN - RTE_PKTMBUF_HEADROOM || RTE_MBUF_HAS_EXTBUF(m))
 		return -EMSGSIZE;
 	big = pool == NULL ? NULL : big_get(pool, m->port);

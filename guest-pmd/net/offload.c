@@ -31,7 +31,8 @@ set_lengths(struct rte_mbuf *m, const struct vhostpci_headers *p)
 	m->l3_len = p->l3_len;
 }
 
-/* The checksum of @m, of which we know where it is, is unfinished. */
+/* Tell the application that the checksum of @m is unfinished. @p says where it
+ * is. */
 static void
 tell_csum(uint16_t offload, struct rte_mbuf *m, const struct vhostpci_headers *p)
 {
@@ -85,7 +86,7 @@ gso_negotiated(uint16_t offload, uint8_t gso_type)
 	}
 }
 
-/* @p: what the packet is, or NULL. */
+/* @p: the headers of the packet, or NULL if unknown. */
 static int
 rx_gso(struct vhostpci_ring *ring, struct rte_mbuf *m, const struct vhostpci_headers *p,
        const struct virtio_net_hdr *hdr)
@@ -97,7 +98,8 @@ rx_gso(struct vhostpci_ring *ring, struct rte_mbuf *m, const struct vhostpci_hea
 		return -VHOSTPCI_RULE_GSO_TYPE;
 	if (gso_size == 0)
 		return -VHOSTPCI_RULE_GSO_HEADER;
-	/* An honest driver may know protocols that we do not. */
+	/* Drop, but do not blame: an honest driver may know protocols that we
+	 * do not know. */
 	if (p == NULL || p->proto != IPPROTO_TCP ||
 	    p->v6 != (type == VIRTIO_NET_HDR_GSO_TCPV6))
 		return drop(ring);
@@ -119,12 +121,14 @@ rx_packet(struct vhostpci_ring *ring, struct rte_mbuf *m,
 	struct vhostpci_headers p;
 	bool known;
 
-	/* virtio 1.x, 5.1.6.2.1: a segment's checksum is always ours. */
+	/* virtio 1.x, 5.1.6.2.1: a driver that asks for segmentation must leave
+	 * the checksum to us. */
 	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
 		return -VHOSTPCI_RULE_GSO_HEADER;
 	if (field + sizeof(uint16_t) > m->pkt_len)
 		return -VHOSTPCI_RULE_CSUM;
-	/* Mbufs of a few bytes, one behind the other. */
+	/* The application uses mbufs of a few bytes, and the checksum is not in
+	 * the first one. */
 	if (field + sizeof(uint16_t) > m->data_len)
 		return drop(ring);
 	known = vhostpci_headers_parse(m, &p) && start == p.l2_len + (uint32_t)p.l3_len &&
@@ -134,8 +138,9 @@ rx_packet(struct vhostpci_ring *ring, struct rte_mbuf *m,
 	if (known) {
 		tell_csum(ring->offload, m, &p);
 	} else {
-		/* Tunnels, fragments, protocols that mbufs cannot name: as
-		 * the specification has it, whatever the packet is. */
+		/* The packet is a tunnel, a fragment, or of a protocol that
+		 * mbufs cannot name. Compute the checksum as the specification
+		 * says, whatever the packet is. */
 		vhostpci_csum_partial(m, start, field);
 	}
 	return 0;
@@ -147,17 +152,18 @@ vhostpci_offload_rx_slow(struct vhostpci_ring *ring, struct rte_mbuf *m,
 {
 	int rc;
 
-	/* What is left of the mbuf's last packet: flags that are set here say
-	 * that it counts. */
+	/* Clear the values of the mbuf's last packet: the flags set here make
+	 * them count. */
 	m->tx_offload = 0;
 	rc = rx_packet(ring, m, hdr);
-	/* The mbuf may serve the next packet: its room depends on this. */
+	/* The mbuf may serve the next packet, so restore its room. */
 	if (rc != 0)
 		vhostpci_scatter_undo(m);
 	return rc;
 }
 
-/* Of a packet that goes from ring to ring: see vhostpci_offload_pass(). */
+/* Adapt segmentation of a packet that goes from ring to ring: see
+ * vhostpci_offload_pass(). */
 static bool
 pass_gso(const struct vhostpci_ring *ring, uint16_t takes,
 	 struct virtio_net_hdr_v1 *hdr, const uint8_t *head,
@@ -199,8 +205,9 @@ vhostpci_offload_is_l4_slow(const struct virtio_net_hdr_v1 *hdr,
 	    meta->flags & (VHOSTPCI_FLOW_IS_LATER | VHOSTPCI_FLOW_HAS_EXT))
 		return false;
 	if (meta->flags & VHOSTPCI_FLOW_IS_IP4) {
-		/* A version, and no fragment. Open vSwitch's way mends a wrong
-		 * checksum of the header. */
+		/* Accept only version 4, and no fragment. Also refuse a wrong
+		 * header checksum, because the path through Open vSwitch
+		 * repairs it. */
 		if (ip[0] >> 4 != 4 || (ip[6] & 0x3f) != 0 || ip[7] != 0 ||
 		    rte_raw_cksum(ip, meta->l4 - meta->l3) != 0xffff)
 			return false;
@@ -210,7 +217,8 @@ vhostpci_offload_is_l4_slow(const struct virtio_net_hdr_v1 *hdr,
 	if (meta->proto != IPPROTO_TCP &&
 	    (meta->proto != IPPROTO_UDP || meta->l4_len < 8))
 		return false;
-	/* All of it in the head: that is what was parsed. */
+	/* The checksum must lie in the head, because only the head was
+	 * parsed. */
 	return start == meta->l4 &&
 		rte_le_to_cpu_16(hdr->csum_offset) == offset &&
 		start + offset + 2 <= RTE_MIN(len, (uint32_t)VHOSTPCI_FLOW_HEAD);
@@ -241,7 +249,7 @@ vhostpci_offload_pass_slow(const struct vhostpci_ring *ring, uint16_t takes,
  * To the peer.
  */
 
-/* May the first segment's data be written to? */
+/* May this code write to the data of the first segment? */
 static bool
 writable(const struct rte_mbuf *m)
 {
@@ -251,12 +259,12 @@ writable(const struct rte_mbuf *m)
 		rte_mbuf_ext_refcnt_read(m->shinfo) == 1;
 }
 
-/* A copy of *@pkt in its place. */
+/* Replace *@pkt by a copy. */
 static bool
 make_private(struct rte_mbuf **pkt)
 {
 	struct rte_mbuf *m = *pkt, *copy;
-	/* A clone's own pool may have mbufs without room. */
+	/* The pool of a clone may have mbufs without room for data. */
 	struct rte_mempool *pool = RTE_MBUF_CLONED(m) ?
 		rte_mbuf_from_indirect(m)->pool : m->pool;
 
@@ -270,7 +278,8 @@ make_private(struct rte_mbuf **pkt)
 	return true;
 }
 
-/* Segmentation for the peer to do, or none; false: one it cannot do. */
+/* Fill @hdr for a packet that the peer must segment, if the packet is one.
+ * Returns false if the peer cannot segment it. */
 static bool
 tx_gso(const struct vhostpci_ring *ring, const struct rte_mbuf *m,
        const struct vhostpci_headers *p, struct virtio_net_hdr *hdr)
@@ -290,7 +299,7 @@ tx_gso(const struct vhostpci_ring *ring, const struct rte_mbuf *m,
 		VIRTIO_NET_HDR_GSO_TCPV4;
 	tcp = rte_pktmbuf_mtod_offset(m, const struct rte_tcp_hdr *,
 				      p->l2_len + p->l3_len);
-	/* A peer that does not know ECN segments it like any packet. */
+	/* A peer without ECN segments such a packet like any other. */
 	if (tcp->tcp_flags & RTE_TCP_CWR_FLAG && ring->offload & VHOSTPCI_OL_ECN)
 		hdr->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
 	hdr->gso_size = rte_cpu_to_le_16(m->tso_segsz);
@@ -326,14 +335,14 @@ vhostpci_offload_tx_slow(struct vhostpci_ring *ring, struct rte_mbuf **pkt,
 		return drop(ring);
 	if (!writable(*pkt) && !make_private(pkt))
 		return drop(ring);
-	/* Also of what is no TCP or UDP, or a fragment. */
+	/* This includes packets that are not TCP or UDP, and fragments. */
 	if (flags & RTE_MBUF_F_TX_IP_CKSUM &&
 	    !vhostpci_csum_ipv4(*pkt, (*pkt)->l2_len))
 		return drop(ring);
 	if (flags == RTE_MBUF_F_TX_IP_CKSUM)
 		return 0;
-	/* ethdev has the application say where its headers are. What they say
-	 * themselves is needed anyway, for lengths. */
+	/* ethdev requires that the application gives the lengths of the
+	 * headers. But the headers must be parsed anyway, for other lengths. */
 	if (!vhostpci_headers_parse(*pkt, &p) || !tx_gso(ring, *pkt, &p, hdr))
 		return drop(ring);
 	if (l4 != 0 && (l4 == RTE_MBUF_F_TX_TCP_CKSUM) !=
@@ -357,7 +366,7 @@ vhostpci_offload_flags(bool rx, uint64_t features, uint16_t taken)
 
 	for (i = 0; i < RTE_DIM(bits[0]); i++)
 		flags |= (features >> bits[rx][i] & 1) << i;
-	/* virtio 1.x, 5.1.3.1: each of the others requires it. */
+	/* virtio 1.x, 5.1.3.1: each other offload requires CSUM. */
 	if (!(flags & VHOSTPCI_OL_CSUM))
 		return 0;
 	return rx ? flags | taken : flags;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Bursts of a queue: enter, let its rings move packets, leave. What a ring
- * does is chosen when it starts (vhostpci_ring_select()).
+ * Bursts of a queue: enter the queue, let its rings move packets, and leave.
+ * vhostpci_ring_select() chooses the function of a ring when the ring starts.
  */
 
 #include <rte_arp.h>
@@ -13,7 +13,8 @@
 #include "vring/layout.h"
 #include "vring/queue.h"
 
-/* The peer moved and asks us to tell everybody: a RARP packet from it. */
+/* The peer has moved and asks us to announce that: receive a RARP packet with
+ * its address. */
 static uint16_t
 receive_announcement(struct vhostpci_queue *queue, uint64_t value,
 		     struct rte_mbuf **pkts)
@@ -25,8 +26,8 @@ receive_announcement(struct vhostpci_queue *queue, uint64_t value,
 		addr.addr_bytes[i] = value >> 8 * (RTE_ETHER_ADDR_LEN - 1 - i);
 	pkts[0] = rte_net_make_rarp_packet(queue->mp, &addr);
 	if (pkts[0] == NULL)
-		return 0; /* no mbuf: with the next burst */
-	/* A later request meanwhile stays. */
+		return 0; /* no mbuf: the next burst tries again */
+	/* Keep a later request that has come meanwhile. */
 	__atomic_compare_exchange_n(&queue->announce, &value, 0, false,
 				    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	pkts[0]->port = queue->port;
@@ -34,9 +35,9 @@ receive_announcement(struct vhostpci_queue *queue, uint64_t value,
 	return 1;
 }
 
-/* Several rings take turns in being the first, so that a busy one leaves room
- * for the others. One that took long ends the burst: they are all the same
- * peer's. */
+/* Rings take turns in being the first, so that a busy ring leaves room for the
+ * others. A ring that takes long ends the burst: all rings of the queue belong
+ * to the same peer. */
 static __rte_always_inline uint16_t
 rx_rings(struct vhostpci_queue *queue, struct vhostpci_steer *steer,
 	 struct rte_mbuf **pkts, uint16_t n)
@@ -62,7 +63,7 @@ rx_rings(struct vhostpci_queue *queue, struct vhostpci_steer *steer,
 	return done;
 }
 
-/* The same where the port has rules. */
+/* As rx_rings(), for a port with rules. */
 static __rte_noinline uint16_t
 steer_rings(struct vhostpci_queue *queue, struct vhostpci_steering *steering,
 	    struct rte_mbuf **pkts, uint16_t n)
@@ -77,7 +78,7 @@ steer_rings(struct vhostpci_queue *queue, struct vhostpci_steering *steering,
 	return done;
 }
 
-/* Not inline: polls that find nothing do without its registers. */
+/* Not inline, so that polls that find nothing do not save its registers. */
 static __rte_noinline uint16_t
 receive(struct vhostpci_queue *queue, uint64_t announce, struct rte_mbuf **pkts,
 	uint16_t n)
@@ -105,7 +106,7 @@ vhostpci_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 	if (unlikely(n == 0) || !vhostpci_queue_enter(queue))
 		return 0;
 	announce = __atomic_load_n(&queue->announce, __ATOMIC_RELAXED);
-	/* Most polls of most ports: in and out. */
+	/* Most polls of most ports end here. */
 	if (queue->n_rings == 1 && announce == 0 &&
 	    vhostpci_is_idle(queue->rings[0])) {
 		vhostpci_queue_leave(queue);
@@ -129,12 +130,14 @@ vhostpci_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 		return 0;
 	/* acquire: pairs with the release in vhostpci_txmap_assign(). */
 	ring = __atomic_load_n(&queue->rings[0], __ATOMIC_ACQUIRE);
-	/* relaxed: the acquire orders. It may change before the end. */
+	/* relaxed: the acquire orders. The value may change before the burst
+	 * ends. */
 	shared = __atomic_load_n(&ring->shared, __ATOMIC_RELAXED);
 	vhostpci_inlet_note_queue(queue->inlet, queue->id);
 	if (shared)
 		rte_spinlock_lock(ring->lock);
-	/* With the lock: another queue's burst may just have broken it. */
+	/* Look with the lock held, because a burst of another queue may just
+	 * have broken the ring. */
 	if (likely(!ring->broken))
 		done = ring->tx(ring, pkts, n);
 	if (shared)

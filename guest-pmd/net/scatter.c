@@ -82,6 +82,6 @@ vhostpci_scatter_undo(struct rte_mbuf *m)
 	m->nb_segs = 1;
 	m->data_len = 0;
 	m->pkt_len = 0;
-	/* Each but the first says that it is one. */
+	/* Each mbuf but the first has nb_segs == 1. */
 	rte_pktmbuf_free(more);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* See net/steer.h: looking at packets, and letting them go. */
+/* See net/steer.h: look at packets, and let them go. */
 
 #include <rte_mbuf.h>
 #include <rte_memcpy.h>
@@ -37,8 +37,8 @@ count_miss(struct vhostpci_steer *steer, enum vhostpci_flow_miss why)
 			 steer->queue->misses[why] + 1, __ATOMIC_RELAXED);
 }
 
-/* The beginning of a packet, once: @len bytes, or as many as are looked at. Moves
- * of constant size, which may overlap. */
+/* Copy the head of a packet once: @len bytes, at most VHOSTPCI_FLOW_HEAD. Moves
+ * of constant size may overlap. */
 static __rte_always_inline void
 copy_head(uint8_t *to, const uint8_t *from, uint32_t len)
 {
@@ -80,7 +80,7 @@ parse_head(const struct vhostpci_steer *steer,
 					       &batch->metas[i]);
 }
 
-/* All destinations of a rule together. */
+/* The limits of all destinations of a rule together. */
 struct ways {
 	bool open;
 	uint16_t takes;		/* VHOSTPCI_OL_NEGOTIATED */
@@ -94,7 +94,7 @@ add_way(void *ctx, void *dest)
 	struct ways *ways = ctx;
 
 	ways->open &= vhostpci_inlet_is_open(inlet);
-	/* relaxed: whoever changes them closes the inlet. */
+	/* relaxed: whoever changes these values closes the inlet first. */
 	ways->takes &= __atomic_load_n(&inlet->offload, __ATOMIC_RELAXED);
 	ways->max_len = RTE_MIN(ways->max_len,
 				__atomic_load_n(&inlet->max_len,
@@ -114,8 +114,8 @@ frame_of(const struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch,
 	};
 }
 
-/* Why a packet that @rule matches cannot go where the rule says. Makes the
- * header that goes with it. */
+/* Returns why a packet that @rule matches cannot go where the rule says. Also
+ * makes the virtio-net header of the packet. */
 static enum vhostpci_flow_miss
 obstacle(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	 struct vhostpci_steer_batch *batch, uint16_t i,
@@ -144,7 +144,8 @@ obstacle(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 					    batch->heads[i].bytes,
 					    &batch->metas[i])))
 		return VHOSTPCI_FLOW_MISS_OFFLOAD;
-	/* What the peer is to segment is no frame yet. */
+	/* The limit does not hold for a packet that the peer must segment,
+	 * because such a packet is not yet a frame. */
 	if (unlikely(batch->lens[i] + grows > ways.max_len &&
 		     (batch->heads[i].hdr.gso_type ==
 			      VIRTIO_NET_HDR_GSO_NONE ||
@@ -169,7 +170,8 @@ decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 
 	if (unlikely(rule == NULL))
 		return steer->isolated ? VHOSTPCI_AWAY : VHOSTPCI_UP;
-	/* By any rule: its checksum may become what the rule looks at. */
+	/* Check this for any rule: the unfinished checksum may stand in a field
+	 * at which the rule looks. */
 	if (unlikely(!vhostpci_offload_is_l4(ring, &batch->heads[i].hdr,
 					     batch->heads[i].bytes,
 					     batch->lens[i],
@@ -189,8 +191,8 @@ decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 		VHOSTPCI_AWAY : VHOSTPCI_GO;
 }
 
-/* The first packet of @n goes to one output as it is: do all others go there as
- * well? All of it without a branch: rules differ from packet to packet. */
+/* The first packet of @n goes to one output unchanged: do all others go there,
+ * too? No branches, because rules differ from packet to packet. */
 static __rte_always_inline bool
 all_go(const struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
        struct vhostpci_steer_batch *batch, uint16_t n)
@@ -223,8 +225,8 @@ all_go(const struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
 	return !odd;
 }
 
-/* The first packet of @n goes up: do all others, and is each at least a header
- * and in one descriptor? */
+/* The first packet of @n goes up: do all others go up, and is each of them in
+ * one descriptor and at least as long as a header? */
 static __rte_always_inline bool
 all_up(const struct vhostpci_ring *ring, const struct vhostpci_steer *steer,
        struct vhostpci_steer_batch *batch, uint16_t n)
@@ -283,11 +285,11 @@ vhostpci_steer_look(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 			take_head(ring, &slots[i], batch, i);
 			continue;
 		}
-		/* Nothing to look at yet: as if it were too short. */
+		/* The head cannot be read here, so treat it as too short. */
 		batch->lens[i] = 0;
 		batch->slow = true;
 	}
-	/* The copies are what is looked at from here on. */
+	/* From here on look only at the copies. */
 	rte_compiler_barrier();
 	for (i = 0; i < n; i++) {
 		parse_head(steer, batch, i);
@@ -319,7 +321,7 @@ vhostpci_steer_decide(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 	batch->verdicts[i] = decide(ring, steer, batch, i);
 }
 
-/* @n packets of @rule, of @bytes together. */
+/* Count @n packets of @rule, of @bytes together. */
 static __rte_always_inline void
 count_hits(struct vhostpci_steer *steer, struct vhostpci_flow_rule *rule,
 	   uint64_t n, uint64_t bytes)
@@ -388,8 +390,8 @@ vhostpci_steer_send(struct vhostpci_ring *ring,
 	batch->n_extra = 0;
 }
 
-/* Let a frame go as it is now; @last: nobody changes it any more. There is place:
- * vhostpci_steer_fits(). */
+/* Let a frame go in its present form. @last: nobody changes the frame any more.
+ * vhostpci_steer_fits() has checked that there is room. */
 static void
 frame_goes(struct vhostpci_ring *ring, struct vhostpci_steer_batch *batch,
 	   uint16_t i, const struct vhostpci_flow_frame *frame, void *dest,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* One instance of the bursts for each combination of flags in use, and which
- * of them a ring gets. */
+/* One instance of the bursts for each combination of flags in use, and the
+ * choice of the instance for a ring. */
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -127,8 +127,8 @@ vhostpci_ring_select(struct vhostpci_ring *ring, uint64_t features,
 		flag_if(features, 1ULL << VIRTIO_F_RING_PACKED, F_PACKED);
 
 	ring->rearm = mbuf_rearm(ring->port);
-	/* What an application wants done to its packets is done whatever the
-	 * peer takes. */
+	/* Transmit offloads of the application are done whatever the peer
+	 * negotiated. */
 	if (ring->offload != 0 ||
 	    (!vhostpci_ring_is_rx(ring) && tx_offloads))
 		flags |= F_OFFLOAD;

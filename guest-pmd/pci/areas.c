@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A vhost-pci device as a PCI device: finding its registers, its windows
- * and its doorbells (virtio 1.x, 4.1.4), and mapping them.
+ * The PCI side of a vhost-pci device: find its registers, its windows and its
+ * doorbells (virtio 1.x, 4.1.4), and map them.
  */
 
 #include <errno.h>
@@ -91,8 +91,8 @@ area_of_cap(struct vhostpci_pci *p, const struct cap64 *cap)
 	}
 }
 
-/* Note one vendor capability at @pos. Of several of one type the first usable
- * one counts (virtio 1.x, 4.1.4.1). */
+/* Note the vendor capability at @pos. If several capabilities have one type,
+ * the first usable one counts (virtio 1.x, 4.1.4.1). */
 static int
 note_cap(struct vhostpci_pci *p, uint8_t pos)
 {
@@ -158,7 +158,7 @@ walk_caps(struct vhostpci_pci *p)
 	return -ELOOP;
 }
 
-/* Everything the driver relies on is there and big enough. */
+/* Check that all areas that the driver needs exist and are big enough. */
 static int
 check_areas(const struct vhostpci_pci *p)
 {
@@ -192,8 +192,8 @@ check_areas(const struct vhostpci_pci *p)
 }
 
 /*
- * Interrupts and configuration space through EAL. Under uio EAL would also map
- * every BAR, uncached, and that includes the window: so show it none.
+ * Let EAL map interrupts and configuration space. Under uio EAL would also map
+ * every BAR, uncached, including the window. So hide the BARs from EAL.
  */
 static int
 map_device_uio(struct vhostpci_pci *p)
@@ -223,7 +223,8 @@ map_device(struct vhostpci_pci *p)
 	return ret < 0 ? ret : -ENODEV;
 }
 
-/* Its mappings are the windows' own. */
+/* Is @bar the BAR of a window? Such a BAR has its own mappings (struct
+ * vhostpci_window). */
 static bool
 is_window_bar(const struct vhostpci_pci *p, unsigned int bar)
 {
@@ -239,14 +240,16 @@ is_window_bar(const struct vhostpci_pci *p, unsigned int bar)
 	return false;
 }
 
-/* The address of @area in the mapping of its BAR; NULL with errno. */
+/* Returns the address of @area in the mapping of its BAR, or NULL with
+ * errno. */
 static void *
 map_area(struct vhostpci_pci *p, const struct vhostpci_pci_area *area)
 {
 	uint8_t **bar = &p->bar_addr[area->bar];
 
 	if (is_window_bar(p, area->bar)) {
-		/* Registers would get the window's memory type. */
+		/* Registers in a window's BAR would get the memory type of the
+		 * window. */
 		errno = EINVAL;
 		return NULL;
 	}
@@ -305,7 +308,7 @@ vhostpci_pci_window_begin(struct vhostpci_pci *p)
 
 	for (i = 0; i < VHOSTPCI_PCI_BARS; i++)
 		vhostpci_window_begin(&p->windows[i]);
-	/* The state pages stay mapped whatever the peer has. */
+	/* The state pages stay mapped, whatever memory the peer has. */
 	for (i = 0; i < RTE_DIM(p->ports); i++) {
 		if (p->ports[i].dev != NULL)
 			map_state_page(&p->ports[i]);
@@ -362,8 +365,8 @@ vhostpci_pci_map_state(struct vhostpci_pci_port *port)
 			     p->pci->name, strerror(-ret));
 		return ret;
 	}
-	/* Its address is handed out: the next adoption must find it in use, not
-	 * unmap it as the left-over of an attempt. */
+	/* Keep the mapping: the caller uses its address, so the next adoption
+	 * must not unmap it as the left-over of a failed attempt. */
 	vhostpci_pci_window_keep(p);
 	return 0;
 }

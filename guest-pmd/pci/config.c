@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The configuration space of a vhost-pci device: what it is, whose, and which
- * functions it has. */
+/* The configuration space of a vhost-pci device: its identity, its peer, and
+ * its functions. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -38,7 +38,7 @@ to_cpu(struct vhost_pci_config *c)
 	}
 }
 
-/* Read it, so that it did not change meanwhile. */
+/* Read the configuration space. Repeat until it did not change meanwhile. */
 static int
 read_config(const struct vhostpci_pci *p, struct vhost_pci_config *c)
 {
@@ -59,7 +59,7 @@ read_config(const struct vhostpci_pci *p, struct vhost_pci_config *c)
 	return -EAGAIN;
 }
 
-/* Can we drive devices that say this of themselves? */
+/* Can this driver drive a device with this configuration? */
 static int
 check_device(const struct vhostpci_pci *p, const struct vhost_pci_config *c)
 {
@@ -76,7 +76,7 @@ check_device(const struct vhostpci_pci *p, const struct vhost_pci_config *c)
 	if (c->n_functions == 0 || c->n_functions > VHOST_PCI_MAX_FUNCTIONS ||
 	    c->n_rings == 0 || c->n_rings > VHOST_PCI_MAX_DEVICE_RINGS ||
 	    (c->kick_vector != 0 && c->n_kick_vectors == 0) ||
-	    /* What was allocated for it at the first probe is too small. */
+	    /* The buffer that the first probe allocated would be too small. */
 	    (p->state != NULL &&
 	     vhost_pci_state_len(c->n_rings) != p->state_len)) {
 		VHOSTPCI_LOG(ERR, "%s: the device has %u functions, %u rings and %u vectors for kicks",
@@ -92,7 +92,7 @@ check_device(const struct vhostpci_pci *p, const struct vhost_pci_config *c)
 	return 0;
 }
 
-/* Can we make a port of the function? */
+/* Can this driver make a port of the function? */
 static int
 check_function(const struct vhostpci_pci *p, const struct vhost_pci_config *c,
 	       unsigned int function)
@@ -127,7 +127,7 @@ check_function(const struct vhostpci_pci *p, const struct vhost_pci_config *c,
 	return 0;
 }
 
-/* Is @peer, a name or a UUID, what the device says of its peer? */
+/* Is @peer, a name or a UUID, the peer of the device? */
 static bool
 is_peer(const struct vhost_pci_config *c, const char *peer)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The control path of the pci transport: interrupt, STATE, adoption, ACK.
- * All of it runs in the EAL interrupt thread except control_start and
- * control_stop (ethdev).
+ * The control path of the pci transport: interrupt, STATE, adoption, ACK. All
+ * of this runs in the EAL interrupt thread, except control_start() and
+ * control_stop() (ethdev).
  */
 
 #include <errno.h>
@@ -28,7 +28,7 @@
 #define PCI_COMMAND			4
 #define PCI_COMMAND_INTX_DISABLE	0x400
 
-/* How long control may take to leave its callback when we close. */
+/* When the port closes, wait this long for control to leave its callback. */
 #define STOP_MS		2000
 
 static void control_alarm(void *arg);
@@ -36,8 +36,8 @@ static void control_alarm(void *arg);
 void
 vhostpci_pci_control_poll_in(struct vhostpci_pci *p, uint64_t us)
 {
-	/* Not by cancelling the one that may be armed: that waits for control,
-	 * and the caller may hold what control waits for. */
+	/* Do not cancel an armed alarm: cancelling waits for control, and the
+	 * caller may hold a lock for which control waits. */
 	if (__atomic_exchange_n(&p->alarm_armed, true, __ATOMIC_RELAXED))
 		return;
 	if (rte_eal_alarm_set(us, control_alarm, p) != 0) {
@@ -95,9 +95,9 @@ note_functions(struct vhostpci_pci *p)
 }
 
 /*
- * Before the first STATE nothing is in the window, nor in area STATE. What tells
- * the memory type is memory of the window; a state page, which is always there,
- * if it shares a BAR with that.
+ * Measure the memory type of the window. Before the first STATE the window and
+ * area STATE are empty. So measure memory of the window; or a state page, which
+ * always exists, if it shares a BAR with the window.
  */
 static void
 measure_window(struct vhostpci_pci *p, const struct vhostpci_pci_port *port,
@@ -128,9 +128,9 @@ measure_window(struct vhostpci_pci *p, const struct vhostpci_pci_port *port,
 }
 
 /*
- * Move a port to the pending state. A state that cannot be used makes the peer
- * absent: that is a state too, and the device must learn that nothing of the
- * old one is in use.
+ * Move a port to the pending state. If the state is unusable, the peer counts
+ * as absent: the port adopts that as a state, because the device must learn
+ * that nothing of the old state is in use.
  */
 static int
 adopt_port(struct vhostpci_pci *p, struct vhostpci_pci_port *port)
@@ -152,7 +152,7 @@ adopt_port(struct vhostpci_pci *p, struct vhostpci_pci_port *port)
 	return ret;
 }
 
-/* The device is told when all of its ports have moved. */
+/* Move all ports to the pending state; tell the device when all have moved. */
 static void
 adopt_pending(struct vhostpci_pci *p)
 {
@@ -166,8 +166,8 @@ adopt_pending(struct vhostpci_pci *p)
 			all = false;
 	}
 	if (!all) {
-		/* A burst still uses the old state, others the new one:
-		 * everything stays mapped. */
+		/* One burst still uses the old state while others use the new
+		 * state, so everything stays mapped. */
 		vhostpci_pci_window_keep(p);
 		vhostpci_pci_retry_later(p);
 		return;
@@ -191,8 +191,8 @@ drain_eventq(struct vhostpci_pci *p)
 	uint32_t len;
 	int i;
 
-	/* Bounded: a device that answers each buffer at once gets us to
-	 * return to the loop of the interrupt thread. */
+	/* Bounded: even if the device fills each buffer again at once, this
+	 * returns to the loop of the interrupt thread. */
 	for (; n < 4 * VHOST_PCI_CTRLQ_SIZE; n++) {
 		i = vhostpci_ctrlq_take(&p->eventq, &len);
 		if (i == -EAGAIN)
@@ -246,7 +246,7 @@ tell_removed(struct vhostpci_pci *p)
 	}
 }
 
-/* With the lock held. */
+/* The caller holds the lock. */
 static void
 poll_locked(struct vhostpci_pci *p, bool removed)
 {
@@ -282,9 +282,9 @@ control_alarm(void *arg)
 }
 
 /*
- * The kernel masks INTx in the command register when it fires. rte_intr_ack()
- * clears the mask by a write of that register's high byte alone; QEMU (7.2)
- * looks at the mask only in writes that cover the low byte, so an interrupt
+ * When INTx fires, the kernel masks it in the command register. rte_intr_ack()
+ * clears the mask by a write to the register's high byte only, and QEMU (7.2)
+ * looks at the mask only in writes that cover the low byte. So an interrupt
  * that came meanwhile would stay unseen, and with it every later one.
  */
 static int
@@ -307,8 +307,8 @@ control_intr(void *arg)
 {
 	struct vhostpci_pci *p = arg;
 
-	/* Reading the ISR takes the INTx line back; before the queue is
-	 * looked at, so that what comes later raises it again. */
+	/* Reading the ISR lowers the INTx line. Read it before the queue, so
+	 * that later messages raise the line again. */
 	if (!p->msix && !p->gone)
 		(void)rte_read8(p->isr);
 	control_poll(p, false);
@@ -346,8 +346,9 @@ vhostpci_pci_control_start(struct vhostpci_pci *p)
 			     p->pci->name);
 		return -EIO;
 	}
-	/* Unplugging is best effort: without the monitor it shows as all ones
-	 * when the device is next looked at. */
+	/* Noticing an unplugged device is best effort: without the monitor the
+	 * driver notices at its next look at the device, which then reads as
+	 * all ones. */
 	p->monitor_started = rte_dev_event_monitor_start() == 0;
 	if (rte_dev_event_callback_register(p->pci->name, control_dev_event,
 					    p) != 0)
@@ -356,7 +357,7 @@ vhostpci_pci_control_start(struct vhostpci_pci *p)
 	return 0;
 }
 
-/* Repeat while control is inside the callback that is to go. */
+/* Repeat @undo while control is inside the callback that @undo removes. */
 static int
 until_not_busy(int (*undo)(struct vhostpci_pci *p), struct vhostpci_pci *p)
 {
@@ -397,7 +398,8 @@ vhostpci_pci_control_stop(struct vhostpci_pci *p)
 	if (until_not_busy(undo_intr, p) != 0 ||
 	    until_not_busy(undo_dev_event, p) != 0)
 		ret = -EBUSY;
-	/* Last: the callbacks above set alarms. Waits for one that runs. */
+	/* Cancel alarms last, because the callbacks above set alarms. This
+	 * waits for an alarm that is running. */
 	rte_eal_alarm_cancel(control_alarm, p);
 	if (p->monitor_started)
 		rte_dev_event_monitor_stop();

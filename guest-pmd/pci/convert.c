@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What the device tells the pci transport: STATE to struct vhostpci_peer. */
+/* Convert STATE, the message of the device, to struct vhostpci_peer. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -58,7 +58,7 @@ convert_ring(const struct vhost_pci_ring *in, struct vhostpci_vring_desc *out)
 	out->call = (flags & VHOST_PCI_RING_CALL) != 0;
 }
 
-/* The regions of memory space @space. */
+/* Convert the regions of memory space @space. */
 static int
 convert_regions(struct vhostpci_pci *p, uint16_t space,
 		struct vhostpci_peer *peer)
@@ -79,7 +79,8 @@ convert_regions(struct vhostpci_pci *p, uint16_t space,
 	return 0;
 }
 
-/* What a port relies on is as the device said at first. */
+/* Does STATE agree with the configuration space in the values on which a port
+ * relies? */
 static bool
 is_as_configured(const struct vhostpci_pci_port *port)
 {
@@ -117,7 +118,8 @@ vhostpci_pci_convert_state(struct vhostpci_pci_port *port,
 	peer->mtu = rte_le_to_cpu_16(f->mtu);
 	peer->rarp_count = rte_le_to_cpu_16(f->rarp_count);
 	memcpy(&peer->rarp_mac, f->rarp_mac, sizeof(peer->rarp_mac));
-	/* The window is where the host put the device, for this VM. */
+	/* The NUMA node of the window is the node that the host gave the device
+	 * in this VM. */
 	peer->numa_node = RTE_MIN(p->pci->device.numa_node, INT8_MAX);
 	peer->n_rings = rte_le_to_cpu_16(f->n_rings);
 	if (rte_le_to_cpu_16(s->n_regions) > VHOSTPCI_MAX_REGIONS ||

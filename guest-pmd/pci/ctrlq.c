@@ -58,7 +58,7 @@ vhostpci_ctrlq_init(struct vhostpci_ctrlq *q, const char *dev_name,
 	q->device_writes = device_writes;
 	for (i = 0; i < num; i++)
 		q->free |= 1u << i;
-	/* Only what the device writes is worth an interrupt. */
+	/* Only buffers that the device writes are worth an interrupt. */
 	if (!device_writes)
 		q->avail->flags = rte_cpu_to_le_16(VRING_AVAIL_F_NO_INTERRUPT);
 	return 0;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The peer's kicks as interrupts: MSI-X vector kick_vector + i % n_kick_vectors,
- * which the device raises for each kick of its ring i, signals an eventfd of a
- * receive queue (port/intr.h). The kernel does that; nothing of this driver runs.
- * A vector signals one eventfd: rings with one must not share a vector.
+ * The peer's kicks as interrupts. The device raises MSI-X vector kick_vector +
+ * i % n_kick_vectors for each kick of its ring i. The vector signals an eventfd
+ * of a receive queue (port/intr.h). The kernel does this; no code of this
+ * driver runs. A vector signals one eventfd, so two rings with different
+ * eventfds must not share a vector.
  *
- * In EAL's handle of the device efds[v - 1] belongs to vector v, the last of
- * them is nb_efd, and max_intr counts vector 0 as well, which is all there is
- * otherwise: the control queues and the configuration. vfio leaves a vector
- * without an eventfd (-1) masked.
+ * In EAL's handle of the device, efds[v - 1] belongs to vector v, nb_efd is the
+ * last vector, and max_intr counts vector 0, too. Without kicks vector 0 is the
+ * only vector: it serves the control queues and the configuration. vfio masks a
+ * vector whose eventfd is -1.
  */
 
 #include <errno.h>
@@ -18,7 +19,7 @@
 
 #include "pci/pci.h"
 
-/* As many as a device of ours may use for kicks, and its own. */
+/* The most vectors of a device: its own, and those for kicks. */
 #define VHOSTPCI_PCI_VECTORS	(3 + VHOST_PCI_MAX_DEVICE_RINGS)
 
 void
@@ -28,8 +29,9 @@ vhostpci_pci_forget_kicks(struct vhostpci_pci *p)
 	rte_intr_max_intr_set(p->pci->intr_handle, 0);
 }
 
-/* Fill @of with p->kick_fds, one for each vector of the device; how many are
- * needed, 0: some would signal two. */
+/* Fill @of with p->kick_fds, one fd for each vector of the device. Returns the
+ * number of vectors needed; 0: some vector would have to signal two
+ * eventfds. */
 static unsigned int
 by_vector(const struct vhostpci_pci *p, int *of)
 {
@@ -53,7 +55,8 @@ by_vector(const struct vhostpci_pci *p, int *of)
 	return used;
 }
 
-/* NULL: they can be had. @used: as many vectors. */
+/* Returns why kicks cannot be interrupts, or NULL if they can. @used: the
+ * number of vectors needed. */
 static const char *
 why_not(const struct vhostpci_pci *p, unsigned int used)
 {
@@ -81,8 +84,9 @@ note_fds(struct vhostpci_pci *p, const int *of, unsigned int used)
 	return rte_intr_nb_efd_set(intr, used - 1);
 }
 
-/* vfio changes the number of vectors only while there is none. @used 1: that of
- * the device itself. */
+/* Enable interrupts with @used vectors; 1: only the vector of the device
+ * itself. Disable first: vfio changes the number of vectors only while none is
+ * enabled. */
 static int
 enable(struct vhostpci_pci *p, const int *of, unsigned int used)
 {
@@ -95,7 +99,7 @@ enable(struct vhostpci_pci *p, const int *of, unsigned int used)
 	return ret == 0 ? rte_intr_enable(p->pci->intr_handle) : ret;
 }
 
-/* The port's part of p->kick_fds. */
+/* Set the part of p->kick_fds that belongs to the port. */
 static void
 set_fds(struct vhostpci_pci_port *port, const int *fds, unsigned int n)
 {
@@ -106,7 +110,8 @@ set_fds(struct vhostpci_pci_port *port, const int *fds, unsigned int n)
 		to[i] = fds != NULL && i < n ? fds[i] : -1;
 }
 
-/* With the port's fds or, if that cannot be, as without the port. */
+/* Enable interrupts with the fds of the port; if that fails, without them.
+ * Returns the reason of the failure, or NULL. */
 static const char *
 try_enable(struct vhostpci_pci_port *port, int *ret)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What the pci transport tells the device: ACK and BROKEN, as soon as there is a
- * buffer for them. */
+/* The messages of the pci transport to the device: ACK and BROKEN, sent as soon
+ * as a buffer is free. */
 
 #include <string.h>
 
@@ -10,7 +10,7 @@
 
 #include "pci/pci.h"
 
-/* A buffer that the device is done with; -ENOBUFS. */
+/* Returns a buffer that the device no longer uses, or -ENOBUFS. */
 static int
 ack_buffer(struct vhostpci_pci *p)
 {

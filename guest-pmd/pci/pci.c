@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The pci transport of net_vpci: probe, remove and the operations that
- * rings and ethdev call. Works bound to uio_pci_generic and to vfio-pci.
+ * The pci transport of net_vpci: probe, remove, and the operations that rings
+ * and ethdev call. Works with uio_pci_generic and with vfio-pci.
  */
 
 #include <errno.h>
@@ -27,8 +27,8 @@
 
 static_assert(VHOST_PCI_MAX_FUNCTIONS <= 10, "a function's number is a digit");
 
-/* Devices with a port. EAL's probing and the closing of ports exclude each other,
- * as everywhere in DPDK. */
+/* Devices that have a port. As everywhere in DPDK, EAL's probing and the
+ * closing of ports exclude each other. */
 TAILQ_HEAD(pci_list, vhostpci_pci);
 static struct pci_list devices = TAILQ_HEAD_INITIALIZER(devices);
 
@@ -40,8 +40,8 @@ to_port(struct vhostpci_dev *dev)
 
 /*
  * datapath. The peer must find the used index in its memory when the call
- * reaches it. On x86 an uncached store waits for the earlier stores of its
- * core whatever their type; elsewhere rte_write32's barrier sees to it.
+ * arrives. On x86 an uncached store waits for all earlier stores of its core;
+ * elsewhere the barrier of rte_write32() does this.
  */
 static bool
 pci_call(struct vhostpci_dev *dev, unsigned int i)
@@ -60,7 +60,7 @@ pci_broken(struct vhostpci_dev *dev, unsigned int i, uint32_t epoch,
 {
 	const struct vhostpci_pci_port *port = to_port(dev);
 
-	/* States are adopted in this thread: no ring was started meanwhile. */
+	/* This thread also adopts states, so no ring has started meanwhile. */
 	RTE_SET_USED(epoch);
 	vhostpci_pci_send_broken(port->p, port->first_ring + i, rule);
 }
@@ -74,19 +74,19 @@ free_pci(struct vhostpci_pci *p)
 	rte_free(p);
 }
 
-/* Undo everything from vhostpci_pci_map() on, as far as it got. */
+/* Undo vhostpci_pci_map() and all that followed, as far as it got. */
 static void
 pci_shutdown(struct vhostpci_pci *p)
 {
 	if (vhostpci_pci_control_stop(p) != 0) {
-		/* Only a close from within our own callback comes here. What
-		 * control may still look at is lost. */
+		/* This happens only if a callback of this driver closes the
+		 * port. Leak the memory that control may still use. */
 		VHOSTPCI_LOG(ERR, "%s: a control callback does not end; the memory stays",
 			     p->pci->name);
 		return;
 	}
-	/* After this the device neither writes our queues nor reads the state
-	 * page for a driver that is there. */
+	/* After the reset the device neither writes to our queues, nor reads
+	 * the state page as that of a present driver. */
 	vhostpci_pci_reset(p);
 	vhostpci_ctrlq_free(&p->eventq);
 	vhostpci_ctrlq_free(&p->ackq);
@@ -123,8 +123,8 @@ pci_close(struct vhostpci_dev *dev)
 {
 	struct vhostpci_pci_port *port = to_port(dev);
 	struct vhostpci_pci *p = port->p;
-	/* Without the lock only from within a call of control's, which goes on
-	 * with the next port then. */
+	/* Locking fails only within a callback of control, which goes on with
+	 * the next port later. */
 	bool locked = vhostpci_pci_lock(p) == 0, more;
 
 	p->stuck |= vhostpci_dev_is_stuck(dev);
@@ -138,7 +138,7 @@ pci_close(struct vhostpci_dev *dev)
 		return;
 	}
 	TAILQ_REMOVE(&devices, p, next);
-	/* What control uses stays until it is stopped in there. */
+	/* Keep the memory that control uses until control has stopped. */
 	if (!p->stuck)
 		pci_shutdown(p);
 	else if (vhostpci_pci_control_stop(p) == 0)
@@ -151,7 +151,7 @@ pci_kick_fds(struct vhostpci_dev *dev, const int *fds, unsigned int n)
 	struct vhostpci_pci_port *port = to_port(dev);
 	int ret = vhostpci_pci_kick_fds(port, fds, n);
 
-	/* A message that came while the interrupt was off raised nothing. */
+	/* A message that came while interrupts were off has raised none. */
 	vhostpci_pci_control_poll_in(port->p, 1);
 	return ret;
 }
@@ -193,7 +193,7 @@ save_flag(const char *key __rte_unused, const char *value, void *arg)
 	return 0;
 }
 
-/* What a port is asked for. */
+/* The arguments of a port. */
 struct args {
 	char peer[VHOST_PCI_PEER_NAME_LEN];	/* "": any */
 	uint16_t function;
@@ -228,8 +228,8 @@ parse_devargs(const struct rte_pci_device *pci, struct args *args)
 	return ret != 0 ? -EINVAL : 0;
 }
 
-/* Function 0's port has the device's name, so that it is found by its address
- * alone. */
+/* The port of function 0 has the name of the device, so that the address of the
+ * device alone finds it. */
 static struct rte_eth_dev *
 allocate_ethdev(const struct vhostpci_pci_port *port)
 {
@@ -292,8 +292,9 @@ create_ethdev(struct vhostpci_pci_port *port)
 	return -rte_errno;
 }
 
-/* Make the port that is asked for, unless its function is not one for us. Changes
- * nothing otherwise: the device may be another's. */
+/* Make the port that @args asks for, if the driver can serve its function.
+ * Otherwise changes nothing, because the device may belong to another
+ * driver. */
 static int
 add_port(struct vhostpci_pci *p, const struct args *args)
 {
@@ -328,7 +329,8 @@ new_pci(struct rte_pci_device *pci)
 	for (i = 0; i < RTE_DIM(p->kick_fds); i++)
 		p->kick_fds[i] = -1;
 	pthread_mutex_init(&p->kick_lock, NULL);
-	/* An application that closes a port in a callback learns of it. */
+	/* ERRORCHECK: locking fails, instead of blocking, if an application
+	 * closes a port in a callback. */
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
 	pthread_mutex_init(&p->lock, &attr);
@@ -342,8 +344,8 @@ ethdev_of(const struct vhostpci_pci_port *port)
 	return vhostpci_dev_ethdev(port->dev);
 }
 
-/* Bring up the device of the first port, @port, short of DRIVER_OK: no event comes
- * before that. On failure both are gone. */
+/* Bring up the device of the first port, @port, except for DRIVER_OK: no event
+ * comes before that. On failure this frees both. */
 static int
 bring_up(struct vhostpci_pci *p, struct vhostpci_pci_port *port)
 {
@@ -355,7 +357,7 @@ bring_up(struct vhostpci_pci *p, struct vhostpci_pci_port *port)
 	if (ret == 0)
 		ret = vhostpci_pci_control_start(p);
 	if (ret != 0)
-		/* Ends in pci_close(). */
+		/* This calls pci_close(), which frees both. */
 		vhostpci_ethdev_destroy(ethdev_of(port));
 	return ret;
 }
@@ -402,7 +404,8 @@ another_port(struct vhostpci_pci *p, const struct args *args)
 		return ret;
 	ret = p->gone ? -ENODEV : add_port(p, args);
 	eth_dev = ret == 0 ? ethdev_of(&p->ports[args->function]) : NULL;
-	/* The device told the other ports. */
+	/* The device has sent its state already, to the other ports: adopt it
+	 * here, too. */
 	p->state_pending |= ret == 0 && p->has_state;
 	vhostpci_pci_unlock(p);
 	if (ret != 0)
@@ -438,7 +441,7 @@ pci_remove(struct rte_pci_device *pci)
 	uint16_t port_id;
 	int ret = 0, rc;
 
-	/* Not those that rte_eth_dev_close() came before. */
+	/* Skips ports that rte_eth_dev_close() has closed already. */
 	RTE_ETH_FOREACH_DEV_OF(port_id, &pci->device) {
 		rc = vhostpci_ethdev_destroy(&rte_eth_devices[port_id]);
 		if (rc != 0)
@@ -453,7 +456,8 @@ static const struct rte_pci_id pci_ids[] = {
 	{ .vendor_id = 0 },
 };
 
-/* Not NEED_MAPPING: see pci/window.h. PROBE_AGAIN: another function. */
+/* No NEED_MAPPING: see pci/window.h. PROBE_AGAIN: a second probe adds a port
+ * for another function. */
 static struct rte_pci_driver vhostpci_pci_driver = {
 	.id_table = pci_ids,
 	.drv_flags = RTE_PCI_DRV_INTR_LSC | RTE_PCI_DRV_INTR_RMV |

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A vhost-pci device as a virtio device: bringing it up (virtio 1.x, 3.1).
+ * The virtio side of a vhost-pci device: bring it up (virtio 1.x, 3.1).
  */
 
 #include <errno.h>
@@ -24,7 +24,7 @@ static_assert(sizeof(struct virtio_pci_common_cfg) >= 56, "virtio 4.1.4.3");
 bool
 vhostpci_pci_is_gone(const struct vhostpci_pci *p)
 {
-	/* All ones come from no device; 0xff is no status either. */
+	/* A missing device reads as all ones; 0xff is not a valid status. */
 	return p->gone || rte_read8(&p->common->device_status) == 0xff;
 }
 
@@ -69,7 +69,8 @@ negotiate(struct vhostpci_pci *p)
 		VHOSTPCI_LOG(ERR, "%s: not a virtio 1.x device", p->pci->name);
 		return -ENOTSUP;
 	}
-	/* Without it the device takes our addresses for physical ones. */
+	/* Without VIRTIO_F_ACCESS_PLATFORM the device takes our addresses for
+	 * physical addresses. */
 	if ((features & platform) == 0 && rte_eal_iova_mode() == RTE_IOVA_VA) {
 		VHOSTPCI_LOG(ERR,
 			     "%s: behind an IOMMU the device needs iommu_platform=on",
@@ -98,7 +99,7 @@ write_addr(uint64_t addr, volatile uint32_t *lo, volatile uint32_t *hi)
 	rte_write32(addr >> 32, hi);
 }
 
-/* Tell the device of the selected queue. */
+/* Give the device the addresses of the selected queue, and enable the queue. */
 static int
 enable_queue(struct vhostpci_pci *p, const struct vhostpci_ctrlq *q)
 {
@@ -108,7 +109,8 @@ enable_queue(struct vhostpci_pci *p, const struct vhostpci_ctrlq *q)
 	write_addr(q->desc_iova, &c->queue_desc_lo, &c->queue_desc_hi);
 	write_addr(q->avail_iova, &c->queue_avail_lo, &c->queue_avail_hi);
 	write_addr(q->used_iova, &c->queue_used_lo, &c->queue_used_hi);
-	/* Vector 0 for everything; the reset left "no vector" otherwise. */
+	/* Use vector 0 for everything; after the reset a queue has no
+	 * vector. */
 	if (p->msix) {
 		rte_write16(0, &c->queue_msix_vector);
 		if (rte_read16(&c->queue_msix_vector) != 0)
@@ -153,8 +155,8 @@ vhostpci_pci_init(struct vhostpci_pci *p)
 {
 	int ret;
 
-	/* A predecessor that was killed may have left the device running on
-	 * memory that is ours now. */
+	/* A process that was killed may have left the device running on memory
+	 * that is ours now. */
 	ret = vhostpci_pci_reset(p);
 	if (ret != 0)
 		return ret;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Mapping the window BAR; pci/window.h says why it is done by hand. */
+/* Map the window BAR; pci/window.h says why EAL does not do it. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,11 +18,11 @@
 #include "base/log.h"
 #include "pci/window.h"
 
-/* Uncached reads are one to two orders of magnitude slower than cached ones;
- * anything this much slower than ordinary memory is not cached. */
+/* Uncached reads are one to two orders of magnitude slower than cached reads.
+ * Memory that is this many times slower than ordinary memory is uncached. */
 #define UNCACHED_RATIO	8
-/* The file of the module vhost_pci_window (guest-pmd/kmod/window.h): a BAR's
- * number is in the upper bits of an offset. */
+/* The file of the module vhost_pci_window (guest-pmd/kmod/window.h): the upper
+ * bits of an offset hold the number of the BAR. */
 #define MODULE_DIR	"/dev/vhost-pci"
 #define MODULE_BAR_SHIFT	56
 
@@ -43,8 +43,7 @@ open_sysfs_bar(const struct rte_pci_device *pci, unsigned int bar)
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
-/* A file is only as good as its mmap: lockdown and strict /dev/mem refuse
- * there. */
+/* Try mmap(), because lockdown and strict /dev/mem refuse only there. */
 static bool
 can_map(int fd, uint64_t file_offset)
 {
@@ -57,7 +56,8 @@ can_map(int fd, uint64_t file_offset)
 	return true;
 }
 
-/* False: the module is not loaded, or does not serve, which is then said. */
+/* Returns false if the module is not loaded, or, with a line in the log, if it
+ * does not serve the device. */
 static bool
 open_module(struct vhostpci_window *w, const struct rte_pci_device *pci,
 	    unsigned int bar)
@@ -90,7 +90,7 @@ open_uio(struct vhostpci_window *w, const struct rte_pci_device *pci,
 {
 	int err;
 
-	/* No O_SYNC: that is what asks for write-back. */
+	/* Without O_SYNC the kernel maps write-back. */
 	w->file_base = pci->mem_resource[bar].phys_addr;
 	w->how = "/dev/mem";
 	w->fd = open("/dev/mem", O_RDWR | O_CLOEXEC);
@@ -124,8 +124,8 @@ vhostpci_window_open(struct vhostpci_window *w,
 	memset(w, 0, sizeof(*w));
 	w->fd = -1;
 	w->bar_len = pci->mem_resource[bar].len;
-	/* Under vfio EAL's own mapping stays, and is never touched: vfio makes
-	 * its page-table entries when it is. */
+	/* Under vfio EAL's own mapping stays, but nothing touches it: vfio
+	 * makes page-table entries only at the first touch. */
 	if (open_module(w, pci, bar))
 		return 0;
 	if (pci->kdrv != RTE_PCI_KDRV_VFIO)
@@ -199,8 +199,8 @@ vhostpci_window_map(struct vhostpci_window *w, uint64_t offset, uint64_t len)
 		errno = ERANGE;
 		return NULL;
 	}
-	/* A BAR's length is a power of two and at least a page, so rounding
-	 * up stays inside. */
+	/* The length of a BAR is a power of two and at least a page, so the
+	 * rounded end stays inside. */
 	end = RTE_ALIGN_CEIL(offset + len, page_size());
 	m = slot_find(w, start, end - start);
 	if (m == NULL) {
@@ -242,8 +242,8 @@ vhostpci_window_commit(struct vhostpci_window *w)
 	}
 }
 
-/* Cycles for 64 reads of one line, the best of many: the first ones fault and
- * miss, some are interrupted. */
+/* Returns the cycles for 64 reads of one line, the best of many rounds: the
+ * first reads fault and miss, and interrupts disturb some. */
 static uint64_t
 read_cycles(const volatile uint64_t *line)
 {

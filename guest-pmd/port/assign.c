@@ -12,7 +12,7 @@
 #include "port/port.h"
 #include "port/txmap.h"
 
-/* How long to wait for bursts that use the ring that their queue left. */
+/* Wait this long for bursts that use a ring which their queue has left. */
 #define SETTLE_MS	2
 
 static const struct vhostpci_queue_set all_queues = { UINT64_MAX, UINT64_MAX };
@@ -56,7 +56,8 @@ assign_tx(struct vhostpci_dev *dev, uint64_t set)
 {
 	unsigned int q;
 
-	/* Too long a burst: a lock stays, and its queue is remembered. */
+	/* If a burst takes too long, the ring keeps its lock, and dev->tx_moved
+	 * keeps the queue. */
 	if (vhostpci_txmap_assign(dev) && vhostpci_tx_bursts_end(dev, SETTLE_MS))
 		vhostpci_txmap_settle(dev);
 	for (q = 0; q < dev->n_txq; q++) {
@@ -65,7 +66,8 @@ assign_tx(struct vhostpci_dev *dev, uint64_t set)
 	}
 }
 
-/* Let bursts of other ports send to the peer's rings, if those of this one may. */
+/* Let bursts of other ports send to the peer's rings, if bursts of this port
+ * may do so. */
 static void
 open_inlet(struct vhostpci_dev *dev)
 {
@@ -79,7 +81,7 @@ open_inlet(struct vhostpci_dev *dev)
 		struct vhostpci_ring *ring = &dev->rings[2 * i];
 		bool usable = run && vhostpci_ring_usable(ring);
 
-		/* relaxed: opening it orders. */
+		/* relaxed: opening the inlet orders. */
 		__atomic_store_n(&inlet->lanes[i].ring, usable ? ring : NULL,
 				 __ATOMIC_RELAXED);
 		if (usable)
@@ -90,8 +92,8 @@ open_inlet(struct vhostpci_dev *dev)
 	}
 	if (!any)
 		return;
-	/* Also of queues that there are no more: a thread may have sent by
-	 * one. */
+	/* Set the lanes of queues that no longer exist, too: a thread may have
+	 * sent by such a queue. */
 	for (i = 0; i < VHOSTPCI_MAX_QUEUES; i++) {
 		const struct vhostpci_queue *queue = dev->txq[i % dev->n_txq];
 
@@ -117,7 +119,8 @@ vhostpci_rx_bursts_end(struct vhostpci_dev *dev)
 	bool ended = vhostpci_rx_bursts_stop(dev);
 	unsigned int q;
 
-	/* Queues that stand still do so until the next adoption. */
+	/* Queues that an unfinished adoption has stopped stay stopped until the
+	 * next adoption. */
 	for (q = 0; !dev->unsettled && q < VHOSTPCI_MAX_QUEUES; q++) {
 		if (dev->rxq[q] != NULL)
 			let_run(dev, dev->rxq[q]);
@@ -174,8 +177,8 @@ vhostpci_resume_all(struct vhostpci_dev *dev)
 int
 vhostpci_share_rings(struct vhostpci_dev *dev)
 {
-	/* A queue that stops loses what its caller sends meanwhile: not for
-	 * this. */
+	/* Share the rings without stopping queues: a stopped queue would lose
+	 * the packets that its caller sends meanwhile. */
 	vhostpci_txmap_share(dev);
 	return vhostpci_tx_bursts_end(dev, VHOSTPCI_QUIESCE_MS) ? 0 :
 		-ETIMEDOUT;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * From the burst that finds a rule broken to control: one interrupt for all
- * ports of the process. An EAL interrupt handle takes 26 KiB, and EAL keeps a
- * copy of each, which is more than all the rest of a port.
+ * Reports from a burst that finds a rule broken to control. All ports of the
+ * process use one interrupt: an EAL interrupt handle takes 26 KiB, and EAL
+ * keeps a copy of each handle. That is more than all the rest of a port.
  */
 
 #include <errno.h>
@@ -20,18 +20,20 @@
 TAILQ_HEAD(dev_list, vhostpci_dev);
 
 static struct {
-	/* Of what follows it; never held while the interrupt comes or goes. */
+	/* Protects n_users, intr and fd. The interrupt handler never takes this
+	 * lock. */
 	pthread_mutex_t users_lock;
 	unsigned int n_users;
 	struct rte_intr_handle *intr;
-	/* users: w; datapath: r, while its port is a user. */
+	/* Written under users_lock; the datapath reads it while its port is a
+	 * user. */
 	int fd;
 
-	/* Of what follows it; held for moments only. */
+	/* Protects all that follows. Held for moments only. */
 	pthread_mutex_t lock;
 	pthread_cond_t done;	/* busy has changed */
 	struct dev_list devs;
-	struct vhostpci_dev *busy;	/* being told of its rings */
+	struct vhostpci_dev *busy;	/* handle() serves this device */
 } reports = {
 	.users_lock = PTHREAD_MUTEX_INITIALIZER,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -44,7 +46,7 @@ ring_the_bell(void)
 {
 	uint64_t one = 1;
 
-	/* Cannot block: our own eventfd, made non-blocking; a full counter
+	/* Cannot block: the eventfd is our own and non-blocking. A full counter
 	 * wakes the reader as well. */
 	if (write(reports.fd, &one, sizeof(one)) < 0)
 		return;
@@ -59,8 +61,9 @@ vhostpci_broken_signal(struct vhostpci_dev *dev)
 	ring_the_bell();
 }
 
-/* A device with news, which is busy then. Who was served goes to the end: a
- * peer that breaks rings all the time does not hide the others. */
+/* Returns a device with a broken ring, and makes it busy. The device moves to
+ * the end of the list, so that a peer that breaks rings all the time does not
+ * hide the other peers. */
 static struct vhostpci_dev *
 take_next(void)
 {
@@ -82,8 +85,8 @@ take_next(void)
 	return dev;
 }
 
-/* EAL interrupt thread. One device a time, so that other interrupts, the pci
- * transport's among them, get their turn. */
+/* EAL interrupt thread. Serves one device at a time, so that other interrupts
+ * get their turn, such as those of the pci transport. */
 static void
 handle(void *arg)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What a port is able to do, for its peer and for its application. */
+/* The capabilities of a port, for its peer and for its application. */
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -10,7 +10,8 @@
 #include "port/capa.h"
 #include "port/port.h"
 
-/* Ethernet header, two VLAN tags, CRC: what an MTU does not count. */
+/* Bytes of a frame that the MTU does not count: Ethernet header, two VLAN tags
+ * or one and a CRC. */
 #define OVERHEAD	(RTE_ETHER_HDR_LEN + 8)
 
 #define RX_CSUM	(RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
@@ -26,7 +27,7 @@ vhostpci_supported_features(void)
 		1ULL << VIRTIO_F_IN_ORDER |
 		1ULL << VIRTIO_NET_F_MRG_RXBUF |
 		VHOSTPCI_OFFLOAD_FEATURES |
-		/* Of no concern to the rings. */
+		/* These have no meaning for the rings. */
 		1ULL << VIRTIO_NET_F_MQ |
 		1ULL << VIRTIO_NET_F_MTU |
 		1ULL << VIRTIO_NET_F_MAC |
@@ -49,8 +50,9 @@ vhostpci_taken_offloads(const struct vhostpci_dev *dev, uint64_t rx_offloads)
 	if (dev->transport.legacy_ol_flags)
 		return VHOSTPCI_OL_LEGACY | VHOSTPCI_OL_TAKE_CSUM |
 			VHOSTPCI_OL_TAKE_TSO;
-	/* Both or neither: packets are not told apart before they are looked
-	 * at. A large packet's checksum is unfinished too. */
+	/* UDP and TCP or neither: the driver would have to look into packets to
+	 * tell one from the other. The checksum of a large packet is
+	 * unfinished, too. */
 	if ((rx_offloads & RX_CSUM) == RX_CSUM)
 		taken |= VHOSTPCI_OL_TAKE_CSUM;
 	if (rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
@@ -65,8 +67,8 @@ vhostpci_set_taken(struct vhostpci_dev *dev, uint16_t taken)
 	unsigned int i;
 
 	dev->taken = taken;
-	/* Applications that know net_vhost's flags ask for nothing, and expect
-	 * to have done whatever a packet's flags say. */
+	/* Applications that know net_vhost's flags request no offloads, and
+	 * expect the driver to do whatever the flags of a packet say. */
 	dev->tx_offloads = taken & VHOSTPCI_OL_LEGACY ||
 		dev->eth_dev->data->dev_conf.txmode.offloads & ~none;
 	for (i = 0; i < dev->n_rings; i++) {
@@ -90,15 +92,16 @@ vhostpci_set_scatter(struct vhostpci_dev *dev, uint16_t mtu)
 
 	dev->eth_dev->data->scattered_rx = on;
 	for (i = 1; i < dev->n_rings; i += 2)
-		/* relaxed: frames go by it from now on. */
+		/* relaxed: later frames obey this. */
 		__atomic_store_n(&dev->rings[i].scatter,
 				 on ? mtu + OVERHEAD : 0, __ATOMIC_RELAXED);
 }
 
 /*
- * Only what is offered to the peer. No IPV4_CKSUM on receive: nobody here looks
- * at that checksum; and Open vSwitch, which asks for all three or none, would
- * send unfinished packets on as they are.
+ * Report only offloads that are offered to the peer. IPV4_CKSUM is missing on
+ * receive, because nobody here checks that checksum. Open vSwitch asks for all
+ * three checksum offloads or none, so otherwise it would forward unfinished
+ * packets as they are.
  */
 static void
 offloads_get(const struct vhostpci_dev *dev, struct rte_eth_dev_info *info)
@@ -115,7 +118,8 @@ offloads_get(const struct vhostpci_dev *dev, struct rte_eth_dev_info *info)
 		    offered & (1ULL << VIRTIO_NET_F_GUEST_TSO6))
 			info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	}
-	/* Told by other flags than these offloads go with. */
+	/* With legacy_ol_flags the driver does not set the mbuf flags of these
+	 * offloads. */
 	if (dev->transport.legacy_ol_flags ||
 	    !(offered & (1ULL << VIRTIO_NET_F_CSUM)))
 		return;
@@ -143,8 +147,8 @@ vhostpci_infos_get(struct rte_eth_dev *eth_dev, struct rte_eth_dev_info *info)
 	info->min_mtu = RTE_ETHER_MIN_MTU;
 	info->max_mtu = VHOSTPCI_MAX_PKT_LEN - OVERHEAD;
 	info->min_rx_bufsize = RTE_ETHER_MIN_LEN;
-	/* Any number of rx queues up to the peer's can be filled; tx queues
-	 * may be more than that, they share. */
+	/* The peer's rings can fill any number of rx queues up to their own
+	 * number. More tx queues than rings are possible: they share rings. */
 	info->max_rx_queues = dev->transport.max_queue_pairs;
 	info->max_tx_queues = VHOSTPCI_MAX_QUEUES;
 	info->rx_desc_lim = any;

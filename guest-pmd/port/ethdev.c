@@ -28,18 +28,20 @@
 
 RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vpci, NOTICE);
 
-/* Log lines that one peer can cause: hardly more than honest ones need. */
+/* Limits of the log lines that one peer can cause: little more than an honest
+ * peer needs. */
 #define LOG_PER_SECOND	1
 #define LOG_AT_ONCE	60
 
-/* The longest frame that Open vSwitch sends to a port with that MTU: with a VLAN
- * tag, or what it counts as a CRC. */
+/* Set the longest frame that rules may send: the longest frame that Open
+ * vSwitch sends to a port with this MTU, with a VLAN tag or the CRC that Open
+ * vSwitch counts. */
 static void
 set_max_frame(struct vhostpci_dev *dev, uint16_t mtu)
 {
 	uint32_t len = mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
 
-	/* relaxed: rules go by it from now on. */
+	/* relaxed: rules obey this from now on. */
 	__atomic_store_n(&dev->inlet->max_len,
 			 RTE_MIN(len, (uint32_t)VHOSTPCI_MAX_PKT_LEN),
 			 __ATOMIC_RELAXED);
@@ -66,11 +68,11 @@ dev_configure(struct rte_eth_dev *eth_dev)
 	rc = vhostpci_pause_all(dev);
 	if (rc == 0) {
 		vhostpci_set_taken(dev, taken);
-		/* ethdev's new one, of which mtu_set() is not told. */
+		/* ethdev has set a new MTU without calling mtu_set(). */
 		set_max_frame(dev, eth_dev->data->mtu);
 		vhostpci_set_scatter(dev, eth_dev->data->mtu);
 		vhostpci_rx_queues_old(eth_dev);
-		/* By the old number of queues first. */
+		/* First, because this still needs the old number of queues. */
 		rc = vhostpci_intr_configure(dev);
 		dev->n_rxq = eth_dev->data->nb_rx_queues;
 		dev->n_txq = eth_dev->data->nb_tx_queues;
@@ -80,7 +82,7 @@ dev_configure(struct rte_eth_dev *eth_dev)
 	return rc;
 }
 
-/* Change a flag that decides whether bursts run, with no burst running. */
+/* Change a flag that decides whether bursts run, while no burst runs. */
 static int
 set_flag(struct vhostpci_dev *dev, bool *flag, bool value)
 {
@@ -151,7 +153,7 @@ dev_set_link_down(struct rte_eth_dev *eth_dev)
 	return set_flag(dev, &dev->admin_down, true);
 }
 
-/* ethdev's link was set when it changed: nothing to ask, nothing to wait for. */
+/* The port updates the link at each change, so there is nothing to do here. */
 static int
 link_update(struct rte_eth_dev *eth_dev __rte_unused, int wait __rte_unused)
 {
@@ -166,14 +168,15 @@ is_removed(struct rte_eth_dev *eth_dev)
 	return dev->removed;
 }
 
-/* A link to one peer: everything that the peer sends is received anyway. */
+/* The link has one peer, and the port receives everything that the peer
+ * sends. */
 static int
 accept_all(struct rte_eth_dev *eth_dev __rte_unused)
 {
 	return 0;
 }
 
-/* An address is only reported; nothing is filtered by it. */
+/* The driver only reports the address, and filters nothing by it. */
 static int
 mac_addr_set(struct rte_eth_dev *eth_dev __rte_unused,
 	     struct rte_ether_addr *addr __rte_unused)
@@ -181,10 +184,11 @@ mac_addr_set(struct rte_eth_dev *eth_dev __rte_unused,
 	return 0;
 }
 
-/* Buffers are the application's and the peer's: no size of ours to change. As
- * ethdev has it, the MTU limits what an application sends, which it sees to
- * itself, as rules do; a longer packet is received if it fits an mbuf. An
- * application that configures the port anew sets the MTU before the queues. */
+/* Buffers belong to the application and to the peer, so no size of ours
+ * changes. By the rules of ethdev the MTU limits what an application sends; the
+ * application and the rules see to that. The port receives a longer packet if
+ * the packet fits an mbuf. An application that configures the port anew sets
+ * the MTU before the queues. */
 static int
 mtu_set(struct rte_eth_dev *eth_dev, uint16_t mtu)
 {
@@ -204,23 +208,24 @@ flow_ctrl_get(struct rte_eth_dev *eth_dev __rte_unused,
 	return -ENOTSUP;
 }
 
-/* Packets are copied, and their mbufs freed, in the burst. */
+/* A burst copies packets and frees their mbufs itself. */
 static int
 tx_done_cleanup(void *queue __rte_unused, uint32_t n __rte_unused)
 {
 	return 0;
 }
 
-/* What is the device's besides the memory that goes with the port. */
+/* Free what belongs to the device, except the memory that belongs to the
+ * port. */
 static void
 free_parts(struct vhostpci_dev *dev)
 {
 	vhostpci_flow_detach(dev);
-	/* Rules of other ports may keep it. */
+	/* Rules of other ports may still refer to the inlet. */
 	if (dev->inlet != NULL)
 		vhostpci_inlet_put(dev->inlet);
 	dev->inlet = NULL;
-	/* Not ethdev's to free. */
+	/* ethdev must not free the address: it is a part of @dev. */
 	dev->eth_dev->data->mac_addrs = NULL;
 	dev->n_rings = 0;
 	rte_free(dev->rings);
@@ -240,8 +245,9 @@ release_queues(struct rte_eth_dev *eth_dev)
 	eth_dev->data->nb_tx_queues = 0;
 }
 
-/* A burst does not end: its thread was stopped or hangs. It keeps what it uses,
- * for ever; the peer and all else is let go. */
+/* A burst does not end, because its thread was stopped or hangs. Keep the
+ * memory that the burst uses, for ever; dev_close() lets the peer and
+ * everything else go. */
 static void
 leave_stuck(struct vhostpci_dev *dev)
 {
@@ -249,7 +255,7 @@ leave_stuck(struct vhostpci_dev *dev)
 		     "memory stays", dev->eth_dev->data->name);
 	pthread_mutex_lock(&dev->lock);
 	dev->stuck = true;
-	/* No burst begins any more, whatever is adopted in the end. */
+	/* From now on no burst begins, whatever the transport still adopts. */
 	dev->removed = true;
 	vhostpci_pause_all(dev);
 	pthread_mutex_unlock(&dev->lock);
@@ -264,8 +270,8 @@ dev_close(struct rte_eth_dev *eth_dev)
 
 	if (dev->closed)
 		return 0;
-	/* ethdev frees the port whatever we return: a burst that is preempted
-	 * right now gets a second more. */
+	/* ethdev frees the port even after a failure, so a burst that is
+	 * preempted right now gets one more second. */
 	do {
 		rc = dev_stop(eth_dev);
 	} while (rc != 0 && ++tries < 1000 / VHOSTPCI_QUIESCE_MS);
@@ -273,18 +279,21 @@ dev_close(struct rte_eth_dev *eth_dev)
 		leave_stuck(dev);
 	dev->closed = true;
 	vhostpci_flow_unlist(dev);
-	/* Before the transport: no ops->broken() comes after its close. */
+	/* Before the transport closes: nothing may call ops->broken() after its
+	 * close(). */
 	vhostpci_broken_detach(dev);
 	dev->transport.ops->close(dev);
 	vhostpci_link_fini(dev);
 	vhostpci_intr_free(dev);
 	if (dev->stuck) {
-		/* ethdev would free it, with the rings and the rules. */
+		/* ethdev must not free @dev, which has the rings and the
+		 * rules. */
 		eth_dev->data->dev_private = NULL;
 		eth_dev->data->mac_addrs = NULL;
 		return 0;
 	}
-	/* After it: until then adopting may signal a broken ring. */
+	/* After the transport has closed: until then an adoption may signal a
+	 * broken ring. */
 	vhostpci_broken_release();
 	release_queues(eth_dev);
 	free_parts(dev);
@@ -292,7 +301,7 @@ dev_close(struct rte_eth_dev *eth_dev)
 	return 0;
 }
 
-/* Back to the state after probe, except for what the peer is: that goes on. */
+/* Go back to the state after probe. The connection to the peer goes on. */
 static int
 dev_reset(struct rte_eth_dev *eth_dev)
 {
@@ -339,8 +348,9 @@ const struct eth_dev_ops vhostpci_ops = {
 	.rx_metadata_negotiate = vhostpci_flow_negotiate,
 };
 
-/* Stable: whoever has learned the address finds it after a restart. The peer's
- * name goes before where it is found, which hot-plug may change. */
+/* Make a stable address: others that have learned it find the port after a
+ * restart. The hash uses the name of the peer rather than the place of the
+ * device, because hot-plug may change the place. */
 static void
 set_mac(struct vhostpci_dev *dev)
 {
@@ -367,8 +377,8 @@ set_mac(struct vhostpci_dev *dev)
 	dev->eth_dev->data->mac_addrs = addr;
 }
 
-/* As many as the transport allows: the most that there can be would take most
- * of a port's memory. */
+/* Make as many rings as the transport allows. VHOSTPCI_MAX_RINGS for every port
+ * would take most of its memory. */
 static int
 make_rings(struct vhostpci_dev *dev)
 {
@@ -418,7 +428,7 @@ set_transport(struct vhostpci_dev *dev,
 	if (transport->grown == NULL)
 		dev->transport.grown = &never;
 	dev->mem.grown = dev->transport.grown;
-	/* Before the first state a transport may have nothing there to read. */
+	/* A transport may have nothing to read here before the first state. */
 	dev->revoked = UINT64_MAX;
 }
 
@@ -452,7 +462,8 @@ vhostpci_ethdev_create(struct rte_eth_dev *eth_dev,
 	}
 	set_mac(dev);
 	eth_dev->dev_ops = &vhostpci_ops;
-	/* Only ever that of receive interrupts; a bus's is our own affair. */
+	/* ethdev may see a handle for receive interrupts only; a handle of the
+	 * bus concerns only the transport. */
 	eth_dev->intr_handle = NULL;
 	eth_dev->rx_pkt_burst = vhostpci_rx_burst;
 	eth_dev->tx_pkt_burst = vhostpci_tx_burst;

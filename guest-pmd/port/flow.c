@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* rte_flow: from ethdev's calls to the port's table of rules. */
+/* rte_flow: hand ethdev's calls on to the port's table of rules. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,15 +15,16 @@
 #include "port/pause.h"
 
 /*
- * The ports that rules may lead to, by number. Whoever holds the lock keeps all
- * of them open. It is taken before a port's lock, and neither while a table's
- * lock is held.
+ * The ports to which rules may lead, by number. While a thread holds the lock,
+ * all of these ports stay open. Take this lock before a port's lock; take
+ * neither while you hold a table's lock.
  */
 static pthread_mutex_t dests_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vhostpci_dev *dests[RTE_MAX_ETHPORTS];
 
-/* A reference to the inlet of @dev. With the first one the port's own bursts
- * begin to take the locks of its lanes; before all do, no rule leads there. */
+/* Take a reference to the inlet of @dev. With the first reference the bursts of
+ * the port @dev begin to take the locks of its lanes. No rule leads to the port
+ * before all of its bursts do so. */
 static int
 refer_to(struct vhostpci_dev *dev)
 {
@@ -112,7 +113,7 @@ vhostpci_flow_attach(struct vhostpci_dev *dev)
 	for (q = 0; q < dev->transport.max_queue_pairs; q++) {
 		dev->steering[q].table = dev->flows;
 		dev->steering[q].queue = q;
-		/* So many may be set up in the end. */
+		/* The application may set up this many queues later. */
 		dev->steering[q].n_queues = dev->transport.max_queue_pairs;
 	}
 	return 0;
@@ -148,7 +149,8 @@ vhostpci_flow_detach(struct vhostpci_dev *dev)
 	dev->steering = NULL;
 }
 
-/* Lock held. Bursts look for rules only after there was one. */
+/* The port's lock is held. Bursts look for rules only once the port has had a
+ * rule. */
 static void
 set_steering(struct vhostpci_dev *dev)
 {
@@ -171,7 +173,7 @@ vhostpci_flow_queue(struct vhostpci_dev *dev, struct vhostpci_queue *queue)
 		queue->steering = &dev->steering[queue->id];
 }
 
-/* The port got its first rule. */
+/* The port has a rule: make bursts look for rules from now on. */
 static void
 begin_steering(struct vhostpci_dev *dev)
 {
@@ -192,7 +194,8 @@ vhostpci_flow_allow(struct vhostpci_dev *dev, bool on)
 	pthread_mutex_lock(&dev->lock);
 	dev->no_steering = !on;
 	set_steering(dev);
-	/* Closes the inlet, and opens it if that is so. */
+	/* The pause closes the inlet; the resume opens it again if rules may
+	 * send to it. */
 	rc = vhostpci_try_pause(dev, none);
 	if (rc == 0)
 		vhostpci_resume_queues(dev, none);

@@ -92,7 +92,7 @@ vhostpci_port_of(uint16_t port_id, struct vhostpci_dev **dev)
 	return 0;
 }
 
-/* Which rx queues have a ring to poll; see assign_rx(). */
+/* The rx queues that have a ring to poll; see assign_rx(). */
 static uint64_t
 rx_enabled(const struct vhostpci_dev *dev)
 {

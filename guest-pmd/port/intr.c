@@ -26,14 +26,15 @@ vhostpci_intr_fire(struct vhostpci_dev *dev, unsigned int q)
 
 	if (!wanted(dev, q))
 		return;
-	/* Our own eventfd, non-blocking: a full counter wakes as well. */
+	/* The eventfd is our own and non-blocking: a full counter wakes the
+	 * reader as well. */
 	if (write(rte_intr_efds_index_get(dev->rx_intr, q), &one,
 		  sizeof(one)) < 0)
 		return;
 }
 
-/* Every ring that queue @q receives from; the others of its rings get theirs
- * when they start. */
+/* Ask for kicks, or for none, on every ring from which queue @q receives. Rings
+ * that do not run yet are asked when they start. */
 static void
 set_kicks(struct vhostpci_dev *dev, unsigned int q, bool on)
 {
@@ -60,7 +61,7 @@ vhostpci_intr_rearm(struct vhostpci_dev *dev, unsigned int q)
 	if (!wanted(dev, q))
 		return;
 	set_kicks(dev, q, true);
-	/* The rings are others now: whoever sleeps looks at them once. */
+	/* The rings have changed: whoever sleeps must look at them once. */
 	vhostpci_intr_fire(dev, q);
 }
 
@@ -69,7 +70,8 @@ vhostpci_intr_kicked(struct vhostpci_dev *dev, unsigned int i)
 {
 	uint64_t *kicks = &dev->rings[i].count.kicks;
 
-	/* Read by others at any time; this thread is the only writer. */
+	/* Other threads read the counter at any time; only this thread writes
+	 * it. */
 	__atomic_store_n(kicks, *kicks + 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&dev->lock);
 	if (dev->n_rxq > 0)
@@ -110,7 +112,8 @@ vhostpci_rx_intr_disable(struct rte_eth_dev *eth_dev, uint16_t q)
 	return set_interrupt(eth_dev, q, false);
 }
 
-/* All queues that there can ever be get theirs: applications keep the fds. */
+/* Create eventfds for the most queues that there can be, because applications
+ * keep the fds. */
 static int
 make_efds(struct vhostpci_dev *dev)
 {
@@ -142,7 +145,7 @@ vhostpci_intr_free(struct vhostpci_dev *dev)
 
 	if (dev->rx_intr == NULL)
 		return;
-	/* Out of whatever epoll the application put them in. */
+	/* Remove the fds from any epoll in which the application put them. */
 	rte_intr_free_epoll_fd(dev->rx_intr);
 	for (q = 0; q < rte_intr_nb_efd_get(dev->rx_intr); q++)
 		close(rte_intr_efds_index_get(dev->rx_intr, q));
@@ -171,8 +174,8 @@ create(struct vhostpci_dev *dev)
 	return 0;
 }
 
-/* Where kicks go past us: each ring's to the queue, of @n_rxq, that receives
- * from it. */
+/* If the transport does not see the kicks (kick_fds), pass it the eventfd for
+ * each ring: that of the queue, of @n_rxq, that receives from the ring. */
 static int
 direct_kicks(struct vhostpci_dev *dev, unsigned int n_rxq)
 {
@@ -190,7 +193,7 @@ direct_kicks(struct vhostpci_dev *dev, unsigned int n_rxq)
 	rc = dev->transport.ops->kick_fds(dev, fds, 2 * n);
 	if (rc != -ENOTSUP)
 		return rc;
-	/* Enabling one says so. */
+	/* An application learns this when it enables an interrupt. */
 	vhostpci_intr_free(dev);
 	return 0;
 }
@@ -210,7 +213,8 @@ vhostpci_intr_configure(struct vhostpci_dev *dev)
 	dev->rx_intr_on = 0;
 	if (!data->dev_conf.intr_conf.rxq)
 		return dev->rx_intr != NULL ? direct_kicks(dev, 0) : 0;
-	/* Where the transport has none, enabling one says so. */
+	/* Without interrupts in the transport the application gets an error
+	 * when it enables one. */
 	if (ops->kick_intr == NULL && ops->kick_fds == NULL)
 		return 0;
 	rc = create(dev);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The port's link: up while a ring can be used. Each change wakes the
- * application (Open vSwitch's main thread, which tells controllers and writes
- * to its database), and a peer causes as many as it likes. So the link comes up
- * a few times a second at most; it goes down at once, which it can only as often
- * as it comes up. Packets do not wait for it. Changes of single queues are
- * told as often at most.
+ * The port's link: up while a ring is usable and no ring is broken. Each change
+ * wakes the application (Open vSwitch's main thread, which tells controllers
+ * and writes to its database), and a peer can cause as many changes as it
+ * likes. So the link comes up a few times a second at most. It goes down at
+ * once, because it cannot go down more often than it comes up. Packets do not
+ * wait for the link. Events about queues have the same limit.
  */
 
 #include <rte_alarm.h>
@@ -14,7 +14,8 @@
 #include "port/link.h"
 #include "port/port.h"
 
-/* Peers that start, restart and are configured anew come up a few times. */
+/* A peer comes up a few times when it starts, restarts or is configured
+ * anew. */
 #define UPS_PER_SECOND	4
 #define UPS_AT_ONCE	20
 
@@ -37,7 +38,7 @@ is_up(const struct vhostpci_dev *dev)
 			ring->broken == VHOSTPCI_RULE_GROWN;
 
 		up |= ring->running && sound;
-		/* Also one that the transport has stopped for it since. */
+		/* Counts even if the transport has stopped the ring since. */
 		broken |= !sound;
 	}
 	return up && !broken && dev->peer.connected && !dev->admin_down &&
@@ -58,21 +59,23 @@ update_late(void *arg)
 	changed = !dev->closed && vhostpci_update_link(dev);
 	pthread_mutex_unlock(&dev->lock);
 
-	/* Whichever is the last use of @dev: the application may close the
-	 * port there. Who hears of the link looks at the queues as well. */
+	/* Raise one event only, as the last use of @dev: the application may
+	 * close the port in its callback. A listener to link events looks at
+	 * the queues as well. */
 	if (changed)
 		vhostpci_raise(dev, RTE_ETH_EVENT_INTR_LSC);
 	else if (queues)
 		vhostpci_raise(dev, RTE_ETH_EVENT_QUEUE_STATE);
 }
 
-/* The application would be woken: now, or when the alarm looks again? */
+/* Returns true if the caller may wake the application now; otherwise an alarm
+ * does it later. */
 static bool
 may_wake(struct vhostpci_dev *dev, struct vhostpci_limit *limit)
 {
 	if (vhostpci_limit_take(limit, NULL))
 		return true;
-	/* Without an alarm, better too often than never. */
+	/* If no alarm can be set, wake: better too often than never. */
 	if (!dev->alarm &&
 	    rte_eal_alarm_set(US_PER_S / UPS_PER_SECOND, update_late, dev) != 0)
 		return true;
@@ -113,6 +116,7 @@ vhostpci_raise(struct vhostpci_dev *dev, enum rte_eth_event_type event)
 void
 vhostpci_link_fini(struct vhostpci_dev *dev)
 {
-	/* Waits for update_late(), unless that is who closes the port. */
+	/* Waits for update_late() to end, unless update_late() itself closes
+	 * the port. */
 	rte_eal_alarm_cancel(update_late, dev);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* How control stops bursts: "Quiescence" in vring/queue.h. */
+/* Control stops bursts: "Quiescence" in vring/queue.h. */
 
 #include <errno.h>
 #include <unistd.h>
@@ -44,8 +44,8 @@ vhostpci_move_begin(struct vhostpci_dev *dev)
 			__atomic_store_n(&dev->txq[q]->moving, 1,
 					 __ATOMIC_RELAXED);
 	}
-	/* Pairs with the acquire of run in a burst: who finds it 0 from now on
-	 * finds these. */
+	/* Pairs with the acquire of run in a burst: a burst that finds run 0
+	 * from now on sees moving, too. */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
@@ -55,7 +55,7 @@ vhostpci_move_end(struct vhostpci_dev *dev)
 	unsigned int q;
 
 	for (q = 0; q < VHOSTPCI_MAX_QUEUES; q++) {
-		/* release: run is as it is to be. */
+		/* release: the caller has set run before this. */
 		if (dev->txq[q] != NULL)
 			__atomic_store_n(&dev->txq[q]->moving, 0,
 					 __ATOMIC_RELEASE);
@@ -101,7 +101,8 @@ vhostpci_pause_queues(struct vhostpci_dev *dev, struct vhostpci_queue_set set)
 {
 	uint64_t deadline = rte_get_timer_cycles() +
 		rte_get_timer_hz() * VHOSTPCI_QUIESCE_MS / 1000;
-	/* Also for no queue: bursts of other ports use rings of any. */
+	/* Close the inlet even if @set is empty: bursts of other ports may use
+	 * any ring. */
 	bool others = vhostpci_inlet_close(dev->inlet);
 
 	if (set.rx == 0 && set.tx == 0 && !others)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Adopting what the transport says about the peer: stop the bursts that it
- * concerns, change, let them go on. And what the peer is told of its rings.
+ * Adopt the state of the peer that the transport reports: stop the bursts that
+ * the change concerns, change, and let the bursts go on. Also announce the
+ * peer, and report broken rings.
  */
 
 #include <errno.h>
@@ -34,8 +35,8 @@ same_regions(const struct vhostpci_peer *a, const struct vhostpci_peer *b)
 	return true;
 }
 
-/* Of the call flag and a base that does not come with a new epoch, the one
- * needs no stop and the other is the past. */
+/* Ignores the call flag, whose change needs no stop, and the base: a base
+ * without a new epoch is old. */
 static bool
 same_ring(const struct vhostpci_vring_desc *a,
 	  const struct vhostpci_vring_desc *b)
@@ -47,7 +48,7 @@ same_ring(const struct vhostpci_vring_desc *a,
 		a->used == b->used;
 }
 
-/* The queues that may not run while the device goes on to @peer. */
+/* The queues that must stand still while the device changes to @peer. */
 static struct vhostpci_queue_set
 concerned(const struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 {
@@ -78,7 +79,7 @@ note_revoked(struct vhostpci_dev *dev)
 
 	if (dev->revoked == UINT64_MAX)
 		return;
-	/* relaxed: nothing else is concluded from it. */
+	/* relaxed: no other data depends on this value. */
 	revoked = __atomic_load_n(dev->transport.revoked, __ATOMIC_RELAXED);
 	if (revoked <= dev->revoked)
 		return;
@@ -89,7 +90,7 @@ note_revoked(struct vhostpci_dev *dev)
 			  "time; the memory comes back", vhostpci_dev_label(dev));
 }
 
-/* Count and log ring @i's violation, if it has a new one. */
+/* Count and log the violation of ring @i, if there is a new one. */
 static enum vhostpci_rule
 note_broken(struct vhostpci_dev *dev, unsigned int i)
 {
@@ -120,8 +121,8 @@ keep_ring(struct vhostpci_dev *dev, const struct vhostpci_vring_desc *now,
 	bool waits = now->run && ring->broken == VHOSTPCI_RULE_GROWN;
 	enum vhostpci_rule rule = VHOSTPCI_RULE_NONE;
 
-	/* A driver that listens again may have missed something. Not
-	 * vhostpci_ring_call(): the counter is a burst's. */
+	/* A driver that wants calls again may have missed one. Do not use
+	 * vhostpci_ring_call(), because only bursts may change its counter. */
 	if (!__atomic_exchange_n(&ring->call, now->call, __ATOMIC_SEQ_CST) &&
 	    now->call && vhostpci_ring_usable(ring))
 		dev->transport.ops->call(dev, i);
@@ -150,7 +151,8 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 	if (same_ring(vhostpci_peer_ring(&dev->peer, i), now)) {
 		rule = keep_ring(dev, now, i, moved);
 	} else {
-		/* Restarted before the report came: it counts all the same. */
+		/* The peer may have restarted the ring before the report came:
+		 * count the violation all the same. */
 		note_broken(dev, i);
 		vhostpci_ring_make_call(ring);
 		ring->running = now->run;
@@ -174,8 +176,8 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 
 /*
  * A ring that was stopped for a violation keeps the link down until the peer
- * begins anew: it disconnects, or sets up this ring or, if it has no use for
- * this one any more, another one.
+ * begins anew: until it disconnects, or sets up this or any other ring. The
+ * peer may have no more use for this ring.
  */
 static void
 forgive(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
@@ -204,15 +206,16 @@ apply(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	bool moved = !same_regions(&dev->peer, peer);
 	unsigned int i;
 
-	/* The table is rebuilt only when it changed: otherwise bursts on
-	 * other queues are using it. */
+	/* Rebuild the table only if it changed: otherwise bursts on other
+	 * queues are using it. */
 	if (moved &&
 	    vhostpci_mem_set(&dev->mem, peer->regions, peer->n_regions) != 0)
 		rule = VHOSTPCI_RULE_REGIONS;
-	/* A burst that runs now has the same regions as before. */
+	/* The bursts that run now have the same regions as before. */
 	__atomic_store_n(&dev->mem.generation, peer->generation,
 			 __ATOMIC_RELAXED);
-	/* VHOST_USER_F_PROTOCOL_FEATURES is the transport's own. */
+	/* VHOST_USER_F_PROTOCOL_FEATURES (bit 30) concerns only the
+	 * transport. */
 	if (peer->features & ~dev->transport.offered_features & ~(1ULL << 30))
 		rule = VHOSTPCI_RULE_FEATURES;
 	for (i = 0; i < dev->n_rings; i++)
@@ -220,7 +223,7 @@ apply(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	forgive(dev, peer);
 }
 
-/* Keep it for the next comparison. */
+/* Keep @peer for the next comparison. */
 static void
 remember(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 {
@@ -231,7 +234,8 @@ remember(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	memcpy(rings, peer->rings, peer->n_rings * sizeof(*rings));
 }
 
-/* The peer asked to be announced: its new address, on the first rx queue. */
+/* If the peer asks to be announced, let the first rx queue deliver a RARP
+ * packet with the new address. */
 static void
 announce(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 {
@@ -262,7 +266,7 @@ other_rings(const struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	return dev->peer.n_rings != peer->n_rings;
 }
 
-/* A port being closed has nobody left to tell. */
+/* A port that is being closed raises no events. */
 static void
 unlock_and_tell(struct vhostpci_dev *dev, bool queues_changed)
 {
@@ -289,7 +293,7 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	    peer->n_rings > dev->n_rings)
 		return -EINVAL;
 	pthread_mutex_lock(&dev->lock);
-	/* What happened to those before us is not counted here. */
+	/* Do not count revocations from the time before this port. */
 	if (dev->revoked == UINT64_MAX)
 		dev->revoked = peer->generation;
 	note_revoked(dev);
@@ -315,8 +319,8 @@ vhostpci_peer_adopt(struct vhostpci_dev *dev, const struct vhostpci_peer *peer)
 	return 0;
 }
 
-/* A ring that begins stands at 0. The next time that one stands there, after
- * 65536 buffers, the peer has sent what nobody was blamed for. */
+/* A new ring stands at 0. It stands there again only after 65536 buffers; by
+ * then the peer has moved long ago. */
 bool
 vhostpci_any_moved(const struct vhostpci_dev *dev)
 {
@@ -365,8 +369,8 @@ vhostpci_dev_removed(struct vhostpci_dev *dev)
 
 	pthread_mutex_lock(&dev->lock);
 	dev->removed = true;
-	/* Bursts that do not end within the time still find run == 0 when they
-	 * come back; the transport keeps the memory mapped until close. */
+	/* A burst that does not end in time finds run == 0 when it comes back;
+	 * the transport keeps the memory mapped until close. */
 	if (vhostpci_pause_all(dev) == 0)
 		vhostpci_resume_all(dev);
 	link_changed = vhostpci_update_link(dev);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What a transport may ask of its port. */
+/* Functions by which a transport asks its port. */
 
 #include "port/port.h"
 

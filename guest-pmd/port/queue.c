@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The ethdev's queues. They have no rings of their own: which of the peer's
- * rings a queue serves is decided in port/peer.c. */
+/* The queues of the ethdev. A queue has no ring of its own; port/assign.c and
+ * port/txmap.c give it rings of the peer. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -46,8 +46,8 @@ queue_put(struct vhostpci_dev *dev, struct vhostpci_queue **slot,
 	pthread_mutex_unlock(&dev->lock);
 }
 
-/* A port starts all of its queues, and ethdev leaves it to the driver to say so
- * to an application that wants one started later. */
+/* A port starts all of its queues together. ethdev leaves it to the driver to
+ * refuse a queue that the application wants to start later. */
 static int
 refuse_deferred(uint16_t id, const char *direction)
 {
@@ -91,7 +91,7 @@ vhostpci_rx_queues_old(struct rte_eth_dev *eth_dev)
 int
 vhostpci_check_mtu(struct rte_eth_dev *eth_dev, uint16_t mtu, bool old)
 {
-	/* With a VLAN tag. */
+	/* A frame of this MTU with a VLAN tag. */
 	const uint32_t len = mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
 	uint16_t i;
 
@@ -139,7 +139,7 @@ vhostpci_rx_queue_release(struct rte_eth_dev *eth_dev, uint16_t id)
 
 	pthread_mutex_lock(&dev->lock);
 	dev->rxq[id] = NULL;
-	/* The next queue counts from 0, and the sum goes on. */
+	/* The next queue counts from 0, but the sum must go on. */
 	if (queue != NULL)
 		dev->base.announced -= queue->announced;
 	pthread_mutex_unlock(&dev->lock);
@@ -201,10 +201,10 @@ vhostpci_tx_burst_mode_get(struct rte_eth_dev *eth_dev, uint16_t id,
 	return burst_mode(eth_dev->data->tx_queues[id], mode);
 }
 
-/* A look at so many descriptors is what a packed ring's count may cost. */
+/* The most descriptors that counting a packed ring may look at. */
 #define COUNT_MOST	1024
 
-/* The peer may write what it likes: the count is at most the ring's size. */
+/* The peer may write any index, so bound the count by the ring's size. */
 static uint32_t
 count_split(const struct vhostpci_ring *ring)
 {
@@ -214,7 +214,8 @@ count_split(const struct vhostpci_ring *ring)
 	return RTE_MIN(n, ring->size);
 }
 
-/* Descriptors that are available: of a packet in several, each counts. */
+/* Count available descriptors: a packet in several descriptors counts several
+ * times. */
 static uint32_t
 count_packed(const struct vhostpci_ring *ring)
 {

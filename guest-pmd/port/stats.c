@@ -17,7 +17,7 @@
 #define SIZE(i, text) \
 	{ "size_" text, offsetof(struct vhostpci_counters, sizes[i]), true, true }
 
-/* Per ring. Names are stable: scripts know them. */
+/* Statistics of each ring. Names are stable, because scripts use them. */
 static const struct {
 	const char *name;
 	size_t offset;
@@ -53,7 +53,7 @@ static const struct {
 static uint64_t
 counter(const struct vhostpci_counters *count, size_t offset)
 {
-	/* relaxed: one counter alone, and no order among them is promised. */
+	/* relaxed: this promises no order among counters. */
 	return __atomic_load_n((const uint64_t *)((const char *)count + offset),
 			       __ATOMIC_RELAXED);
 }
@@ -68,8 +68,8 @@ ring_stat(const struct vhostpci_dev *dev, unsigned int ring, size_t offset)
 #define RING_STAT(dev, ring, f) \
 	ring_stat(dev, ring, offsetof(struct vhostpci_counters, f))
 
-/* Of the pair's ring to the peer. Queues share it or take turns: what it sent is
- * shown for the queue of its number. */
+/* Add the counters of the pair's ring to the peer. Queues share the ring or
+ * take turns, so its packets count for the queue that has the pair's number. */
 static void
 add_tx(const struct vhostpci_dev *dev, unsigned int pair, struct rte_eth_stats *s)
 {
@@ -87,7 +87,8 @@ add_tx(const struct vhostpci_dev *dev, unsigned int pair, struct rte_eth_stats *
 	}
 }
 
-/* Of the pair's ring from the peer: of one queue, see assign_rx(). */
+/* Add the counters of the pair's ring from the peer, which one queue serves:
+ * see assign_rx(). */
 static void
 add_rx(const struct vhostpci_dev *dev, unsigned int pair, struct rte_eth_stats *s)
 {
@@ -124,7 +125,7 @@ vhostpci_stats_get(struct rte_eth_dev *eth_dev, struct rte_eth_stats *s)
 	return 0;
 }
 
-/* Of all rings, by the names that NICs' drivers have for these. */
+/* Sums over all rings, with the names that drivers of NICs use. */
 static const struct {
 	const char *name, *ring_name;
 } sums[] = {
@@ -147,7 +148,8 @@ announced(const struct vhostpci_dev *dev)
 		__atomic_load_n(&dev->rxq[0]->announced, __ATOMIC_RELAXED);
 }
 
-/* Why packets of a port with rules went the normal path. */
+/* How many packets of a port with rules took the normal path for the reason
+ * @why. */
 static uint64_t
 misses(const struct vhostpci_dev *dev, unsigned int why)
 {

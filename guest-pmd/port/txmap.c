@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Which of the peer's receive rings each tx queue sends to: queue q to the
- * q % n-th of the n that run. A peer starts its rings one after the other and
- * uses the first ones meanwhile, and what a burst cannot send its caller drops:
- * so a queue stops only for its own ring, and moves to another one running.
+ * The map from tx queues to the peer's receive rings: of n rings that run,
+ * queue q sends to the q % n-th. A peer starts its rings one after the other,
+ * and uses the first rings meanwhile. The caller drops packets that a burst
+ * does not send. So a queue stops only if its own ring changes; a queue that
+ * moves to another ring keeps running.
  *
- * A ring has a lock, and those that several queues may send to take it:
+ * Each ring has a lock. Bursts take it if several queues may send to the ring:
  *
  *	control				burst
  *	  stop the queue of a ring to	  ring = queue->rings[0] (acquire)
@@ -19,11 +20,11 @@
  *	  shared = false, where only
  *	  one queue is left
  *
- * The release pairs with the acquire: who comes to a ring sees that it is
- * shared. Bursts that still use the ring that their queue left end before that
- * one goes unlocked, stops or starts again: if they take too long to wait for
- * them at once, control remembers their queues (tx_moved) and stops those, too,
- * with the next change.
+ * The release pairs with the acquire: a burst that comes to a ring sees that
+ * the ring is shared. A burst that still uses the ring which its queue has left
+ * must end before that ring loses its lock, stops or starts again. If waiting
+ * for such bursts takes too long, control remembers their queues (tx_moved),
+ * and stops these queues, too, at the next change.
  */
 
 #include "flow/inlet.h"
@@ -36,8 +37,8 @@ struct pairs {
 	uint8_t at[VHOSTPCI_MAX_PAIRS];
 };
 
-/* As the transport has it: a broken ring is there until it is stopped, and
- * bursts leave it alone. */
+/* By the state of the transport: a broken ring counts until it is stopped, and
+ * bursts do not use it. */
 static struct pairs
 running(const struct vhostpci_peer *peer)
 {
@@ -51,15 +52,16 @@ running(const struct vhostpci_peer *peer)
 	return p;
 }
 
-/* Do several queues send to the @k-th of @n rings, or bursts of other ports? */
+/* Do several queues, or bursts of other ports, send to the @k-th of @n
+ * rings? */
 static bool
 is_shared(const struct vhostpci_dev *dev, unsigned int k, unsigned int n)
 {
 	return k + n < dev->n_txq || vhostpci_inlet_used(dev->inlet);
 }
 
-/* Rings without a lock to which another queue comes, by pair: the one that is
- * there has to stop, even if it leaves. */
+/* The pairs, by bit, whose ring has no lock yet and gets another queue. The
+ * queue that sends to the ring now must stop, even if it leaves the ring. */
 static uint32_t
 get_another(const struct vhostpci_dev *dev, const struct pairs *was,
 	    const struct pairs *is)
@@ -85,7 +87,7 @@ vhostpci_txmap_concerned(const struct vhostpci_dev *dev,
 	unsigned int q;
 
 	RTE_BUILD_BUG_ON(VHOSTPCI_MAX_PAIRS > 32);
-	/* None runs. */
+	/* No ring runs. */
 	if (was.n == 0)
 		return is.n > 0 ? UINT64_MAX : 0;
 	changed |= get_another(dev, &was, &is);

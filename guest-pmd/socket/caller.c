@@ -22,12 +22,13 @@
 
 #define WAIT_MS		50	/* for the thread to end */
 
-/* A call that was preempted is not a slow one, and comes rarely: three slow ones
- * in a row are needed, or as good as in a row. */
+/* A call may look slow because the thread was preempted, but that is rare. So a
+ * ring counts as slow only after three slow calls with few cheap calls between
+ * them. */
 #define SLOW_POINTS	16	/* a cheap call takes back one */
 #define SLOW_AT		(3 * SLOW_POINTS)
 
-/* Lines in the log: whether a ring is slow changes at the peer's wish. */
+/* Limits for lines in the log: the peer decides when a ring becomes slow. */
 #define LINES_PER_SECOND	1
 #define LINES_AT_ONCE		10
 
@@ -64,7 +65,7 @@ vhostpci_caller_new(struct vhostpci_closer *closer, const char *label)
 	return c;
 }
 
-/* No thread of anybody's is at @c. */
+/* No thread uses @c any more. */
 static void
 destroy(struct vhostpci_caller *c)
 {
@@ -87,17 +88,18 @@ wake(const struct vhostpci_caller *c)
 {
 	uint64_t one = 1;
 
-	/* Never waits: ours alone, and non-blocking. */
+	/* Never waits: wake_fd is our own, and non-blocking. */
 	if (write(c->wake_fd, &one, sizeof(one)) < 0)
-		return; /* full: awake */
+		return; /* full: the thread is awake */
 }
 
-/* Any thread: a call of @r has cost @cost. Returns whether that is little. */
+/* Any thread: note that a call of @r has cost @cost. Returns whether the call
+ * was cheap. */
 static bool
 judge(const struct vhostpci_caller *c, struct vhostpci_call *r, uint64_t cost,
       uint64_t now)
 {
-	/* relaxed: an estimate, of two threads at most. */
+	/* relaxed: the score is an estimate; at most two threads change it. */
 	uint32_t score = __atomic_load_n(&r->score, __ATOMIC_RELAXED);
 
 	if (likely(cost <= c->bound)) {
@@ -119,8 +121,9 @@ leave(struct vhostpci_caller *c, unsigned int i)
 {
 	uint64_t bit = 1ULL << i;
 
-	/* release: what the call tells of stands before it; pairs with the
-	 * acquire in make_call(). Who finds no bit set wakes. */
+	/* release: the ring's entries that the call announces come before the
+	 * bit; pairs with the acquire in make_call(). The thread that finds no
+	 * bit set wakes the caller's thread. */
 	if (__atomic_fetch_or(&c->pending, bit, __ATOMIC_RELEASE) == 0)
 		wake(c);
 	return __atomic_load_n(&c->calls[i].slow, __ATOMIC_RELAXED);
@@ -138,7 +141,7 @@ vhostpci_caller_call(struct vhostpci_caller *c, unsigned int i)
 		return false;
 	begin = rte_rdtsc();
 	trusted = __atomic_load_n(&r->trusted, __ATOMIC_RELAXED);
-	/* Signed: another core's clock may be a little ahead. */
+	/* Signed, because the clock of another core may be a little ahead. */
 	if (unlikely((int64_t)(begin - trusted) > (int64_t)c->trust) &&
 	    __atomic_load_n(&c->running, __ATOMIC_RELAXED))
 		return leave(c, i);
@@ -160,7 +163,7 @@ say_slow(struct vhostpci_caller *c, unsigned int i, uint64_t cost)
 			     cost * 1000000 / rte_get_tsc_hz());
 }
 
-/* thread: ring @i was called. */
+/* thread: judge a call of ring @i that cost @cost. */
 static void
 called(struct vhostpci_caller *c, unsigned int i, uint64_t cost, uint64_t now)
 {
@@ -185,8 +188,8 @@ make_call(struct vhostpci_caller *c, unsigned int i)
 	int fd = -1;
 
 	pthread_mutex_lock(&c->lock);
-	/* acquire: pairs with the release in leave(). A call that is left from
-	 * here on comes after the one that is made. */
+	/* acquire: pairs with the release in leave(). If a burst sets the bit
+	 * again from here on, another call follows. */
 	if (__atomic_fetch_and(&c->pending, ~bit, __ATOMIC_ACQUIRE) & bit)
 		fd = c->busy = c->fds[i];
 	pthread_mutex_unlock(&c->lock);
@@ -201,7 +204,7 @@ make_call(struct vhostpci_caller *c, unsigned int i)
 	called(c, i, end - begin, end);
 }
 
-/* thread: the eventfds that were let go. */
+/* thread: call and close the eventfds that vhostpci_caller_take() dropped. */
 static void
 make_last_calls(struct vhostpci_caller *c)
 {
@@ -233,8 +236,8 @@ is_over(struct vhostpci_caller *c)
 	return over;
 }
 
-/* thread: each ring once, and again those that were left a call meanwhile: they
- * woke nobody. */
+/* thread: call each pending ring once. Then look again: a burst that set a bit
+ * while others were set has not woken the thread. */
 static void
 make_calls(struct vhostpci_caller *c)
 {
@@ -277,8 +280,8 @@ run(void *opaque)
 	return NULL;
 }
 
-/* control: without a thread bursts call, as they can; the next eventfd tries
- * again. */
+/* control: start the thread. If that fails, bursts make all calls themselves,
+ * and the next eventfd tries again. */
 static void
 start(struct vhostpci_caller *c)
 {
@@ -298,7 +301,7 @@ start(struct vhostpci_caller *c)
 	__atomic_store_n(&c->running, true, __ATOMIC_RELAXED);
 }
 
-/* A duplicate of @fd in the place of @slot, if that is one. */
+/* Duplicate @fd, as number @slot unless that is -1. */
 static int
 duplicate(struct vhostpci_caller *c, int fd, int slot)
 {
@@ -308,7 +311,7 @@ duplicate(struct vhostpci_caller *c, int fd, int slot)
 		rc = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		return rc < 0 ? -errno : rc;
 	}
-	/* So that dup3() is not the last to close it. */
+	/* Keep the old file open, so that dup3() is not its last close(). */
 	old = fcntl(slot, F_DUPFD_CLOEXEC, 0);
 	rc = dup3(fd, slot, O_CLOEXEC);
 	error = errno;

@@ -19,9 +19,10 @@
 #define STACK_SIZE	(256 * 1024)
 #define WAIT_MS		50	/* for the last to be closed */
 
-/* What a peer may leave undone, and still be read from. A step beyond adds at most
- * the fds of a message (253), and what a session holds: four fds a ring, a memory
- * of 32 regions twice, the connection, the listening socket. */
+/* At BUSY waiting jobs the port stops reading from the peer. One more step then
+ * adds at most the fds of one message (253), and what a session holds: four fds
+ * for each ring, two tables of 32 regions, the connection, and the listening
+ * socket. */
 #define BUSY		256
 #define ROOM		1024
 
@@ -51,7 +52,7 @@ vhostpci_socket_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 	rc = pthread_attr_init(&attr);
 	if (rc != 0)
 		return -rc;
-	/* An error leaves the default. */
+	/* If this fails, the stack has the default size, which works, too. */
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	rc = vhostpci_ctrl_thread_create(thread, "vhostpci", &attr, run, arg);
 	pthread_attr_destroy(&attr);
@@ -122,7 +123,7 @@ run(void *opaque)
 	return NULL;
 }
 
-/* Under the lock. If there is no thread to be had, the next job tries again. */
+/* Under the lock. If no thread can be created, the next job tries again. */
 static void
 start(struct vhostpci_closer *c)
 {
@@ -131,7 +132,7 @@ start(struct vhostpci_closer *c)
 
 	if (c->running)
 		return;
-	/* It waits for the lock, if it is that fast. */
+	/* A thread that runs at once waits for the lock. */
 	rc = vhostpci_socket_thread(&thread, run, c);
 	if (rc < 0) {
 		VHOSTPCI_LOG(WARNING, "no thread to close what peers sent: %s",
@@ -146,7 +147,8 @@ static void
 add(struct vhostpci_closer *c, struct job job)
 {
 	pthread_mutex_lock(&c->lock);
-	/* There is room, as ROOM says; rather leak than wait for a stranger. */
+	/* ROOM is large enough (see BUSY). If it were not, better leak the fd
+	 * or mapping than wait for a stranger. */
 	if (c->n < ROOM)
 		c->jobs[(c->first + c->n++) % ROOM] = job;
 	start(c);
@@ -198,8 +200,8 @@ vhostpci_closer_free(struct vhostpci_closer *c)
 	done = c->n == 0;
 	running = c->left = c->running;
 	pthread_mutex_unlock(&c->lock);
-	/* The thread has the rest; or there was none to be had, and the rest
-	 * stays as it is. */
+	/* If the thread runs, it does the remaining jobs and frees @c. If no
+	 * thread could be created, the remaining fds and mappings leak. */
 	if (!running)
 		destroy(c);
 	return done;

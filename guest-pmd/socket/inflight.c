@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Where this process notes its rings' progress: a page of its own, or, for a
- * front-end that keeps one (INFLIGHT_SHMFD), a page that outlives it.
+ * The page in which this process notes the progress of its rings: a private
+ * page, or a page of a file that the front-end keeps (INFLIGHT_SHMFD), which
+ * outlives this process.
  *
- * Bursts store to the page by a pointer that does not change; what is behind it is
- * replaced by mmap(). The front-end may write it at any time. Whoever starts a ring
- * reads its entry once, and takes it for one more place that a peer gives.
+ * Bursts store to the page by a pointer that does not change; mmap() replaces
+ * the memory behind the pointer. The front-end may write to a shared page at
+ * any time. So the code that starts a ring reads the ring's entry once, and
+ * trusts it no more than any other value of a peer.
  */
 
 #define _GNU_SOURCE /* memfd_create */
@@ -24,13 +26,14 @@
 #include "socket/socket.h"
 #include "vring_commit.h"
 
-/* "vhostpci": what is in a buffer of another back-end is not for us. */
+/* "vhostpci": a buffer without this value is new, or another back-end wrote
+ * it. */
 #define MAGIC	UINT64_C(0x69637074736f6876)
 
 struct page {
 	uint64_t magic;
 	uint64_t reserved[7];
-	/* See struct vhostpci_transport; 0: nothing is known. */
+	/* See struct vhostpci_transport; 0: unknown. */
 	uint64_t progress[VHOSTPCI_MAX_RINGS];
 };
 #define SIZE	4096u
@@ -78,9 +81,10 @@ vhostpci_inflight_file(void *opaque, uint64_t *size)
 	return -error;
 }
 
-/* mmap() of a file in place of the page: it replaces what it takes, even if it
- * fails in the end. So the file is one whose pages are of the usual size, and it is
- * known to let itself be mapped. */
+/* Map the file @fd in place of @page. Even an mmap() that fails in the end may
+ * already have unmapped the page. So first make sure that the mapping succeeds:
+ * the file must be on tmpfs, where pages have the usual size, and a trial
+ * mapping elsewhere must succeed. */
 static int
 map_file(struct page *page, int fd, uint64_t offset)
 {
@@ -108,7 +112,8 @@ vhostpci_inflight_adopt(void *opaque, int fd, uint64_t offset, uint64_t size)
 	int rc;
 
 	s->from_inflight = 0;
-	/* Nobody stops for this: stores go to the one or to the other. */
+	/* Bursts go on meanwhile: each store goes to the old memory or to the
+	 * new. */
 	if (fd < 0) {
 		if (mmap(page, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
 			 MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
@@ -141,7 +146,7 @@ vhostpci_inflight_base(const struct vhostpci_socket *s, unsigned int i)
 	if (!r->run || !(s->from_inflight >> i & 1))
 		return r->base;
 	progress = __atomic_load_n(&s->progress[i], __ATOMIC_RELAXED);
-	/* A split ring tells by itself. */
+	/* A split ring needs no note: its used index tells the place. */
 	if (progress == 0 ||
 	    !(s->core.features & UINT64_C(1) << VIRTIO_F_RING_PACKED) ||
 	    !vring_place_is_valid(progress, r->num) ||

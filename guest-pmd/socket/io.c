@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The socket transport's thread: connects or accepts, one front-end at a
- * time, and feeds the vhost-user core. It waits in poll() only, and for no
- * party longer than it takes that party to be disconnected.
+ * The socket transport's thread: connects or accepts, one front-end at a time,
+ * and feeds the vhost-user core. The thread waits in poll() only, and for no
+ * peer longer than it takes to disconnect that peer.
  *
- * One thing is not in its hands: where this process may open no more files,
- * recvmsg() closes the fds it cannot give, and the last close() of a stranger's
- * file takes as long as the stranger likes. Whoever stops the thread then leaves
- * it behind, and ends the connection in its place: see enum place.
+ * There is one exception. If this process may open no more files, recvmsg()
+ * closes the fds that it cannot deliver, and the last close() of a stranger's
+ * file takes as long as the stranger likes. Whoever stops the thread then
+ * leaves the thread behind, and ends the connection itself: see enum place.
  */
 
 #define _GNU_SOURCE /* accept4, pthread_timedjoin_np */
@@ -32,21 +32,23 @@
 #define REPEAT_MS	5	/* between attempts to adopt */
 #define CLOSE_MS	1000	/* for the last bursts to end */
 #define REST_MS		1	/* from a peer that asks for too much */
-#define BUSY_MS		20	/* from one whose fds do not close */
-#define JOIN_MS		100	/* for the thread to be seen again */
+#define BUSY_MS		20	/* from a peer whose fds do not close */
+#define JOIN_MS		100	/* between looks at a thread that ends */
 
-/* The kernel takes no more fds with one message (SCM_MAX_FD). With room for all
- * of them it gives them, and does not close the rest in our thread. */
+/* The kernel takes at most this many fds with one message (SCM_MAX_FD). With
+ * room for all of them, recvmsg() delivers every fd, and closes none in our
+ * thread. */
 #define MOST_FDS	253
 
-/* Where the thread is: the two who change it agree by compare and swap. */
+/* Where the thread is. The thread and ethdev change this by compare and
+ * swap. */
 enum place {
 	HERE,		/* may touch the port */
-	AWAY,		/* in recvmsg(). From HERE and back: thread */
-	LEFT,		/* may touch nothing when it returns. From AWAY: ethdev */
+	AWAY,		/* in recvmsg(). The thread sets HERE and AWAY */
+	LEFT,		/* may touch nothing any more. ethdev: from AWAY */
 };
 
-/* Our wake-up, the socket, and each ring's kick. */
+/* The wake-up eventfd, the socket, and the kick of each ring. */
 #define N_POLLED	(2 + VHOSTPCI_MAX_RINGS)
 
 void
@@ -55,7 +57,7 @@ vhostpci_socket_wake(struct vhostpci_socket *s)
 	uint64_t one = 1;
 
 	if (write(s->wake_fd, &one, sizeof(one)) < 0)
-		return; /* full: awake */
+		return; /* full: the thread is awake */
 }
 
 static void
@@ -69,7 +71,7 @@ disconnect(struct vhostpci_socket *s, const char *why)
 		VHOSTPCI_PEER_LOG(s->dev, INFO, "peer %s: disconnected",
 				  vhostpci_dev_label(s->dev));
 	vu_core_disconnect(&s->core);
-	/* The peer knows at once, whatever it has sent that does not close. */
+	/* The peer learns this at once, even if its fds take long to close. */
 	shutdown(s->conn_fd, SHUT_RDWR);
 	vhostpci_closer_fd(s->closer, s->conn_fd);
 	s->conn_fd = -1;
@@ -113,14 +115,15 @@ try_connect(struct vhostpci_socket *s)
 void
 vhostpci_socket_put(struct vhostpci_socket *s)
 {
-	/* acq_rel: pairs with itself: what the other one did is done. */
+	/* acq_rel: pairs with itself: the last user sees the other's stores. */
 	if (__atomic_sub_fetch(&s->users, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	vhostpci_inflight_free(s->progress);
 	free(s);
 }
 
-/* If the thread was left behind, it ends here: with what it was given last. */
+/* thread, after recvmsg(): go on. A thread that was left behind ends here, and
+ * first closes the @fds that it has just received. */
 static void
 come_back(struct vhostpci_socket *s, const int *fds, unsigned int n_fds)
 {
@@ -170,7 +173,7 @@ receive(struct vhostpci_socket *s, uint8_t *buf, size_t len, int *fds,
 		memcpy(fds, CMSG_DATA(c), *n_fds * sizeof(int));
 	}
 	come_back(s, fds, *n_fds);
-	/* We may open no more: the kernel closed the rest. */
+	/* This process may open no more files: the kernel closed the rest. */
 	if (n >= 0 && msg.msg_flags & MSG_CTRUNC) {
 		while (*n_fds > 0)
 			vhostpci_closer_fd(s->closer, fds[--*n_fds]);
@@ -179,7 +182,7 @@ receive(struct vhostpci_socket *s, uint8_t *buf, size_t len, int *fds,
 	return n;
 }
 
-/* Something was read. */
+/* The socket had input: the peer is not silent. */
 static void
 not_quiet(struct vhostpci_socket *s)
 {
@@ -187,7 +190,7 @@ not_quiet(struct vhostpci_socket *s)
 		rte_get_timer_hz() / 1000 * VU_QUIET_MS;
 }
 
-/* One piece of a message. Returns whether there may be more. */
+/* Read one piece of a message. Returns whether there may be more. */
 static bool
 input(struct vhostpci_socket *s)
 {
@@ -216,8 +219,8 @@ input(struct vhostpci_socket *s)
 	return true;
 }
 
-/* Messages that came together are run together, but other work gets its turn.
- */
+/* Run the messages that wait in the socket, up to a bound: other work gets its
+ * turn. */
 static void
 input_some(struct vhostpci_socket *s)
 {
@@ -228,7 +231,7 @@ input_some(struct vhostpci_socket *s)
 		s->no_input = !vhostpci_limit_take(&s->messages, NULL);
 }
 
-/* The rings whose kicks somebody waits for. */
+/* Report the kicks of rings whose kicks somebody waits for. */
 static void
 look_for_kicks(struct vhostpci_socket *s, const struct pollfd *fds)
 {
@@ -246,7 +249,7 @@ look_for_kicks(struct vhostpci_socket *s, const struct pollfd *fds)
 static void
 watch_kicks(struct vhostpci_socket *s, struct pollfd *fds)
 {
-	/* relaxed: who sets a bit wakes us. */
+	/* relaxed: whoever sets a bit wakes this thread. */
 	uint64_t watch = __atomic_load_n(&s->watch, __ATOMIC_RELAXED);
 	unsigned int i;
 
@@ -261,7 +264,8 @@ watch_kicks(struct vhostpci_socket *s, struct pollfd *fds)
 	}
 }
 
-/* A ring that the core holds is looked at when all was read. */
+/* When the peer has been silent for a while, check the rings that the core
+ * holds. */
 static void
 look_at_held(struct vhostpci_socket *s)
 {
@@ -297,13 +301,14 @@ break_rings(struct vhostpci_socket *s)
 		uint32_t epoch = __atomic_exchange_n(&s->broken[i], 0,
 						     __ATOMIC_RELAXED);
 
-		/* The peer may have set it up anew before the report came. */
+		/* The peer may have set the ring up anew before this report
+		 * came. */
 		if (epoch == 0 || epoch != s->core.rings[i].epoch)
 			continue;
 		vu_core_break_ring(&s->core, i);
 		any = true;
 	}
-	/* Tell the rings what the core thinks now. */
+	/* The rings adopt the new state of the core. */
 	if (any)
 		repeat_adopt(s);
 }
@@ -314,7 +319,7 @@ wait_for_work(struct vhostpci_socket *s, struct pollfd fds[N_POLLED])
 	int timeout = s->no_input || s->no_kicks ? REST_MS : -1;
 	bool may_read;
 
-	/* Who sends what does not close waits for himself. */
+	/* A peer whose fds do not close must wait itself. */
 	s->busy = vhostpci_closer_busy(s->closer);
 	may_read = !s->no_input && !s->busy;
 	if (s->busy && timeout < 0)
@@ -348,7 +353,7 @@ work(struct vhostpci_socket *s, const struct pollfd fds[N_POLLED])
 	uint64_t count;
 	int fd;
 
-	/* First: the messages may replace the fds. */
+	/* Kicks first, because messages may replace the fds. */
 	look_for_kicks(s, fds + 2);
 	if (fds[0].revents != 0 &&
 	    read(s->wake_fd, &count, sizeof(count)) > 0)
@@ -364,12 +369,13 @@ work(struct vhostpci_socket *s, const struct pollfd fds[N_POLLED])
 	} else if (fds[1].revents & POLLIN) {
 		fd = accept4(s->listen_fd, NULL, NULL,
 			     SOCK_CLOEXEC | SOCK_NONBLOCK);
-		/* Coming and going counts as messages do. */
+		/* A connection counts as a message. */
 		s->no_input = !vhostpci_limit_take(&s->messages, NULL);
 		if (fd >= 0)
 			connected(s, fd);
 	}
-	/* Gone while there is nothing to read, or we may not read. */
+	/* The peer is gone, and there is nothing to read, or reading must
+	 * wait. */
 	if (s->conn_fd >= 0 && fds[1].fd == s->conn_fd &&
 	    fds[1].revents & (POLLHUP | POLLERR) &&
 	    !(fds[1].revents & POLLIN))
@@ -378,7 +384,7 @@ work(struct vhostpci_socket *s, const struct pollfd fds[N_POLLED])
 	vhostpci_socket_look_shared(s);
 }
 
-/* The thread's last act, or that of who left it behind. */
+/* The thread's last work; whoever left the thread behind does it instead. */
 static void
 finish(struct vhostpci_socket *s)
 {
@@ -425,7 +431,8 @@ vhostpci_socket_start(struct vhostpci_socket *s)
 	return rc;
 }
 
-/* Does the thread wait for a stranger? Then it is not waited for. */
+/* Leave the thread behind if it is in recvmsg(), where a stranger can hold it.
+ * Returns whether the thread was left behind. */
 static bool
 leave_behind(struct vhostpci_socket *s)
 {
@@ -440,7 +447,8 @@ leave_behind(struct vhostpci_socket *s)
 	return false;
 }
 
-/* Wait for the thread to end, as long as it works. Returns whether it did. */
+/* Wait for the thread to end, unless a stranger holds it. Returns whether the
+ * thread ended. */
 static bool
 join(struct vhostpci_socket *s)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The socket that a port listens at: takes the place of one that a killed
- * process left behind, and of nothing else.
+ * The socket at which a port listens. It replaces a socket that a killed
+ * process left behind, but no other file.
  */
 
 #include <errno.h>
@@ -55,11 +55,13 @@ is_stale(const struct sockaddr_un *addr)
 }
 
 /*
- * The lock of the directory of the path, an fd; -1: there is none to be had,
- * and bind() says why. Two ports that begin at one path would else take each
- * other's socket for one that was left behind: it is, until its owner listens.
- * Leaves no file of its own. Whoever may only read the directory can hold it, so
- * nobody waits for long: -ETIMEDOUT.
+ * Lock the directory of @path. Two ports that begin to listen at the same path
+ * would otherwise each remove the other's socket: until listen(), a socket
+ * looks like one that was left behind. The lock needs no file of its own.
+ *
+ * Returns an fd, or -1 if no lock is possible; then bind() tells the reason.
+ * Anybody who can read the directory can hold the lock, so this gives up after
+ * LOCK_MS with -ETIMEDOUT.
  */
 static int
 lock_directory(const char *path)
@@ -74,7 +76,7 @@ lock_directory(const char *path)
 	if (fd < 0)
 		return -1;
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		/* A file system without locks: as without the directory. */
+		/* A file system without locks: go on without a lock. */
 		if (errno != EWOULDBLOCK)
 			goto fail;
 		rc = -ETIMEDOUT;
@@ -88,7 +90,7 @@ fail:
 	return rc;
 }
 
-/* 0 or -errno; what is in the way goes if it is a socket left behind. */
+/* Returns 0 or -errno. Removes a socket at the path that was left behind. */
 static int
 bind_path(int fd, const struct sockaddr_un *un, const char **why)
 {
@@ -159,12 +161,13 @@ vhostpci_socket_unlisten(struct vhostpci_socket *s)
 
 	if (s->listen_fd < 0)
 		return;
-	/* Before the close: while somebody listens nobody takes its place. Not
-	 * ours: the user put another one there. */
+	/* Unlink before close(): nobody replaces the socket while we listen. If
+	 * the file is not ours, the user put another one there. */
 	if (lstat(s->addr.sun_path, &st) == 0 && st.st_dev == s->file_dev &&
 	    st.st_ino == s->file_ino)
 		unlink(s->addr.sun_path);
-	/* With whoever waits to be accepted, and the fds sent meanwhile. */
+	/* The closer closes the socket, because close() also closes waiting
+	 * connections and the fds that they sent. */
 	vhostpci_closer_fd(s->closer, s->listen_fd);
 	s->listen_fd = -1;
 }

@@ -14,7 +14,7 @@
 
 #include "socket/socket.h"
 
-/* The unit in which @fd can be mapped; 0: error, errno set. */
+/* The unit of mappings of @fd, bytes; 0: error, errno set. */
 static uint64_t
 map_unit(int fd)
 {
@@ -27,10 +27,11 @@ map_unit(int fd)
 }
 
 /*
- * Map without populating, whatever the application asked mlockall() for: under
- * MCL_FUTURE, mmap() of a sparse file would fill it with pages to its end, at
- * the wish of the peer. Of what is not accessible nothing is populated, and
- * what is not locked any more is not populated when it becomes accessible.
+ * Map without populating. If the application called mlockall(MCL_FUTURE), a
+ * plain mmap() of a sparse file would allocate every page of the file, and the
+ * peer decides the size. The kernel populates neither memory that is not
+ * accessible, nor, when it becomes accessible, memory that is not locked any
+ * more.
  */
 static uint8_t *
 map_unpopulated(int fd, uint64_t offset, uint64_t len)
@@ -49,7 +50,7 @@ map_unpopulated(int fd, uint64_t offset, uint64_t len)
 	return NULL;
 }
 
-/* As lib/vhost does: by the page that the descriptors of a ring begin in. */
+/* As lib/vhost does: the node of the first page of a ring's descriptors. */
 int8_t
 vhostpci_socket_node(const struct vu_core *core)
 {
@@ -84,13 +85,13 @@ vhostpci_socket_map(void *opaque, struct vu_region *r, int fd)
 
 	if (unit == 0)
 		goto fail;
-	/* The core checked that neither sum wraps. */
+	/* The core has checked that neither sum wraps. */
 	offset = RTE_ALIGN_FLOOR(r->fd_offset, unit);
 	len = RTE_ALIGN_CEIL(r->fd_offset - offset + r->size, unit);
 	base = map_unpopulated(fd, offset, len);
 	if (base == NULL)
 		goto fail;
-	/* A core dump of this process is no place for the peer's data. */
+	/* Keep the peer's data out of core dumps of this process. */
 	madvise(base, len, MADV_DONTDUMP);
 	r->addr = base + (r->fd_offset - offset);
 	/* Both for vhostpci_socket_unmap(): len is a multiple of unit >= 4096. */
@@ -109,6 +110,6 @@ vhostpci_socket_unmap(void *opaque, struct vu_region *r)
 	uint64_t unit = 1ULL << (r->cookie & 63);
 	uint8_t *base = (uint8_t *)((uintptr_t)r->addr & ~(unit - 1));
 
-	/* Nothing in it is used any more, and freeing its pages takes long. */
+	/* Nobody uses the region any more; freeing its pages takes long. */
 	vhostpci_closer_unmap(s->closer, base, r->cookie & ~63ULL);
 }

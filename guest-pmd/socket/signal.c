@@ -15,9 +15,9 @@
 #include "base/log.h"
 #include "socket/signal.h"
 
-/* Results that are left in the context before they are taken out, all at once:
- * that costs a system call more. The context has room for twice as many, for
- * other queues' while one is at it. */
+/* Each signal leaves a result in the context. After RESULTS signals one more
+ * system call removes all results. The context has room for twice as many,
+ * because other queues signal meanwhile. */
 #define RESULTS	64
 
 void
@@ -74,19 +74,20 @@ submit(const struct vhostpci_signal *signal, int fd)
 static bool
 send_by_aio(struct vhostpci_signal *signal, int fd)
 {
-	/* relaxed: only how many there are counts. */
+	/* relaxed: only the number counts. */
 	if (unlikely((__atomic_add_fetch(&signal->submitted, 1,
 					 __ATOMIC_RELAXED) % RESULTS) == 0))
 		drop_results(signal);
 	if (likely(submit(signal, fd)))
 		return true;
-	/* Somebody who was to make room was preempted. */
+	/* The context is full: the thread that had to remove results was
+	 * preempted. */
 	drop_results(signal);
 	return submit(signal, fd);
 }
 
-/* The second choice: between the look and the write the peer can fill the
- * counter. */
+/* The fallback. It is not safe: between poll() and write() the peer can fill
+ * the counter. */
 static void
 send_if_room(int fd)
 {
@@ -110,7 +111,7 @@ vhostpci_signal_send(struct vhostpci_signal *signal, int fd)
 	failure = signal->context != 0 ? errno : EBADF;
 	first = !__atomic_exchange_n(&signal->looked_only, true,
 				     __ATOMIC_RELAXED);
-	/* relaxed: the caller's wake-up orders. */
+	/* relaxed: the wake-up of the caller's thread orders. */
 	if (first)
 		__atomic_store_n(&signal->failure, failure, __ATOMIC_RELAXED);
 	send_if_room(fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* From the vhost-user core to the port: what the core calls. */
+/* The callbacks of the vhost-user core: hand its state on to the port. */
 
 #include <errno.h>
 #include <string.h>
@@ -13,17 +13,18 @@
 #include "vring_find.h"
 
 /*
- * Have ring @i called by the eventfd @fd. Returns whether it may be called: it may
- * not if there is no @fd, or none can be had. It keeps what it had then, for a
- * burst that began before and may still write to it; who looks at the ring's call
- * flag from now on does not, and the next eventfd replaces it.
+ * Use the eventfd @fd for calls of ring @i. Returns whether bursts may call the
+ * ring: not if @fd is -1, or if duplicating it failed. In these cases the old
+ * duplicate stays open, because a burst that began earlier may still write to
+ * it. Later bursts see the ring's call flag, and do not write. The next eventfd
+ * replaces the duplicate.
  */
 static bool
 set_call_fd(struct vhostpci_socket *s, unsigned int i, int fd)
 {
 	int rc;
 
-	/* The core has checked that it is an eventfd. */
+	/* The core has checked that @fd is an eventfd. */
 	if (fd < 0) {
 		s->caller->given[i] = -1;
 		return false;
@@ -113,8 +114,8 @@ update(void *opaque, uint32_t changed)
 	return vhostpci_socket_adopt(opaque);
 }
 
-/* The front-end is told where ring @i stands, and may give it to somebody who
- * keeps it traced no longer. */
+/* The front-end learns the place of ring @i, and may hand the ring to a
+ * back-end that does not trace it. So stop declaring the ring as traced. */
 static void
 untrace(const struct vhostpci_socket *s, unsigned int i)
 {
@@ -141,8 +142,8 @@ ring_base(void *opaque, unsigned int i)
 	return progress >> 32 == r->epoch ? (uint32_t)progress : r->base;
 }
 
-/* Replies are small and asked for one at a time: a front-end that does not
- * read them is broken. */
+/* A reply is small, and a front-end asks for one at a time. So a front-end that
+ * lets the socket fill up is broken. */
 static int
 send_reply(void *opaque, const void *buf, size_t len)
 {

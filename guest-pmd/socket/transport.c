@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What the port and its rings ask of the socket transport. */
+/* The operations that the port and its rings call. */
 
 #define _GNU_SOURCE /* preadv2 */
 
@@ -25,7 +25,7 @@ broken(struct vhostpci_dev *dev, unsigned int i, uint32_t epoch,
 	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
 
 	RTE_SET_USED(rule); /* logged by the rings */
-	/* relaxed: the wake-up orders. */
+	/* relaxed: the write of the wake-up orders this store. */
 	__atomic_store_n(&s->broken[i], epoch, __ATOMIC_RELAXED);
 	vhostpci_socket_wake(s);
 }
@@ -36,7 +36,8 @@ kick_intr(struct vhostpci_dev *dev, unsigned int i, bool on)
 	struct vhostpci_socket *s = vhostpci_dev_transport(dev)->priv;
 	uint64_t bit = 1ULL << i;
 
-	/* Switched off, it is noticed with the next kick. */
+	/* When a bit is cleared the thread need not wake: it sees the change at
+	 * the next kick. */
 	if (!on)
 		__atomic_fetch_and(&s->watch, ~bit, __ATOMIC_RELAXED);
 	else if (!(__atomic_fetch_or(&s->watch, bit, __ATOMIC_RELAXED) & bit))
@@ -49,8 +50,8 @@ vhostpci_socket_kicked(struct vhostpci_socket *s, unsigned int i)
 	uint64_t count;
 	struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
 
-	/* The peer shares O_NONBLOCK and may empty the counter under our
-	 * hands: a plain read() could wait for it. */
+	/* The peer shares O_NONBLOCK and may empty the counter first: a plain
+	 * read() could wait for the peer. */
 	if (preadv2(s->core.rings[i].kick_fd, &iov, 1, -1, RWF_NOWAIT) ==
 	    sizeof(count))
 		vhostpci_intr_kicked(s->dev, i);
@@ -64,7 +65,7 @@ transport_close(struct vhostpci_dev *dev)
 	bool joined, closed, stuck;
 
 	joined = vhostpci_socket_stop(s);
-	/* A burst that does not end may still call. */
+	/* A burst that does not end may still use the caller, so leak it. */
 	stuck = vhostpci_dev_is_stuck(dev);
 	if (!stuck) {
 		vhostpci_socket_drop_calls(s, &nobody);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A front-end sends memory that its guest does not use: the guest runs on a
- * private copy of the file (QEMU's memory-backend-* without share=on). Its kicks
- * come, and no index moves in what we map. An honest driver's index moves before
- * it kicks; one that has not begun does not kick. What a ring begins with is its
- * front-end's own: QEMU makes eventfds with a count of 1.
+ * Detect a front-end that sends memory which its guest does not use, because
+ * the guest runs on a private copy of the file (QEMU's memory-backend-* without
+ * share=on). Kicks of such a guest arrive, but no index in the mapped memory
+ * moves. An honest driver moves an index before it kicks.
+ *
+ * The first kick of a ring may come from the front-end: QEMU creates eventfds
+ * with a count of 1. So that kick does not count.
  */
 
 #define _GNU_SOURCE /* preadv2 */
@@ -31,8 +33,8 @@ vhostpci_socket_count_kicks(struct vhostpci_socket *s, unsigned int i,
 	s->kicked += RTE_MIN(count, ENOUGH_KICKS);
 }
 
-/* Kicks for who polls are left in the fd. One that wakes somebody is counted
- * where it does. */
+/* Count the kicks of rings that nobody waits for; their kicks stay in the fd.
+ * The kicks that wake somebody are counted in io.c. */
 static void
 take_kicks(struct vhostpci_socket *s)
 {
@@ -44,7 +46,8 @@ take_kicks(struct vhostpci_socket *s)
 	for (i = 0; i < VHOSTPCI_MAX_RINGS; i++) {
 		const struct vu_ring *r = &s->core.rings[i];
 
-		/* The peer shares O_NONBLOCK: never wait. */
+		/* RWF_NOWAIT, because the peer shares O_NONBLOCK and may clear
+		 * the flag. */
 		if (r->run && r->kick_fd >= 0 && !(watch >> i & 1) &&
 		    preadv2(r->kick_fd, &iov, 1, -1, RWF_NOWAIT) ==
 		    sizeof(count))
@@ -60,7 +63,8 @@ vhostpci_socket_look_shared(struct vhostpci_socket *s)
 	if (!s->unproven || s->conn_fd < 0 || s->waiting || now < s->look_at)
 		return;
 	s->look_at = now + rte_get_timer_hz() / 1000 * VHOSTPCI_LOOK_MS;
-	/* Kicks first: what they tell of is there then. */
+	/* Read the kicks before the indices: a driver moves the index before it
+	 * kicks. */
 	take_kicks(s);
 	if (vhostpci_peer_moved(s->dev)) {
 		s->unproven = false;

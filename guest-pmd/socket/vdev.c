@@ -26,19 +26,20 @@
 #define ARG_SEALED	"sealed"	/* 1: refuse memory that can shrink */
 #define ARG_MAX_MEM	"max-mem"	/* MiB of memory a peer may have */
 
-/* As net_vhost has them, but off unless asked for. */
+/* As the arguments of net_vhost, but off by default. */
 #define ARG_CSUM	"csum"		/* 1: offer checksum offloads */
 #define ARG_TSO		"tso"		/* 1: offer TCP segmentation, and csum */
 #define ARG_LEGACY	"legacy-ol-flags" /* 1: see struct vhostpci_transport */
 
 #define DEFAULT_QUEUES	4
 
-/* Each message may stop bursts for a moment. Honest front-ends send about ten
- * per ring when they start, and then none for hours. Header and payload count
- * as one each. */
+/* Each message may stop bursts for a moment. An honest front-end sends about
+ * ten for each ring when it starts, and then none for hours. Header and payload
+ * count as one message each. */
 #define MESSAGES_PER_SECOND	1000
 #define MESSAGES_AT_ONCE	4000
-/* Each wakes a thread that can receive a burst then: more are no use. */
+/* Each kick wakes a thread that then receives a whole burst, so more kicks are
+ * useless. */
 #define KICKS_PER_SECOND	50000
 #define KICKS_AT_ONCE		1000
 
@@ -108,7 +109,7 @@ parse_max_mem(const char *key, const char *value, void *max_memory)
 	return 0;
 }
 
-/* No honest peer has more memory than there is. */
+/* The default of max-mem: no honest peer has more memory than the machine. */
 static uint64_t
 physical_memory(void)
 {
@@ -128,7 +129,8 @@ parse_path(const char *key, const char *value, void *addr)
 			     value, un->sun_path);
 		return -EINVAL;
 	}
-	/* It would mean another place after a restart elsewhere. */
+	/* A relative path would change its meaning when the process starts in
+	 * another directory. */
 	if (value[0] != '\0' && value[0] != '/') {
 		VHOSTPCI_LOG(ERR, "%s=%s: does not begin with a slash", key,
 			     value);
@@ -311,9 +313,9 @@ static struct rte_vdev_driver vhostpci_vdev = {
 	.remove = remove_vdev,
 };
 
-/* The bus gives a device to the first driver whose name or alias the device's
- * name begins with: none of DPDK's may begin ours, in processes without this
- * plugin neither. */
+/* The bus gives a device to the first driver whose name or alias is a prefix of
+ * the device's name. So no driver name of DPDK may be a prefix of "net_vpci": a
+ * process without this plugin must not give the device to another driver. */
 RTE_PMD_REGISTER_VDEV(net_vpci, vhostpci_vdev);
 
 RTE_PMD_REGISTER_PARAM_STRING(net_vpci,

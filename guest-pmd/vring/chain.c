@@ -23,16 +23,17 @@ read_indirect(struct vhostpci_chain *chain, uint16_t i,
 		rte_memcpy(&copy, addr, sizeof(copy));
 	else
 		mapped = vhostpci_mem_read(ring->mem, &copy, gpa, sizeof(copy));
-	/* A copy of ordinary memory is one that the compiler may do without:
-	 * the fields that are checked and those that are used have to come
-	 * from the same load. */
+	/* The compiler may omit a copy of ordinary memory and load a field
+	 * twice. The barrier makes the copy stay: the checked value and the
+	 * used value must come from one load. */
 	rte_compiler_barrier();
 	*desc = ring->packed ? vhostpci_desc_packed(copy) :
 		vhostpci_desc_split(copy);
 	return mapped ? 0 : -VHOSTPCI_RULE_MEMORY;
 }
 
-/* Go into the table that @desc names; @desc becomes its first descriptor. */
+/* Enter the table that @desc names; sets *@desc to the first descriptor of the
+ * table. */
 static int
 enter_table(struct vhostpci_chain *chain, struct vhostpci_desc *desc)
 {
@@ -48,7 +49,8 @@ enter_table(struct vhostpci_chain *chain, struct vhostpci_desc *desc)
 	if (desc->len % sizeof(struct vring_desc) != 0 || n == 0 ||
 	    n > ring->size)
 		return -VHOSTPCI_RULE_INDIRECT_SIZE;
-	/* The whole table, whatever part of it the chain will visit. */
+	/* The whole table must be mapped, whatever part of it the chain
+	 * visits. */
 	if (vhostpci_mem_addr(ring->mem, &ring->cache, desc->addr,
 			      desc->len) == NULL &&
 	    !vhostpci_mem_read(ring->mem, NULL, desc->addr, desc->len))
@@ -70,7 +72,8 @@ take(struct vhostpci_chain *chain, const struct vhostpci_desc *from)
 		return -VHOSTPCI_RULE_CHAIN_LENGTH;
 	chain->left--;
 	chain->ring->walked++;
-	/* The last one's counts (virtio 1.x, 2.8.6); one in a table has none. */
+	/* The id of a chain stands in its last descriptor (virtio 1.x, 2.8.6);
+	 * descriptors of a table have no id. */
 	if (chain->ring->packed && chain->table_len == 0)
 		chain->id = desc.id;
 	if (desc.flags & VRING_DESC_F_INDIRECT) {
@@ -80,8 +83,9 @@ take(struct vhostpci_chain *chain, const struct vhostpci_desc *from)
 		if (desc.flags & VRING_DESC_F_INDIRECT)
 			return -VHOSTPCI_RULE_INDIRECT_NESTED;
 	}
-	/* DPDK 22.11's virtio driver leaves the flag set in entries of a packed
-	 * ring's table that are to be read: to read those is harmless. */
+	/* DPDK 22.11's virtio driver leaves WRITE set in entries of an indirect
+	 * table of a packed ring, even if the device must read them. Reading
+	 * such an entry is harmless. */
 	if ((desc.flags & VRING_DESC_F_WRITE) != chain->want &&
 			!(chain->ring->packed && chain->table_len != 0 &&
 			  chain->want == 0))
@@ -124,8 +128,8 @@ next_split(struct vhostpci_chain *chain, struct vhostpci_desc *desc)
 	return 1;
 }
 
-/* All of an indirect table belongs to the chain, and NEXT means nothing there
- * (virtio 1.x, 2.8.7). */
+/* All entries of an indirect table belong to the chain; NEXT has no meaning
+ * there (virtio 1.x, 2.8.7). */
 static int
 next_packed(struct vhostpci_chain *chain, struct vhostpci_desc *desc)
 {

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Asking the peer to kick when it makes buffers available, or not to. */
+/* Ask the peer to kick, or not to kick, when it makes buffers available. */
 
 #include <rte_atomic.h>
 
 #include "vring/ring.h"
 
-/* With event indices an index just passed is reached again after 65535 buffers,
- * so that the peer kicks that rarely; the next one, with the next. avail_event
- * follows the used ring; flags are 0 then (virtio 1.x, 2.7.7). */
+/* With event indices the peer kicks when its index passes the event index. To
+ * switch kicks off, name the last index that the peer has passed: the peer
+ * passes it again only after 65535 buffers. To switch kicks on, name the next
+ * index. avail_event follows the used ring; flags are 0 then (virtio 1.x,
+ * 2.7.7). */
 static void
 split_kicks(struct vhostpci_ring *ring, bool on)
 {
@@ -38,7 +40,7 @@ vhostpci_ring_kicks(struct vhostpci_ring *ring, bool on)
 	else
 		split_kicks(ring, on);
 	/* Pairs with the driver's full barrier between making buffers available
-	 * and its load of what we wrote: either it sees this and kicks, or we
-	 * see its buffers. */
+	 * and loading the value above: either the driver sees the value and
+	 * kicks, or we see the driver's buffers. */
 	rte_smp_mb();
 }

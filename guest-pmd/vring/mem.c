@@ -57,7 +57,8 @@ vhostpci_mem_find(const struct vhostpci_mem *mem, uint64_t gpa)
 {
 	uint16_t i;
 
-	/* Two or three regions as a rule: a linear search wins. */
+	/* A peer has two or three regions as a rule, so a linear search is
+	 * fastest. */
 	for (i = 0; i < mem->n; i++) {
 		if (gpa - mem->regions[i].gpa < mem->regions[i].size)
 			return &mem->regions[i];

@@ -6,7 +6,7 @@
 
 #include "vring/reader.h"
 
-/* Copy what still fits. */
+/* Copy the header, and the data that still fits. */
 static void
 read_piece(struct vhostpci_reader *reader, const uint8_t *from, uint32_t len,
 	   uint32_t hdr_len)
@@ -27,7 +27,7 @@ read_piece(struct vhostpci_reader *reader, const uint8_t *from, uint32_t len,
 	reader->total += len;
 }
 
-/* The chain's current descriptor, across regions. */
+/* Read the current descriptor of the chain, even if it lies across regions. */
 static int
 read_desc(struct vhostpci_reader *reader, const struct vhostpci_chain *chain)
 {

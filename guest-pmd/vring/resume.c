@@ -11,15 +11,17 @@
 #include "vring/trace.h"
 
 /*
- * Where to go on: at the used index. On a split ring at rest that is where we
- * stand. Killed after its store to used->idx but before the one to the state
- * page, a process has handed buffers back that the page does not show, and to
- * hand them back twice would corrupt the peer; killed earlier in a burst it has
- * handed back nothing, and the burst is done again. DPDK's virtio-user, when a
- * back-end returns, gives 0 as the base of any ring, and means this.
+ * A split ring goes on at its used index. A ring at rest stands there. If the
+ * former process was killed after its store to used->idx, but before its store
+ * to the state page, it has returned buffers that the page does not show;
+ * returning them twice would corrupt the peer. If the former process was killed
+ * earlier in a burst, it has returned nothing, and this process repeats the
+ * burst. DPDK's virtio-user gives 0 as the base of every ring when a back-end
+ * comes back, and means the used index.
  *
- * Where that index means nothing, the state page holds, if it is about this
- * start of the ring (same epoch), and else the front-end's base.
+ * If the used index makes no sense, the ring goes on at the place in the state
+ * page, if the page is about this start of the ring (same epoch); otherwise at
+ * the front-end's base.
  */
 static void
 resume_split(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
@@ -34,7 +36,7 @@ resume_split(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
 	ring->wrap = false;
 }
 
-/* relaxed: nobody writes it but who serves the ring. */
+/* relaxed: only the process that serves the ring writes this. */
 static bool
 is_traced(const struct vhostpci_ring *ring)
 {
@@ -46,7 +48,8 @@ is_traced(const struct vhostpci_ring *ring)
 static void
 set_traced(struct vhostpci_ring *ring, bool on)
 {
-	/* release: for who comes when we were killed, our commits come later. */
+	/* release: if this process is killed, the next one must see this store
+	 * before our commits. */
 	__atomic_store_n(&ring->device_event->off_wrap, on ? VRING_TRACED : 0,
 			 __ATOMIC_RELEASE);
 }
@@ -72,12 +75,14 @@ store(struct vhostpci_ring *ring, const struct vring_commit_store *to)
 	if (to->whole)
 		packed_put(ring, to->at, packed_used(to->id, 0, to->wrap));
 	else
-		/* relaxed: a packed_put() comes behind all of these. */
+		/* relaxed: a packed_put() follows all of these stores, with
+		 * release. */
 		__atomic_store_n(&desc[to->at].len, 0, __ATOMIC_RELAXED);
 }
 
-/* End the commit of a process that was killed in it: see vring_commit.h. What is
- * published holds again if we are killed in this one. */
+/* End the commit of a process that was killed in the middle of it: see
+ * vring_commit.h. Publishes the two ends of the commit first, for the case that
+ * this process is killed here, too. */
 static void
 finish_commit(struct vhostpci_ring *ring, uint16_t avail, uint16_t used)
 {
@@ -104,12 +109,14 @@ finish_commit(struct vhostpci_ring *ring, uint16_t avail, uint16_t used)
 }
 
 /*
- * Where a packed ring stands: the state page says it, if it is about this start
- * of the ring (same epoch). If not, a traced ring does; and else the base that we
- * are given, which the device has from the page of the start before. A front-end
- * of a back-end that was killed gives the place where the ring once began.
+ * A packed ring stands at the place in the state page, if the page is about
+ * this start of the ring (same epoch). Otherwise a traced ring tells its place
+ * itself. Otherwise use the base: the device takes it from the state page of
+ * the previous start, but a front-end whose back-end was killed gives the place
+ * where the ring once began.
  *
- * Where the two halves of it differ, its writer was killed in a commit.
+ * If the two halves of the place differ, the former process was killed in the
+ * middle of a commit.
  */
 static enum vhostpci_rule
 resume_packed(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
@@ -131,10 +138,10 @@ resume_packed(struct vhostpci_ring *ring, const struct vhostpci_vring_desc *vr)
 }
 
 /*
- * Say that the ring is traced if it is, or that it is not. A ring that its driver
- * made anew is, and one that we have served since then; one that somebody else has
- * served may have descriptors that were used and not marked. It counts as traced
- * if its flags, as they are, lead to the very place where it stands.
+ * Declare whether the ring is traced. A ring is traced if its driver has just
+ * set it up, or if we have served it ever since. Another process may have used
+ * descriptors without marking each of them. So a ring counts as traced if its
+ * present flags lead to the place where the ring stands.
  */
 void
 vhostpci_ring_trace(struct vhostpci_ring *ring)

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What a ring tells: its peer, and whose it is. */
+/* What a ring reports: calls to its peer, violations to its port. */
 
 #include "vring/ring.h"
 
 void
 vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule)
 {
-	/* acquire: what looks like a violation was read before this. Pairs with
-	 * the device's order: revoked first, then the memory is another; grown
-	 * first, then the peer uses the new memory. */
+	/* acquire: the data that looks like a violation was read before this
+	 * fence. Pairs with the order of the device, which stores revoked
+	 * before it changes the memory, and grown before the peer uses new
+	 * memory. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (vhostpci_ring_is_revoked(ring))
 		rule = VHOSTPCI_RULE_REVOKED;
 	else if (vhostpci_mem_is_late(ring->mem))
 		rule = VHOSTPCI_RULE_GROWN;
 	__atomic_store_n(&ring->broken, rule, __ATOMIC_RELEASE);
-	/* Once per start of a ring. */
+	/* At most once for each start of the ring, and for each state. */
 	ring->report(ring->dev);
 }
 

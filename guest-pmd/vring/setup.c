@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Setting vrings up: where their parts are, and how bursts find them. */
+/* Set vrings up: find their parts in memory, and choose values for the
+ * bursts. */
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -8,7 +9,8 @@
 #include "vring/resume.h"
 #include "vring/ring.h"
 
-/* Bytes of the three parts (virtio 1.x, 2.7 and 2.8), and their alignment. */
+/* Sizes of the three parts in bytes (virtio 1.x, 2.7 and 2.8), and their
+ * alignment. */
 struct extent {
 	uint64_t desc, avail, used;
 	uint8_t avail_align, used_align;
@@ -18,7 +20,7 @@ static struct extent
 extent_of(const struct vhostpci_ring *ring)
 {
 	const uint64_t num = ring->size;
-	/* The event index behind each ring is part of it if negotiated. */
+	/* If negotiated, an event index follows each ring and belongs to it. */
 	const uint64_t event = ring->event_idx ? sizeof(uint16_t) : 0;
 
 	if (ring->packed)
@@ -45,8 +47,8 @@ vhostpci_ring_relocate(struct vhostpci_ring *ring,
 	const struct extent extent = extent_of(ring);
 	struct vhostpci_region at = { 0 };
 
-	/* Each part in full, and contiguous in this process: the bursts index
-	 * them without looking again. */
+	/* Each part must be mapped in full, and contiguous in this process: the
+	 * bursts index it without further checks. */
 	ring->desc = (void *)vhostpci_mem_addr(ring->mem, &at, vr->desc,
 					       extent.desc);
 	ring->avail = (void *)vhostpci_mem_addr(ring->mem, &at, vr->avail,
@@ -63,8 +65,9 @@ vhostpci_ring_relocate(struct vhostpci_ring *ring,
 	return VHOSTPCI_RULE_NONE;
 }
 
-/* A driver that waits for buffers that it has sent hears of them when there is
- * nothing to receive, or after so many: see burst_rx(). */
+/* A driver may wait for the return of buffers that it sent. A burst calls the
+ * driver when there is nothing to receive, or after this many buffers: see
+ * burst_rx(). */
 #define TELL_AFTER	256
 
 static void
@@ -76,7 +79,7 @@ publish_place(const struct vhostpci_ring *ring)
 	vhostpci_ring_publish(ring, place, place);
 }
 
-/* virtio 1.x, 5.1.6.1: num_buffers is always there in a modern header. */
+/* virtio 1.x, 5.1.6.1: a modern header always has num_buffers. */
 static uint8_t
 header_len(uint64_t features)
 {
@@ -120,10 +123,10 @@ vhostpci_ring_start(struct vhostpci_ring *ring,
 	ring->told_wrap = ring->wrap;
 	ring->untold = 0;
 	ring->tell_after = RTE_MIN(ring->size / 4, TELL_AFTER);
-	/* We poll; whoever sleeps asks for kicks then. */
+	/* A burst polls. A thread that sleeps asks for kicks itself. */
 	vhostpci_ring_kicks(ring, false);
-	/* Whoever served the ring before us may have died between handing
-	 * buffers back and saying so. A call too many does no harm. */
+	/* The former process may have died after it returned buffers, but
+	 * before it called. A needless call does no harm. */
 	if (ring->call)
 		vhostpci_ring_call(ring);
 	return VHOSTPCI_RULE_NONE;

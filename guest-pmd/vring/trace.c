@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Keeping a packed ring traced, and reading where it stands: see vring_find.h. */
+/* Keep a packed ring traced, and find the place of a traced ring: see
+ * vring_find.h. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,11 +9,11 @@
 #include "vring/packed.h"
 #include "vring/trace.h"
 
-/* The driver makes buffers available while the ring is read, but no more than it
- * has room for: nobody serves it. */
+/* The driver may make buffers available while we read the ring, but only until
+ * the ring is full, because nobody serves it. */
 #define READ_TIMES	16
 
-/* Out of line: a burst comes here only with chains of several descriptors. */
+/* Not inline: only bursts with chains of several descriptors call this. */
 void
 vhostpci_packed_put_all(struct vhostpci_ring *ring,
 			const struct vhostpci_burst *b)
@@ -22,7 +23,8 @@ vhostpci_packed_put_all(struct vhostpci_ring *ring,
 
 	for (i = b->given; i-- > 0;) {
 		const uint16_t head = b->shadow[i].at;
-		/* Without its marks, which are those of its own lap. */
+		/* Remove the marks; each descriptor below gets the marks of its
+		 * own lap. */
 		const uint64_t value = b->shadow[i].value & ~marks;
 
 		do {
@@ -45,7 +47,7 @@ read_flags(const struct vhostpci_ring *ring, uint16_t *flags)
 		(const struct vring_packed_desc *)ring->desc;
 	uint32_t i;
 
-	/* relaxed: what is found is looked at again when it is used. */
+	/* relaxed: whoever uses a descriptor later reads it again. */
 	for (i = 0; i < ring->size; i++)
 		flags[i] = __atomic_load_n(&desc[i].flags, __ATOMIC_RELAXED);
 }

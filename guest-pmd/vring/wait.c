@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Who waits for whom in "Quiescence" of vring/queue.h. */
+/* The waits of "Quiescence" in vring/queue.h. */
 
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
 #include "vring/queue.h"
 
-/* The most that a thread waits for control to swap one peer's memory: control
- * needs some 20 us for it, and longer only when it is preempted. A tenth of what
- * control itself waits for bursts. */
+/* The longest time that a thread waits while control replaces the memory table
+ * of one peer. Control needs some 20 us, and longer only when it is preempted.
+ * This is a tenth of the time that control itself waits for bursts. */
 #define MOVE_MS		10
 
 bool
@@ -22,7 +22,7 @@ vhostpci_wait_zero(const uint32_t *flag, uint64_t deadline)
 		if (rte_get_timer_cycles() > deadline)
 			return false;
 		/* A burst takes microseconds, unless its thread is preempted:
-		 * then leave it the processor. */
+		 * then give up the processor for that thread. */
 		if (++spins < 1000)
 			rte_pause();
 		else
@@ -40,7 +40,7 @@ vhostpci_queue_enter_moved(struct vhostpci_queue *queue)
 		return false;
 	deadline = rte_get_timer_cycles() + rte_get_timer_hz() * MOVE_MS / 1000;
 	if (!vhostpci_wait_zero(&queue->moving, deadline)) {
-		/* Once: what is sent next does not wait again. */
+		/* Wait only once: the next burst does not wait again. */
 		__atomic_store_n(&queue->moving, 0, __ATOMIC_RELAXED);
 		return false;
 	}

@@ -6,8 +6,8 @@
 #include "vring/send.h"
 #include "vring/writer.h"
 
-/* The whole of what a new descriptor claims has to be mapped, not only what is
- * used of it. */
+/* All bytes that a new descriptor names must be mapped, not only the bytes that
+ * the packet needs. */
 static int
 write_desc(struct vhostpci_writer *w)
 {
@@ -21,26 +21,28 @@ write_desc(struct vhostpci_writer *w)
 		chain->len = 0;
 		return 0;
 	}
-	/* Across regions, if at all: piece by piece. */
+	/* If mapped at all, the buffer lies across regions: write it piece by
+	 * piece. */
 	return vhostpci_mem_read(ring->mem, NULL, chain->gpa, chain->len) ?
 		0 : -VHOSTPCI_RULE_MEMORY;
 }
 
-/* The next piece of a descriptor that lies across regions. */
+/* Go to the next piece of a descriptor that lies across regions. */
 static void
 write_piece(struct vhostpci_writer *w)
 {
 	struct vhostpci_chain *chain = &w->chain;
 
-	/* Not NULL: write_desc() saw it, and tables do not change in a burst. */
+	/* Not NULL: write_desc() has checked the range, and tables do not
+	 * change in a burst. */
 	w->to = vhostpci_mem_piece(chain->ring->mem, chain->gpa, chain->len,
 				   &w->room);
 	chain->gpa += w->room;
 	chain->len -= w->room;
 }
 
-/* The current chain is full. Entries of used rings and shadows that are given
- * here are nobody's until the packet is complete. */
+/* The current chain is full: give it back. Nobody sees the entries and shadows
+ * that are given here until the packet is complete. */
 static int
 write_close(struct vhostpci_writer *w)
 {
@@ -49,7 +51,7 @@ write_close(struct vhostpci_writer *w)
 
 	if (rc < 0)
 		return rc;
-	/* No driver has more descriptors out than there are. */
+	/* No driver can have more descriptors available than the ring has. */
 	if (w->flags & F_PACKED &&
 	    w->n_slots + chain->n_slots > chain->ring->size)
 		return -VHOSTPCI_RULE_CHAIN_LENGTH;
@@ -69,13 +71,14 @@ write_open(struct vhostpci_writer *w, const struct vhostpci_slot *slot)
 	int rc;
 
 	w->n_heads++;
-	/* Of each chain (virtio 1.x, 2.7.5.3.1), not of all of them. */
+	/* The limit holds for each chain (virtio 1.x, 2.7.5.3.1), not for all
+	 * chains of the packet. */
 	chain->left = vhostpci_chain_max(chain->ring);
 	rc = vhostpci_chain_begin(chain, &desc, slot->id, w->b.at);
 	return rc < 0 ? rc : write_desc(w);
 }
 
-/* Go on in the next chain. */
+/* Close the chain, and open the next one. */
 static int
 write_reopen(struct vhostpci_writer *w)
 {
@@ -85,13 +88,13 @@ write_reopen(struct vhostpci_writer *w)
 
 	if (rc < 0)
 		return rc;
-	/* Not even all of the ring holds it. */
+	/* Even a whole ring of buffers is too small for this packet. */
 	if (w->flags & F_PACKED ? w->n_slots >= ring->size :
 	    w->n_heads >= ring->size)
 		return VHOSTPCI_DROP;
-	/* No more descriptors for one packet than one chain may have. This
-	 * also bounds the chains, each of which has at least one, by
-	 * VHOSTPCI_MAX_CHAIN: what VHOSTPCI_MAX_GIVEN counts on. */
+	/* A packet may take no more descriptors than one chain may have. As
+	 * each chain has at least one descriptor, this also bounds the chains
+	 * by VHOSTPCI_MAX_CHAIN; VHOSTPCI_MAX_GIVEN relies on that. */
 	if (ring->walked - w->walked >= VHOSTPCI_MAX_CHAIN)
 		return VHOSTPCI_DROP;
 	if (vhostpci_peek(ring, &w->b, &slot, 1, &rc,
@@ -100,7 +103,7 @@ write_reopen(struct vhostpci_writer *w)
 	return write_open(w, &slot);
 }
 
-/* Get to where there is room. */
+/* Go on to the next piece, descriptor or chain that has room. */
 static int
 write_more(struct vhostpci_writer *w)
 {
@@ -145,7 +148,7 @@ vhostpci_write_bytes(struct vhostpci_writer *w, const void *src, uint32_t len)
 	return 0;
 }
 
-/* Byte by byte behind the part that all headers have: num_buffers may lie in two
+/* Write num_buffers byte by byte, because its two bytes may lie in two
  * places. */
 static int
 write_header(struct vhostpci_writer *w, const struct virtio_net_hdr_v1 *hdr)
