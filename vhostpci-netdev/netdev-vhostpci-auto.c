@@ -24,20 +24,20 @@
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_auto);
 
-/* In Open_vSwitch's other_config, a bridge's name; in that of a Port, "true":
- * it is one of ours.  No other port is ever removed. */
+/* In other_config of Open_vSwitch: the name of a bridge.  In other_config of a
+ * Port, "true": this code made the port.  Only such ports are ever removed. */
 #define AUTO_KEY "vhostpci-auto"
 
 #define LOOK_INTERVAL_MS 1000
-#define NAME_SIZE 16            /* As of a kernel's device, with its NUL. */
-#define HASHED_LEN 10           /* What is left of a name with a hash. */
+#define NAME_SIZE 16            /* Bytes of a name, as IFNAMSIZ. */
+#define HASHED_LEN 10           /* Bytes kept of a name with a hash. */
 #define MAX_FUNCTIONS 8         /* VHOST_PCI_MAX_FUNCTIONS */
 
 static const struct netdev_class *base;
 static struct shash devices = SHASH_INITIALIZER(&devices);
 static char *db_remote;
-static struct ovsdb_idl *idl;   /* As long as the option is set. */
-static struct ovsdb_idl_txn *txn; /* Under way. */
+static struct ovsdb_idl *idl;   /* NULL unless the option is set. */
+static struct ovsdb_idl_txn *txn; /* NULL: none is under way. */
 static long long int next_look;
 
 void
@@ -54,7 +54,8 @@ vhostpci_auto_enable(const struct netdev_class *base_)
 
 /* Names. */
 
-/* Stores a name that shells, logs and other systems take as it is. */
+/* Stores a name of the function in 'name'.  Shells, logs and other systems
+ * need not quote the name. */
 static void
 safe_name(const char *peer, int function, char name[NAME_SIZE])
 {
@@ -78,7 +79,8 @@ safe_name(const char *peer, int function, char name[NAME_SIZE])
     free(full);
 }
 
-/* Makes 'name' one that is not in 'taken', nor reserved, and adds it. */
+/* Changes 'name' until it is neither in 'taken' nor reserved, and adds it to
+ * 'taken'. */
 static void
 unique_name(char name[NAME_SIZE], struct sset *taken)
 {
@@ -94,7 +96,7 @@ unique_name(char name[NAME_SIZE], struct sset *taken)
     sset_add(taken, name);
 }
 
-/* What there is in the database. */
+/* The contents of the database. */
 
 struct existing {
     struct sset names;          /* Of bridges, ports and interfaces. */
@@ -154,8 +156,8 @@ existing_destroy(struct existing *existing)
     sset_destroy(&existing->targets);
 }
 
-/* Whether some port serves 'function' of the device at 'address' already, or
- * is to. */
+/* Returns true if some port already serves 'function' of the device at
+ * 'address', or will serve it. */
 static bool
 is_served(const struct existing *existing, const char *address,
           const struct vhostpci_peer_device *device, int function)
@@ -218,8 +220,8 @@ add_port(const struct ovsrec_bridge *br, const char *peer, int function,
               function);
 }
 
-/* Names with a comma are none that options:peer can have, and devices without
- * a name of their peer cannot be told apart. */
+/* Skips names with a comma, because options:peer cannot have them, and devices
+ * whose peer has no name, because nothing tells these apart. */
 static void
 add_missing(const struct ovsrec_bridge *br, struct existing *existing)
 {
@@ -238,7 +240,8 @@ add_missing(const struct ovsrec_bridge *br, struct existing *existing)
     }
 }
 
-/* Whether a device has what a port that we made is for. */
+/* Returns true if a device still has the function for which this code made
+ * 'port'. */
 static bool
 is_there(const struct ovsrec_port *port)
 {
@@ -248,7 +251,7 @@ is_there(const struct ovsrec_port *port)
     struct shash_node *node;
 
     if (!peer) {
-        /* Somebody has changed it: it is theirs now. */
+        /* Somebody has changed the port: it is theirs now. */
         return true;
     }
     SHASH_FOR_EACH (node, &devices) {
@@ -297,7 +300,7 @@ finish_txn(void)
         if (status == TXN_ERROR) {
             VLOG_WARN("cannot change ports: %s", ovsdb_idl_txn_get_error(txn));
         }
-        /* What failed is tried again at the next look. */
+        /* The next look tries again what failed. */
         ovsdb_idl_txn_destroy(txn);
         txn = NULL;
     }
@@ -347,7 +350,8 @@ disconnect_database(void)
     }
 }
 
-/* What the database has is as of the last transaction. */
+/* The caller has finished the last transaction, so the copy of the database is
+ * current. */
 static void
 look(const struct ovsrec_open_vswitch *cfg, const char *name)
 {
@@ -362,8 +366,8 @@ look(const struct ovsrec_open_vswitch *cfg, const char *name)
     existing_init(&existing, cfg);
     add_missing(br, &existing);
     if (all_known) {
-        /* Else that may be whose port is without a device: a machine that
-         * boots has not bound all of them yet. */
+        /* Only if all peers are known: otherwise an unknown device may belong
+         * to a port.  A booting machine has not bound all devices yet. */
         remove_gone(cfg);
     }
     existing_destroy(&existing);

@@ -2,11 +2,11 @@
 
 /* See netdev-vhostpci-find.h.
  *
- * Attaching and detaching is left to the base class: it does so under its
- * own mutex, and it detaches, when a port goes, only what it has attached
- * itself.  So candidates for a peer are tried by asking the base class for
- * them with the driver's argument "peer=NAME", which makes the driver refuse
- * a device of another peer before it touches it. */
+ * The base class does all attaching and detaching: it does so under its own
+ * mutex, and when a port goes, it detaches only what it has attached itself.
+ * So this code tries the candidates for a peer through the base class, with
+ * the driver's argument "peer=NAME".  With that argument the driver refuses a
+ * device of another peer before it touches the device. */
 
 #include <config.h>
 #include "netdev-vhostpci-find.h"
@@ -33,15 +33,15 @@
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_find);
 
-/* What the driver says of a socket that it cannot make now, and of a device
- * that has not as many functions. */
+/* Words of the driver for a socket that it cannot make now, and for a device
+ * that lacks the function. */
 #define CANNOT_LISTEN ": cannot listen: "
 #define NO_FUNCTION "the device has no function "
 
 /* Options. */
 
-/* Returns 'devargs' with the device's name as DPDK prints it, NULL if that is
- * neither a PCI address nor a virtual device of our driver. */
+/* Returns 'devargs' with the device's name as DPDK prints it, or NULL if the
+ * name is neither a PCI address nor a virtual device of our driver. */
 static char *
 normalize_devargs(const char *devargs)
 {
@@ -67,7 +67,7 @@ normalize_devargs(const char *devargs)
     return normal;
 }
 
-/* "NAME" or "NAME/FUNCTION", of one digit. */
+/* Parses "NAME" or "NAME/FUNCTION", where FUNCTION is one digit. */
 static void
 parse_peer(const char *peer, struct vhostpci_target *target)
 {
@@ -149,7 +149,7 @@ vhostpci_base_set_config(const struct netdev_class *base,
     smap_remove(&copy, "vhostpci-devargs");
     smap_remove(&copy, "peer");
     smap_replace(&copy, "dpdk-devargs", devargs);
-    /* The base class's default is to look at the link every five seconds. */
+    /* By default the base class looks at the link every five seconds only. */
     if (!smap_get(&copy, "dpdk-lsc-interrupt")) {
         smap_add(&copy, "dpdk-lsc-interrupt", "true");
     }
@@ -164,9 +164,9 @@ vhostpci_base_set_config(const struct netdev_class *base,
     return error;
 }
 
-/* Has 'base' attach 'netdev' to 'devargs'.  If that fails because the driver
- * refuses the device, '*cause' is why, else NULL; '*errp' is whatever 'base'
- * says.  The caller frees both. */
+/* Makes 'base' attach 'netdev' to 'devargs'.  If the driver refuses the
+ * device, sets '*cause' to the reason, otherwise to NULL; sets '*errp' to the
+ * error of 'base'.  The caller frees both. */
 static int
 base_attach(const struct netdev_class *base, struct netdev *netdev,
             const struct smap *args, const char *devargs, char **cause,
@@ -191,7 +191,8 @@ base_attach(const struct netdev_class *base, struct netdev *netdev,
     return error;
 }
 
-/* The same for a device that is meant: says in '*errp' what is wrong. */
+/* As base_attach(), for a device that the user has named: sets '*errp' to one
+ * sentence that says what is wrong. */
 static int
 attach(const struct netdev_class *base, struct netdev *netdev,
        const struct smap *args, const char *devargs, char **errp)
@@ -220,7 +221,7 @@ attach(const struct netdev_class *base, struct netdev *netdev,
         VLOG_WARN_BUF(errp, "%s: driver "DRIVER_NAME" cannot use device "
                       "%.*s: %s", netdev_get_name(netdev), name_len, devargs,
                       cause);
-        /* When that ends, nothing tells. */
+        /* Nothing reports when listening becomes possible. */
         error = strstr(cause, CANNOT_LISTEN) ? EADDRNOTAVAIL : error;
     } else if (error) {
         *errp = base_err;
@@ -279,7 +280,8 @@ attach_devargs(const struct netdev_class *base, struct netdev *netdev,
 
 /* Peers. */
 
-/* Whether 'base' can attach a port to 'devargs'; it is detached again. */
+/* Returns true if 'base' can attach a port to 'devargs'; detaches the port
+ * again. */
 static bool
 try_attach(const struct netdev_class *base, const char *devargs)
 {
@@ -322,11 +324,11 @@ fail_no_device(const struct netdev *netdev, const char *peer,
                   netdev_get_name(netdev), peer,
                   notes->length ? ds_cstr_ro(notes)
                   : "this machine has no vhost-pci-net device");
-    /* When a device gets another function, nothing may tell. */
+    /* Nothing may report it when a device gets another function. */
     return strstr(ds_cstr_ro(notes), NO_FUNCTION) ? EADDRNOTAVAIL : ENODEV;
 }
 
-/* Adds a sentence to 'notes' and frees it. */
+/* Adds sentence 'text' to 'notes', and frees 'text'. */
 static void
 note(struct ds *notes, char *text)
 {
@@ -334,8 +336,9 @@ note(struct ds *notes, char *text)
     free(text);
 }
 
-/* Why the device at 'address' is not even tried; NULL: it should be.  One that
- * has ports for other functions of 'peer' is.  The caller frees the string. */
+/* Returns the reason not to try the device at 'address', or NULL to try it.  A
+ * device with ports for other functions of 'peer' is worth a try.  The caller
+ * frees the string. */
 static char *
 no_candidate(const char *address, const char *peer)
 {
@@ -359,7 +362,7 @@ no_candidate(const char *address, const char *peer)
     return vhostpci_sysfs_obstacle(address);
 }
 
-/* Tries one device.  Notes why it is not the one. */
+/* Tries one device.  If it fails, adds the reason to 'notes'. */
 static bool
 candidate_serves(const struct netdev_class *base, struct netdev *netdev,
                  const struct smap *args, const char *address,
@@ -379,8 +382,8 @@ candidate_serves(const struct netdev_class *base, struct netdev *netdev,
     return serves;
 }
 
-/* What DPDK is to attach for the target at 'address'.  The caller frees the
- * string. */
+/* Returns the devargs that DPDK must attach for the target at 'address'.  The
+ * caller frees the string. */
 static char *
 candidate_devargs(const char *address, const struct vhostpci_target *target)
 {
@@ -475,7 +478,7 @@ vhostpci_target_attach(const struct netdev_class *base, struct netdev *netdev,
     char *full;
     int error;
 
-    /* Behind VFIO their pages would stay pinned. */
+    /* Behind VFIO the pages of unused mempools would stay pinned. */
     netdev_dpdk_free_unused_mempools();
 
     *devargs = NULL;

@@ -21,18 +21,18 @@ VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_log);
 
 #define DRIVER_LOG_PREFIX DRIVER_NAME": "
 
-/* The stream is put in front of the one that lib/dpdk.c opened once and
- * stays: exchanging streams around each capture could take one away from
- * under another thread that is writing to it. */
+/* The stream takes the place of the one that lib/dpdk.c opened, once and for
+ * ever: exchanging streams around each capture could take a stream away while
+ * another thread writes to it. */
 static FILE *dpdk_stream;
 
 struct log_capture {
-    char *driver;               /* The last of the gravest that it said. */
+    char *driver;               /* Its last message of the gravest level. */
     int driver_level;           /* RTE_LOG_*: lower is graver. */
     char *other;                /* The first error of any other part. */
 };
 
-/* A message that this thread is about to complete. */
+/* The unfinished message of this thread. */
 struct log_message {
     size_t len;
     char text[1024];
@@ -40,7 +40,7 @@ struct log_message {
 
 DEFINE_STATIC_PER_THREAD_DATA(struct log_message, message, { .len = 0 });
 
-/* What this thread captures into; NULL: it does not. */
+/* The capture of this thread; NULL: none. */
 DEFINE_STATIC_PER_THREAD_DATA(struct log_capture *, capture, NULL);
 
 static char *
@@ -76,18 +76,18 @@ tee_message(const char *buf, size_t size)
     if (c) {
         capture_message(c, buf, size);
     }
-    /* rte_log_cur_msg_loglevel(), which lib/dpdk.c's writer uses, is per
-     * thread and still right: now, so nothing may wait in the stream.  (Open
-     * vSwitch 3.5 leaves it buffered, as DPDK flushes it.) */
+    /* lib/dpdk.c's writer uses rte_log_cur_msg_loglevel(), which is per thread
+     * and right only now, so nothing may wait in the stream.  (Open vSwitch
+     * 3.5 leaves the stream buffered, because DPDK flushes it.) */
     flockfile(dpdk_stream);
     fwrite(buf, 1, size, dpdk_stream);
     fflush(dpdk_stream);
     funlockfile(dpdk_stream);
 }
 
-/* The stream is unbuffered: no call has words of two messages.  But a message
- * may come in several calls (of 128 bytes, from glibc 2.37 on); its line feed
- * ends it. */
+/* The stream is unbuffered, so no call has parts of two messages.  But a
+ * message may come in several calls (of 128 bytes, from glibc 2.37 on).  A
+ * line feed ends the message. */
 static ssize_t
 tee_write(void *cookie OVS_UNUSED, const char *buf, size_t size)
 {
@@ -130,9 +130,10 @@ vhostpci_log_capture_start(void)
     *c = xzalloc(sizeof **c);
 }
 
-/* The driver gives up after its gravest word: the last such is the cause.  If
- * it was silent, it was not asked, and the first error that DPDK reported is
- * the cause, the rest are consequences. */
+/* The driver gives up after its gravest message, so the last of these tells
+ * the cause.  If the driver logged nothing, DPDK did not ask it.  Then the
+ * first error that DPDK reported is the cause, and later errors are
+ * consequences. */
 char *
 vhostpci_log_capture_stop(void)
 {

@@ -21,7 +21,8 @@
 #include "svec.h"
 #include "util.h"
 
-/* Has a driver's port of the device at 'address' tell of the peer. */
+/* Asks a port of the driver on the device at 'address' about the peer.
+ * Returns false if there is no such port. */
 static bool
 look_at_port(const char *address, struct vhostpci_peer_device *found)
 {
@@ -42,7 +43,8 @@ look_at_port(const char *address, struct vhostpci_peer_device *found)
     return false;
 }
 
-/* Attaches the device at 'address', looks, and lets it go. */
+/* Attaches the device at 'address', asks about the peer, and detaches the
+ * device. */
 static bool
 look_at_device(const struct netdev_class *base, const char *address,
                struct vhostpci_peer_device *found)
@@ -79,8 +81,8 @@ forget_gone(const struct svec *addresses, struct shash *devices)
     }
 }
 
-/* Without a port, what was known of a device stays: its peer's name does not
- * change. */
+/* If no port of the device exists, keeps what is known of the device: the name
+ * of its peer does not change. */
 static bool
 look_at(const struct netdev_class *base, const char *address, bool again,
         struct shash *devices)

@@ -32,11 +32,11 @@ VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_pmd);
 
 #define LEGACY_ARG "legacy-ol-flags"
 
-/* Virtio features that invite the peer to send packets to be segmented. */
+/* Virtio features that allow the peer to send packets that we must segment. */
 #define HOST_TSO (UINT64_C(1) << 11 | UINT64_C(1) << 12)
 
-/* The driver's public functions.  All but the first are NULL in a driver that
- * is older than they are. */
+/* The driver's public functions.  All but the first may be NULL: an old driver
+ * lacks them. */
 struct driver {
     int (*info_get)(uint16_t port_id, struct rte_pmd_vhostpci_info *);
     int (*queues_get)(uint16_t port_id, struct rte_pmd_vhostpci_queues *);
@@ -57,8 +57,8 @@ add_object(struct dl_phdr_info *info, size_t size OVS_UNUSED, void *names)
     return 0;
 }
 
-/* Stores the function 'name' of 'handle', or NULL, in '*function': POSIX's way
- * around C's lack of such a cast. */
+/* Stores the function 'name' of 'handle', or NULL, in '*function'.  C has no
+ * cast from an object pointer to a function pointer; POSIX recommends this. */
 static void
 find_function(void *handle, const char *name, void *function)
 {
@@ -67,8 +67,8 @@ find_function(void *handle, const char *name, void *function)
     memcpy(function, &symbol, sizeof symbol);
 }
 
-/* Looks in every loaded object for the driver's public functions.  The object
- * that has them stays pinned; plugins are never unloaded anyway. */
+/* Searches every loaded object for the driver's public functions.  The object
+ * that has them stays pinned; nobody unloads plugins anyway. */
 static void
 driver_find(void)
 {
@@ -106,8 +106,8 @@ driver_find(void)
     svec_destroy(&names);
 }
 
-/* Plugins are loaded by rte_eal_init() alone, before the first caller: one
- * look suffices. */
+/* Only rte_eal_init() loads plugins, before the first caller, so one search is
+ * enough. */
 static const struct driver *
 driver_get(void)
 {
@@ -136,7 +136,7 @@ vhostpci_pmd_info(int port_id, struct rte_pmd_vhostpci_info *info)
         || d->info_get(port_id, info)) {
         return ENODEV;
     }
-    /* The names may come from elsewhere: never run past their arrays. */
+    /* The peer may have chosen the names: never run past their arrays. */
     info->transport[sizeof info->transport - 1] = '\0';
     info->peer_name[sizeof info->peer_name - 1] = '\0';
     info->window[sizeof info->window - 1] = '\0';
@@ -162,8 +162,9 @@ vhostpci_pmd_queues(int port_id, struct rte_pmd_vhostpci_queues *queues)
     return -d->queues_get(port_id, queues);
 }
 
-/* There is no queue without a port, and no port before driver_get() was called
- * once: the thread that polls need not. */
+/* Does not call driver_get(), because this runs in a thread that polls: a
+ * queue has a port, and no port exists before the first call of
+ * driver_get(). */
 uint32_t
 vhostpci_pmd_rx_consumed(int port_id, int queue_id)
 {
@@ -205,7 +206,7 @@ vhostpci_pmd_flows(int port_id, struct rte_pmd_vhostpci_flow **flowsp,
     } else if (!d->flows_get) {
         return EOPNOTSUPP;
     }
-    /* Rules may come in between: they get some room. */
+    /* Leave some room for rules that come between the two calls. */
     n = d->flows_get(port_id, NULL, 0);
     if (n > 0) {
         room = n + 64;
@@ -225,7 +226,8 @@ vhostpci_pmd_flows(int port_id, struct rte_pmd_vhostpci_flow **flowsp,
     return 0;
 }
 
-/* Whether 'args', what follows a device's name, has a value for 'key'. */
+/* Returns true if 'args', the part of devargs after the name of the device,
+ * has a value for 'key'. */
 static bool
 has_argument(const char *args, const char *key)
 {
@@ -274,8 +276,8 @@ vhostpci_pmd_drops_large_packets(int port_id)
            || !has_argument(devargs->args, LEGACY_ARG);
 }
 
-/* Virtio 1.2: 5.1.3 (network device) and 6 (reserved feature bits), the names
- * without their VIRTIO_F_, VIRTIO_NET_F_ or VIRTIO_RING_F_. */
+/* Names of feature bits in virtio 1.2, 5.1.3 (network device) and 6 (reserved
+ * feature bits), without VIRTIO_F_, VIRTIO_NET_F_ or VIRTIO_RING_F_. */
 static const char *const feature_names[64] = {
     [0] = "csum", [1] = "guest_csum", [2] = "ctrl_guest_offloads",
     [3] = "mtu", [5] = "mac", [7] = "guest_tso4", [8] = "guest_tso6",
@@ -311,7 +313,7 @@ vhostpci_pmd_format_features(uint64_t features, struct ds *ds)
     }
 }
 
-/* The number behind ",function=", 0 unless given. */
+/* Returns the number after ",function=", or 0 if there is none. */
 static int
 devargs_function(const char *devargs)
 {

@@ -22,10 +22,10 @@
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_queues);
 
-/* As many as the driver has (max_tx_queues). */
+/* The number of the driver (max_tx_queues). */
 #define MAX_TXQ 64
 
-/* Bit q: rx queue q of that DPDK port is polled. */
+/* Bit q of entry p: DPDK port p has its rx queue q polled. */
 static atomic_uint64_t rx_enabled[RTE_MAX_ETHPORTS];
 
 void
@@ -46,17 +46,18 @@ vhostpci_queues_set_config(struct vhostpci_queues *queues, struct smap *args)
         smap_remove(args, "n_rxq");
         smap_add_format(args, "n_rxq", "%d", queues->n_pairs);
     }
-    /* The driver copies packets, and keeps none: unlike a NIC's, its queues
-     * need no memory of their own. */
+    /* The driver copies packets and keeps none, so its queues need no memory
+     * of their own, unlike those of a NIC. */
     if (!smap_get(args, "n_txq_desc")) {
         smap_add(args, "n_txq_desc", "64");
     }
 }
 
-/* The driver sends the packets of tx queue q to the peer's receive queue q
- * modulo their number.  Each PMD thread has a queue of its own, as the
- * datapath wants; with tx-steering=hash packets are spread over all queues,
- * evenly over the peer's if ours are a multiple of those. */
+/* The driver sends packets of tx queue q to the peer's receive queue q modulo
+ * the number of the peer's queues.  Each PMD thread has a queue of its own, as
+ * the datapath wants.  With tx-steering=hash the datapath spreads packets over
+ * all tx queues; the peer's queues get equal shares if our number is a
+ * multiple of theirs. */
 int
 vhostpci_queues_n_txq(const struct vhostpci_queues *queues)
 {
@@ -65,7 +66,7 @@ vhostpci_queues_n_txq(const struct vhostpci_queues *queues)
     return n <= MAX_TXQ ? n : MAX(queues->wanted_txq, queues->n_pairs);
 }
 
-/* Returns true if that has changed. */
+/* Returns true if the value has changed. */
 static bool
 set_rx_enabled(int port_id, uint64_t enabled)
 {
@@ -97,10 +98,10 @@ queues_reconfigure(struct vhostpci_queues *queues, struct netdev *netdev)
     int error;
 
     if (queues->idle) {
-        /* What there will be, as far as it is known. */
+        /* The queues that the port will have, as far as this is known. */
         netdev->n_rxq = queues->n_rxq ? queues->n_rxq : queues->n_pairs;
         netdev->n_txq = vhostpci_queues_n_txq(queues);
-        /* DPDK reuses port numbers: the last owner's queues were others. */
+        /* DPDK reuses port numbers: forget the queues of the last owner. */
         if (port_id >= 0 && port_id < RTE_MAX_ETHPORTS) {
             set_rx_enabled(port_id, 0);
         }
@@ -108,12 +109,12 @@ queues_reconfigure(struct vhostpci_queues *queues, struct netdev *netdev)
         return 0;
     }
     error = netdev_dpdk_get_class()->reconfigure(netdev);
-    /* ENOBUFS: so DPDK 24.11, where it found memory for a part of the pool. */
+    /* DPDK 24.11 returns ENOBUFS if it found memory for a part of the pool. */
     if (error == ENOMEM || error == ENOBUFS) {
         queues->idle = true;
         vhostpci_retry_starved(netdev_get_name(netdev));
     }
-    /* Other queues serve the peer's rings now. */
+    /* Now other queues serve the peer's rings. */
     if (!error && !vhostpci_pmd_queues(port_id, &now)) {
         set_rx_enabled(port_id, now.rx_enabled);
     }
@@ -169,7 +170,7 @@ netdev_vhostpci_set_tx_multiq(struct netdev *netdev, unsigned int n_txq)
         netdev, vhostpci_queues_n_txq(queues));
 }
 
-/* An idle port's, of which the base class knows nothing yet. */
+/* Callbacks of an idle port, which the base class has not configured yet. */
 
 static int
 netdev_vhostpci_get_etheraddr(const struct netdev *netdev_,
@@ -186,7 +187,7 @@ netdev_vhostpci_get_etheraddr(const struct netdev *netdev_,
     return 0;
 }
 
-/* The base class takes the address that it finds when it configures. */
+/* The base class adopts the device's address when it configures the port. */
 static int
 netdev_vhostpci_set_etheraddr(struct netdev *netdev, const struct eth_addr mac)
 {

@@ -19,32 +19,33 @@
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhostpci_retry);
 
-/* A port lacks its device.  When the devices of this machine change, vswitchd
- * is asked to try again. */
+/* Some port lacks its device.  When the devices of this machine change,
+ * vswitchd must try again. */
 static bool retry_wanted;
-static uint32_t retry_fingerprint; /* of the last that failed */
-static bool retry_changed;         /* ... and another one's is not the same */
+static uint32_t retry_fingerprint; /* At the last failure. */
+static bool retry_changed;         /* It differed at an earlier one. */
 
-/* A port cannot have its socket: the directory is not there yet, or somebody
- * else listens still.  Or its peer's device lacks the function, and has no
- * other port that would tell.  Nothing reports the end of that, so vswitchd is
- * asked to try again, less and less often: a try reads the whole configuration
- * and logs some lines. */
+/* Some port cannot listen at its socket: the directory does not exist yet, or
+ * somebody else still listens.  Or the peer's device lacks the function, and
+ * no other port of the device would report a change.  Nothing reports when
+ * that ends, so vswitchd must try again, less and less often: a try reads the
+ * whole configuration and logs some lines. */
 #define SOCKET_RETRY_MIN_MS 1000
 #define SOCKET_RETRY_MAX_MS 32000
 static long long int socket_retry_at = LLONG_MAX; /* LLONG_MAX: not wanted */
-static long long int socket_retried; /* when asked last */
+static long long int socket_retried; /* Time of the last request. */
 static int socket_retry_delay;
 
-/* Ports for whose packets there was no memory.  They are tried again when
+/* Ports for whose packets memory was lacking.  vswitchd tries them again when
  * there are more huge pages, when another port gives its memory back, or after
- * a while: other processes give theirs back unnoticed. */
+ * a while: nothing reports when other processes give memory back. */
 #define MEMORY_RETRY_MS 32000
 static struct sset starved = SSET_INITIALIZER(&starved);
-static long long int starved_pages; /* There were so many then... */
-static long long int starved_until; /* ...and so long they wait. */
+static long long int starved_pages; /* Huge pages at the last failure. */
+static long long int starved_until; /* Time of the next try. */
 
-/* A port that fails because of this very retry waits longer for the next. */
+/* Asks for another try.  A port that fails at once in such a try waits longer
+ * for the next one. */
 static void
 want_socket_retry(void)
 {
@@ -68,7 +69,8 @@ vhostpci_retry_devices(void)
 void
 vhostpci_retry_failed(uint32_t devices, int error)
 {
-    /* What came since another port failed, that one has not seen. */
+    /* If the devices changed since an earlier port failed, that port has not
+     * seen the change. */
     retry_changed |= retry_wanted && devices != retry_fingerprint;
     retry_wanted = true;
     retry_fingerprint = devices;
@@ -77,8 +79,8 @@ vhostpci_retry_failed(uint32_t devices, int error)
     }
 }
 
-/* A device came, went, or was bound to another driver: whoever lacks one may
- * find it now. */
+/* Asks for another try if a device came, went, or got another driver: a port
+ * that lacks a device may find one now. */
 static void
 look_for_devices(void)
 {

@@ -23,7 +23,7 @@
 #include "unixctl.h"
 #include "util.h"
 
-/* Why the link is as it is. */
+/* Returns the reason for the state of the link. */
 static const char *
 link_reason(const struct rte_pmd_vhostpci_info *info)
 {
@@ -38,7 +38,7 @@ link_reason(const struct rte_pmd_vhostpci_info *info)
             : "the peer's driver does not run");
 }
 
-/* The UUID in RFC 4122's text form; empty if unknown. */
+/* Adds the UUID in the text form of RFC 4122, or nothing if it is unknown. */
 static void
 format_uuid(const uint8_t uuid[16], struct ds *ds)
 {
@@ -155,7 +155,7 @@ show_peer(const struct rte_pmd_vhostpci_info *info, struct ds *ds)
     show_misfortunes(info, ds);
 }
 
-/* The driver's extended statistics, those that have counted anything. */
+/* Adds those of the driver's extended statistics that are not zero. */
 static void
 show_counters(uint16_t port_id, struct ds *ds)
 {
@@ -224,8 +224,8 @@ put_port_name(const struct shash *devices, const char *device, struct ds *ds)
     }
 }
 
-/* Adds 'actions' as the driver words them.  After each "output:DEVICE" it puts
- * the name of the port. */
+/* Adds 'actions' in the driver's words, with the name of the port after each
+ * "output:DEVICE". */
 static void
 put_actions(const struct shash *devices, const char *actions, struct ds *ds)
 {
@@ -353,7 +353,7 @@ add_counter(struct netdev_custom_stats *stats, const char *name,
     counter->value = value;
 }
 
-/* The ends of the names of a ring's counters, and of a queue's. */
+/* The last part of the name of a ring's counter, and of a queue's counter. */
 static const struct {
     const char *ring, *queue;
 } queue_counters[] = {
@@ -371,7 +371,8 @@ static const struct {
     { "size_1523_to_max", "size_1523_to_max_packets" },
 };
 
-/* 'name' is the driver's. */
+/* Adds the counter that the driver calls 'name', if vhost-user ports have such
+ * a counter. */
 static void
 add_driver_counter(struct netdev_custom_stats *stats, const char *name,
                    uint64_t value, int n_pairs)

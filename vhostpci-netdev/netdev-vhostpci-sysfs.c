@@ -23,8 +23,8 @@
 #define VHOST_PCI_DEVICE 0x1077
 #define VHOST_PCI_GENERIC_DEVICE 0x1055
 
-/* The environment variable is the one that DPDK's PCI bus obeys: both must
- * look at the same devices. */
+/* DPDK's PCI bus obeys this environment variable, too: both must look at the
+ * same devices. */
 static const char *
 sysfs_root(void)
 {
@@ -33,7 +33,8 @@ sysfs_root(void)
     return root ? root : "/sys/bus/pci/devices";
 }
 
-/* Reads a hexadecimal attribute.  Returns -1 if there is none. */
+/* Reads a hexadecimal attribute.  Returns -1 if the attribute does not
+ * exist. */
 static long
 read_hex(const char *address, const char *attribute)
 {
@@ -59,7 +60,7 @@ is_ours(long vendor, long device)
                 || device == VHOST_PCI_GENERIC_DEVICE));
 }
 
-/* Returns the last component of what symbolic link 'name' points to, NULL if
+/* Returns the last component of the target of symbolic link 'name', or NULL if
  * there is no such link.  The caller frees the string. */
 static char *
 read_link(const char *address, const char *name)

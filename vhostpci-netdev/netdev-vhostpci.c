@@ -2,11 +2,11 @@
 
 /* See netdev-vhostpci.h.
  *
- * Threads: callbacks of the class run where lib/netdev-provider.h says: all
- * that use the table of ports in the main thread, but construct() and
- * dealloc(), which may run in any that drops the last reference.  rxq_recv()
- * runs in the thread that polls.  event() runs in EAL's interrupt thread,
- * possibly under locks of the driver. */
+ * Threads: callbacks of the class run where lib/netdev-provider.h says.  Those
+ * that use the table of ports run in the main thread, but construct() and
+ * dealloc() in any thread that drops the last reference.  rxq_recv() runs in
+ * the thread that polls.  event() runs in EAL's interrupt thread, possibly
+ * under locks of the driver. */
 
 #include <config.h>
 #include "netdev-vhostpci.h"
@@ -44,24 +44,24 @@
 
 VLOG_DEFINE_THIS_MODULE(netdev_vhostpci);
 
-/* Things that raise no event are looked at this often. */
+/* How often to look for changes that raise no event. */
 #define LOOK_INTERVAL_MS 1000
 
-/* What the class adds to a netdev.  struct netdev_dpdk is private to the base
- * class, so this stands beside it. */
+/* The data that the class adds to a netdev.  struct netdev_dpdk is private to
+ * the base class, so these data stand beside it. */
 struct vhostpci_port {
     struct hmap_node node;      /* In 'ports', by netdev. */
     const struct netdev *netdev;
 
     /* All else belongs to the main thread. */
-    struct vhostpci_target target; /* What 'devargs' was found for. */
+    struct vhostpci_target target; /* The target of 'devargs'. */
     char *devargs;              /* The base class's; NULL: not attached. */
-    struct smap args;           /* What it was configured with last. */
+    struct smap args;           /* The last configuration. */
     struct vhostpci_queues queues;
-    bool removed;               /* The device went away under it. */
+    bool removed;               /* The device was removed. */
     bool is_policed;            /* Ingress policing is on. */
     bool has_qos;               /* Egress QoS is on. */
-    bool steering;              /* What the driver was told last. */
+    bool steering;              /* Last value given to the driver. */
     struct rte_pmd_vhostpci_info info; /* When last looked at. */
 };
 
@@ -132,13 +132,13 @@ netdev_vhostpci_construct(struct netdev *netdev)
     return 0;
 }
 
-/* Not destruct(): the base class knows its own by that function. */
+/* Not destruct(): by that function the base class recognizes its netdevs. */
 static void
 netdev_vhostpci_dealloc(struct netdev *netdev)
 {
     struct vhostpci_port *port = port_find(netdev);
 
-    /* None if construct() failed. */
+    /* NULL if construct() failed. */
     bool had_memory = port && port->devargs && !port->queues.idle;
 
     if (port) {
@@ -151,15 +151,15 @@ netdev_vhostpci_dealloc(struct netdev *netdev)
         free(port);
     }
     base->dealloc(netdev);
-    /* Give the port's memory back with it. */
+    /* Give back the port's memory, too. */
     netdev_dpdk_free_unused_mempools();
     if (had_memory) {
         vhostpci_retry_memory();
     }
 }
 
-/* The policer and QoS are the base class's: packets that the driver moves from
- * or to other ports by itself would pass them by. */
+/* The base class does policing and QoS.  Packets that the driver itself moves
+ * from or to other ports would bypass both. */
 static void
 port_set_steering(struct vhostpci_port *port, struct netdev *netdev, bool on)
 {
@@ -173,8 +173,8 @@ port_set_steering(struct vhostpci_port *port, struct netdev *netdev, bool on)
     }
 }
 
-/* Each word to the driver holds the port's bursts up for a moment, so it is
- * told of changes only. */
+/* Tells the driver of changes only, because each call stops the port's bursts
+ * for a moment. */
 static void
 port_update_steering(struct vhostpci_port *port, struct netdev *netdev)
 {
@@ -185,8 +185,8 @@ port_update_steering(struct vhostpci_port *port, struct netdev *netdev)
     }
 }
 
-/* Gives the base class the options that the port was configured with, and what
- * follows from the peer. */
+/* Gives the base class the port's options, and those that follow from the
+ * peer. */
 static int
 port_set_config(struct vhostpci_port *port, struct netdev *netdev, char **errp)
 {
@@ -206,7 +206,7 @@ port_attach(struct vhostpci_port *port, struct netdev *netdev,
             const struct smap *args, struct vhostpci_target *target,
             char **errp)
 {
-    /* Before looking, so that no change falls between. */
+    /* Read this before the attempt, so that no change goes unnoticed. */
     uint32_t devices = vhostpci_retry_devices();
     struct smap all;
     int error;
@@ -224,12 +224,12 @@ port_attach(struct vhostpci_port *port, struct netdev *netdev,
     port->target = *target;
     target->devargs = target->peer = NULL;
 
-    /* DPDK reuses port numbers: what was said of the last owner is void. */
+    /* DPDK reuses port numbers: forget the removal of the last owner. */
     int port_id = netdev_dpdk_get_port_id(netdev);
     if (port_id >= 0 && port_id < RTE_MAX_ETHPORTS) {
         atomic_store(&removed[port_id], false);
     }
-    /* A mark spares the datapath less than the driver's lookup takes. */
+    /* The lookup for a mark costs the driver more than the mark saves. */
     vhostpci_pmd_set_marks(port_id, false);
     port_set_steering(port, netdev, !port->is_policed && !port->has_qos);
     return 0;
@@ -256,8 +256,8 @@ netdev_vhostpci_set_config(struct netdev *netdev, const struct smap *args,
     } else if (!port->devargs) {
         error = port_attach(port, netdev, args, &target, errp);
     } else if (!vhostpci_target_equals(&port->target, &target)) {
-        /* Another device: the caller deletes this netdev and makes a new
-         * one, as for the base class. */
+        /* Another device: the caller deletes this netdev and makes a new one,
+         * as for the base class. */
         error = EAGAIN;
     } else if (port->removed) {
         VLOG_WARN_BUF(errp, "%s: device %s was removed",
@@ -300,13 +300,13 @@ netdev_vhostpci_set_qos(struct netdev *netdev, const char *type,
     port->has_qos |= on;
     port_update_steering(port, netdev);
     error = base->set_qos(netdev, type, details);
-    /* A type that fails leaves the port without. */
+    /* If a type fails, the port has no QoS. */
     port->has_qos = on && !error;
     port_update_steering(port, netdev);
     return error;
 }
 
-/* Only what the datapath offloads makes the driver consume packets. */
+/* The driver consumes packets only if the datapath offloads flows. */
 static int
 netdev_vhostpci_rxq_recv(struct netdev_rxq *rxq, struct dp_packet_batch *batch,
                          int *qfill)
@@ -385,7 +385,7 @@ port_look(struct netdev *netdev)
     if (vhostpci_queues_look(&port->queues, netdev)) {
         char *err = NULL;
 
-        /* The options were right once; if not so now, it is in the log. */
+        /* The options were valid once; the log tells if they no longer are. */
         port_set_config(port, netdev, &err);
         free(err);
         base->set_tx_multiq(netdev, vhostpci_queues_n_txq(&port->queues));
