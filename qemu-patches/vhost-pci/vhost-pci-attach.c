@@ -1,6 +1,6 @@
 /*
- * vhost-pci: a session is attached to a function of a device, and what its peer
- * has presented until then.
+ * vhost-pci: attach a session to a function of a device, and keep the memory
+ * that the peer has sent before.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,8 +10,9 @@
 #include "vhost-pci-mapping.h"
 
 /*
- * A region that no function shows yet is held: its cookie is a duplicate of the
- * file's descriptor. Odd, as the address of a mapping is not.
+ * The session holds a region that no function shows yet: the region's cookie is
+ * a duplicate of the file's descriptor. Such a cookie is odd, unlike the
+ * address of a mapping.
  */
 static uint64_t vhost_pci_hold(int fd)
 {
@@ -82,7 +83,7 @@ static void vhost_pci_link(VhostPciSession *ss, VhostPciFunction *f)
 
     f->session = ss;
     f->core = &ss->core;
-    /* Another core counts anew. */
+    /* Another core begins to count epochs anew. */
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
         f->rings[i].core_epoch = 0;
     }
@@ -94,7 +95,7 @@ static void vhost_pci_unlink(VhostPciFunction *f)
     f->core = vhost_pci_no_core();
 }
 
-/* Map what is held, all of it or nothing. */
+/* Map all held regions; if one fails, map none. */
 static int vhost_pci_session_show(VhostPciSession *ss, VhostPciFunction *f)
 {
     struct vu_region held[VU_MAX_REGIONS];

@@ -2,7 +2,7 @@
  * vhost-pci-base-pci: the abstract PCI shell of vhost-pci devices.
  *
  *   BAR 0    doorbells, 4 KiB
- *   BAR 1    MSI-X: configuration, eventq, ackq, then those of kicks
+ *   BAR 1    MSI-X: configuration, eventq, ackq, then kicks
  *   BAR 2/3  state pages, and the window on the peer's memory; 64 bit,
  *            prefetchable, because the guest may map it write-back
  *   BAR 4/5  virtio 1.x registers
@@ -44,7 +44,7 @@ static bool vhost_pci_add_area(PCIDevice *pdev, enum vhost_pci_area id,
     if (pos < 0) {
         return false;
     }
-    /* The first two bytes, id and next, are pci_add_capability()'s. */
+    /* pci_add_capability() has written the first two bytes, id and next. */
     memcpy(pdev->config + pos + PCI_CAP_FLAGS,
            (uint8_t *)&cap + PCI_CAP_FLAGS, sizeof(cap) - PCI_CAP_FLAGS);
     return true;
@@ -95,7 +95,7 @@ static void vhost_pci_base_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
     if (!vhost_pci_add_areas(pdev, s, errp)) {
         return;
     }
-    /* The plug may have found no MSI-X, or fewer vectors were asked for. */
+    /* The machine may lack MSI-X, or the user may want fewer vectors. */
     if (proxy->nvectors > VHOST_PCI_CTRL_VECTORS) {
         s->kick_vector = VHOST_PCI_CTRL_VECTORS;
         s->n_kick_vectors = MIN(proxy->nvectors, vectors) -

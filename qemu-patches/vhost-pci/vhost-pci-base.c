@@ -1,6 +1,7 @@
 /*
- * vhost-pci: the abstract virtio device. The two control virtqueues and the
- * driver's life cycle; what is said over the queues is in vhost-pci-state.c.
+ * vhost-pci: the abstract virtio device: its two control virtqueues, and the
+ * life cycle of the driver. The messages in the queues are in
+ * vhost-pci-state.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -82,7 +83,7 @@ static void vhost_pci_handle_eventq(VirtIODevice *vdev, VirtQueue *vq)
     vhost_pci_state_send(VHOST_PCI_BASE(vdev));
 }
 
-/* One message of the driver. Returns false if it is none. */
+/* Handle one message of the driver. Returns false if it is not a message. */
 static bool vhost_pci_take_message(VhostPciBase *s, VirtQueueElement *elem)
 {
     union {
@@ -135,7 +136,9 @@ static void vhost_pci_handle_ackq(VirtIODevice *vdev, VirtQueue *vq)
         virtio_notify(vdev, vq);
     }
     if (n == ACKQ_BURST) {
-        /* A driver that refills as fast as it is read may not hold us. */
+        /*
+         * Go on later: a driver that refills the queue at once may not hold us.
+         */
         qemu_bh_schedule(s->queue_bh);
     }
 }
@@ -177,7 +180,7 @@ static bool vhost_pci_check_peer_name(const VhostPciBase *s, Error **errp)
     return true;
 }
 
-/* Called for every object there is: another device with our peer's name? */
+/* Called for every object: is it another device with our peer's name? */
 static int vhost_pci_same_peer(Object *obj, void *opaque)
 {
     VhostPciBase *s = opaque;
@@ -231,7 +234,7 @@ bool vhost_pci_check_offer(VhostPciBase *s, Error **errp)
                    VHOST_PCI_MAX_FUNCTIONS);
         return false;
     }
-    /* The bits no peer can do without. */
+    /* Every peer needs these bits. */
     s->peer_features |= BIT_ULL(VIRTIO_F_VERSION_1) |
                         BIT_ULL(VIRTIO_F_ANY_LAYOUT);
     if (!VHOST_PCI_BASE_GET_CLASS(s)->check(s, errp)) {
@@ -309,7 +312,7 @@ static void vhost_pci_base_unrealize(DeviceState *dev)
     VirtIODevice *vdev = VIRTIO_DEVICE(dev);
     VhostPciBase *s = VHOST_PCI_BASE(dev);
 
-    /* Without a driver nothing waits: the peer can be let go at once. */
+    /* Let the driver go first: without a driver no session waits. */
     if (s->driver_on) {
         vhost_pci_driver_off(s);
     }
@@ -329,9 +332,9 @@ static void vhost_pci_base_unrealize(DeviceState *dev)
 }
 
 /*
- * A peer's memory cannot migrate, so while there is some migration is
- * blocked. Without a peer the counters are all there is: the driver has seen
- * them and they may not run backwards.
+ * A peer's memory cannot migrate, so the device blocks migration while it has
+ * such memory. Without a peer the counters are the whole state: the driver has
+ * seen them, and they must not go back.
  */
 static const VMStateDescription vmstate_vhost_pci_base = {
     .name = "vhost-pci-base",
@@ -347,7 +350,7 @@ static const VMStateDescription vmstate_vhost_pci_base = {
 
 static Property vhost_pci_base_properties[] = {
     DEFINE_PROP_CHR("chardev", VhostPciBase, chr),
-    /* Set by the server that makes the device. */
+    /* The server sets this in the devices that it makes. */
     DEFINE_PROP_LINK("server", VhostPciBase, server, TYPE_VHOST_PCI_SERVER,
                      VhostPciServer *),
     DEFINE_PROP_STRING("peer", VhostPciBase, peer),
@@ -361,7 +364,7 @@ static Property vhost_pci_base_properties[] = {
     DEFINE_PROP_UINT32("ack-timeout", VhostPciBase, ack_timeout_ms,
                        VHOST_PCI_ACK_TIMEOUT_MS),
 
-    /* What the peer is offered, whatever the type of its device. */
+    /* Offered to the peer of any type of device. */
     VHOST_PCI_PEER_BIT("indirect", VIRTIO_RING_F_INDIRECT_DESC, true),
     VHOST_PCI_PEER_BIT("event-idx", VIRTIO_RING_F_EVENT_IDX, true),
     VHOST_PCI_PEER_BIT("packed", VIRTIO_F_RING_PACKED, true),

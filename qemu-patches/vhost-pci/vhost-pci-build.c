@@ -1,6 +1,7 @@
 /*
- * vhost-pci: STATE, which tells the driver everything: the memory of the peer,
- * once, its functions and their rings (protocol: vhost_pci.h).
+ * vhost-pci: STATE, the message with everything that the driver must know: the
+ * memory of the peer, once, its functions and their rings (protocol:
+ * vhost_pci.h).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -62,8 +63,8 @@ static void vhost_pci_build_ring(const VhostPciFunction *f, unsigned int i,
     out->flags = cpu_to_le16(flags);
 }
 
-/* In the place of @r in the @n regions, @n if it is not among them, -1 if it
- * overlaps one of them. */
+/* The index of @r in the @n regions; @n if @r is not there; -1 if @r overlaps
+ * one of them. */
 static int vhost_pci_find_region(const struct vhost_pci_region *regions,
                                  unsigned int n,
                                  const struct vhost_pci_region *r)
@@ -83,7 +84,10 @@ static int vhost_pci_find_region(const struct vhost_pci_region *regions,
     return n;
 }
 
-/* Add what @f has to the memory of @st, if that agrees with what is there. */
+/*
+ * Add the regions of @f to the memory of @st. Returns false, and adds none, if
+ * they contradict the memory that is there.
+ */
 static bool vhost_pci_add_regions(const VhostPciFunction *f,
                                   struct vhost_pci_state *st)
 {
@@ -143,10 +147,10 @@ static void vhost_pci_build_function(VhostPciFunction *f,
 }
 
 /*
- * The peer's front-ends tell a change of its memory one after the other. Until
- * the last one has, they may disagree: then a function stands *apart*, without
- * memory and with its rings paused, if what it was told does not agree with
- * the functions before it.
+ * The peer's front-ends report a change of its memory one after the other, so
+ * they may disagree until the last one has reported it. If a function
+ * contradicts the functions before it, it meanwhile stands *apart*: without
+ * memory, and with its rings paused.
  */
 void vhost_pci_build(VhostPciBase *s, struct vhost_pci_state *st)
 {
@@ -184,7 +188,7 @@ static bool vhost_pci_ring_taken(const struct vhost_pci_ring *a,
            a->num != b->num || a->epoch != b->epoch;
 }
 
-/* Is there a region of @a that @b has not? */
+/* Does @a have a region that @b lacks? */
 static bool vhost_pci_lacks_region(const struct vhost_pci_state *a,
                                    const struct vhost_pci_state *b)
 {

@@ -1,9 +1,8 @@
 /*
- * vhost-pci: a thread that signals the peer's eventfds, see
- * vhost-pci-caller.h.
+ * vhost-pci: a thread that signals the peer's eventfds, see vhost-pci-caller.h.
  *
- * The core has checked that they are eventfds and made them non-blocking; but
- * that flag is shared with the peer, who may clear it again: see
+ * The core has checked that the fds are eventfds, and made them non-blocking.
+ * But the peer shares that flag, and may clear it again: see
  * vhost_pci_signal().
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -22,15 +21,15 @@
 #include "vhost-pci-caller.h"
 
 /*
- * What a signal may cost somebody else, in processor time; twice in a row, so that
- * an interrupt at the wrong moment is no verdict. An honest one takes 1 or 2
- * microseconds.
+ * The most processor time that a signal may cost a virtual CPU. A ring counts
+ * as slow after two slow signals in a row, because an interrupt at the wrong
+ * moment may disturb one. An honest signal takes 1 or 2 microseconds.
  */
 #define SLOW_NS         (200 * 1000)
 #define SLOW_TIMES      2
 #define WATCH_MS        500
 
-/* An eventfd that is signalled, or not, and closed. */
+/* An eventfd that the thread closes, after a last signal if @call is set. */
 typedef struct VhostPciLastCall {
     QSIMPLEQ_ENTRY(VhostPciLastCall) next;
     int fd;
@@ -38,30 +37,30 @@ typedef struct VhostPciLastCall {
 } VhostPciLastCall;
 
 struct VhostPciCaller {
-    /* The thread's. */
+    /* Only the thread uses these. */
     aio_context_t context;      /* 0: no asynchronous I/O, or not yet */
     int nothing;                /* /dev/null, -1: not yet */
-    /* So many times in a row. */
+    /* Number of slow signals in a row. */
     uint8_t slow[VHOST_PCI_MAX_DEVICE_RINGS];
     int64_t watch_at;           /* QEMU_CLOCK_REALTIME, ms */
 
     QemuMutex lock;             /* held for moments only */
     QemuCond work;
     /* Below: under the lock. */
-    /* Rings of the device, by bit: that are to be called, that somebody else
-     * calls. */
+    /* Rings of the device, by bit: those with a pending call, and those that
+     * somebody else calls. */
     DECLARE_BITMAP(pending, VHOST_PCI_MAX_DEVICE_RINGS);
     DECLARE_BITMAP(watched, VHOST_PCI_MAX_DEVICE_RINGS);
-    QEMUBH *slow_bh;            /* NULL: nobody is to be told any more */
+    QEMUBH *slow_bh;            /* NULL: do not report any more */
     int fds[VHOST_PCI_MAX_DEVICE_RINGS];
     QSIMPLEQ_HEAD(, VhostPciLastCall) last;
     bool over;
 };
 
 /*
- * Add 1 as the kernel does it, which cannot block: the completion of an
- * asynchronous read, of nothing and complete at once, signals an eventfd.
- * Returns false if the kernel has no asynchronous I/O (left) for us.
+ * Make the kernel add 1, which cannot block: an asynchronous read of nothing
+ * completes at once, and its completion signals an eventfd. Returns false if
+ * the kernel has no asynchronous I/O (left) for us.
  */
 static bool vhost_pci_signal_by_aio(VhostPciCaller *c, int fd)
 {
@@ -94,8 +93,8 @@ static bool vhost_pci_signal_by_aio(VhostPciCaller *c, int fd)
 }
 
 /*
- * Add 1, unless that could block. Looking before a write() leaves a moment in
- * which the peer can fill the counter; it is the second choice.
+ * Add 1, unless that could block. The fallback looks before it writes; in
+ * between the peer can fill the counter.
  */
 static void vhost_pci_signal(VhostPciCaller *c, int fd)
 {
@@ -113,8 +112,8 @@ static void vhost_pci_signal(VhostPciCaller *c, int fd)
 }
 
 /*
- * The thread, with the lock, which it lets go of meanwhile: one call. Nobody
- * else closes an eventfd, so that none is closed under a call.
+ * Make one call. The thread has the lock, and drops it during the call. Only
+ * the thread closes eventfds, so nobody closes one during a call.
  */
 static void vhost_pci_caller_work(VhostPciCaller *c)
 {
@@ -144,9 +143,9 @@ static void vhost_pci_caller_work(VhostPciCaller *c)
 }
 
 /*
- * What a signal costs. To add 0 walks everything that waits, as any signal does,
- * and readers see no more than before. A KVM of the peer's may take it for one:
- * an interrupt too many. Never waits: see vhost_pci_signal().
+ * Measure the cost of a signal. To add 0 walks all waiters, as any signal does,
+ * and readers see no difference. A KVM of the peer may take it for a signal:
+ * one interrupt too many. Never waits: see vhost_pci_signal().
  */
 static int64_t vhost_pci_signal_cost(int fd)
 {
@@ -193,7 +192,7 @@ static void vhost_pci_caller_look(VhostPciCaller *c)
     c->watch_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + WATCH_MS;
 }
 
-/* The thread, with the lock: nothing is to be called. */
+/* The thread has the lock, and nothing to call. */
 static void vhost_pci_caller_wait(VhostPciCaller *c)
 {
     int64_t left;
@@ -249,13 +248,13 @@ VhostPciCaller *vhost_pci_caller_new(QEMUBH *slow)
     QSIMPLEQ_INIT(&c->last);
     qemu_mutex_init(&c->lock);
     qemu_cond_init(&c->work);
-    /* Nobody joins it: that would be to wait for the peer. */
+    /* Nobody joins the thread, because that would wait for the peer. */
     qemu_thread_create(&thread, "vhost-pci-call", vhost_pci_caller_run, c,
                        QEMU_THREAD_DETACHED);
     return c;
 }
 
-/* With the lock. */
+/* The caller has the lock. */
 static void vhost_pci_caller_let_go(VhostPciCaller *c, int fd, bool call)
 {
     VhostPciLastCall *last = g_new(VhostPciLastCall, 1);
@@ -277,7 +276,7 @@ void vhost_pci_caller_free(VhostPciCaller *c)
     c->over = true;
     c->slow_bh = NULL;
     qemu_cond_signal(&c->work);
-    /* The thread frees it, once it has the lock. */
+    /* The thread frees @c once it has the lock. */
     qemu_mutex_unlock(&c->lock);
 }
 

@@ -12,8 +12,8 @@
 #include "vhost-pci-server.h"
 #include "vhost-pci-mapping.h"
 
-/* The table's description of a connection's memory: one entry for each file.
- * Returns how many there are. */
+/* Describe the memory of a connection for the table: one entry for each file.
+ * Returns the number of entries. */
 static unsigned int vhost_pci_client_files(const VhostPciClient *c,
                                            struct peers_file *files)
 {
@@ -65,8 +65,8 @@ void vhost_pci_peer_let_go(VhostPciPeer *p)
 
 /* Callbacks of the session */
 
-/* Is it known how much memory there is? Regions that come one by one may not be
- * all, until a ring runs. */
+/* Does the server know all memory of the peer? If regions come one by one, only
+ * a running ring shows that they are complete. */
 static bool vhost_pci_client_has_memory(const struct vu_core *core)
 {
     unsigned int i;
@@ -81,7 +81,7 @@ static bool vhost_pci_client_has_memory(const struct vu_core *core)
              BIT_ULL(VU_PROTOCOL_F_CONFIGURE_MEM_SLOTS));
 }
 
-/* Of one that has its device. */
+/* Handle a change of a connection that has its device. */
 static int vhost_pci_client_changed(VhostPciClient *c, uint32_t changed)
 {
     struct vu_core *core = &c->session.core;
@@ -90,7 +90,9 @@ static int vhost_pci_client_changed(VhostPciClient *c, uint32_t changed)
     unsigned int i;
     int ret;
 
-    /* Between two tables, or while they come one by one, there may be none. */
+    /*
+     * Between two tables, or while regions come one by one, there may be none.
+     */
     if (changed & VU_CHANGED_MEM && core->n_regions > 0) {
         ret = peers_memory(table, c->conn, vhost_pci_now(), files,
                            vhost_pci_client_files(c, files));
@@ -142,7 +144,7 @@ static void vhost_pci_client_violation(void *opaque, const char *reason)
     struct peers *table = &c->server->table;
     int peer = c->known ? table->conns[c->conn].peer : -1;
 
-    /* What the table has refused, or was never told of, is logged. */
+    /* The log already has connections that the table refused or never knew. */
     if (c->known) {
         vhost_pci_server_tell_failed(c->server, peer, reason);
     }
@@ -185,9 +187,9 @@ static const VhostPciSessionOps vhost_pci_client_ops = {
     .closer = vhost_pci_client_closer,
 };
 
-/* Its life */
+/* The life of a connection */
 
-/* A chardev of an accepted connection. */
+/* Make a chardev of an accepted connection. */
 static Chardev *vhost_pci_client_chardev(int fd, Error **errp)
 {
     SocketAddressLegacy addr = { .type = SOCKET_ADDRESS_TYPE_FD };
@@ -206,7 +208,7 @@ static Chardev *vhost_pci_client_chardev(int fd, Error **errp)
     addr.u.fd.data = &str;
     chr = qemu_chardev_new(NULL, TYPE_CHARDEV_SOCKET, &backend, NULL, errp);
     if (chr) {
-        /* It is a UNIX socket, which an fd does not say. */
+        /* The chardev cannot know from the fd that this is a UNIX socket. */
         qemu_chr_set_feature(chr, QEMU_CHAR_FEATURE_FD_PASS);
     }
     g_free(str.str);
@@ -224,7 +226,7 @@ static void vhost_pci_client_free(VhostPciClient *c)
     vhost_pci_session_cleanup(&c->session);
     qemu_chr_fe_deinit(&c->chr, true);
     g_free(c);
-    /* Another one may wait for its function. */
+    /* Another connection may wait for the function. */
     vhost_pci_server_wake(v);
 }
 
@@ -279,7 +281,7 @@ void vhost_pci_client_new(VhostPciServer *v, int fd)
                            &vhost_pci_client_ops, c, &error_abort);
 }
 
-/* Who is it? Returns false if it is refused. */
+/* Identify the peer. Returns false if the table refuses the connection. */
 static bool vhost_pci_client_identify(VhostPciClient *c)
 {
     VhostPciServer *v = c->server;
@@ -301,7 +303,7 @@ static bool vhost_pci_client_identify(VhostPciClient *c)
     return peers_memory(&v->table, c->conn, vhost_pci_now(), files, n) == 0;
 }
 
-/* The VM's device, and which function of it. */
+/* Returns the function of the VM's device that serves the connection. */
 static VhostPciFunction *vhost_pci_client_function(const VhostPciClient *c)
 {
     const struct peers_conn *conn = &c->server->table.conns[c->conn];
@@ -321,7 +323,7 @@ static void vhost_pci_client_decide(VhostPciClient *c)
     c->decided = true;
     f = vhost_pci_client_function(c);
     if (f && f->session) {
-        return; /* Who was it before still waits for the driver. */
+        return; /* The former connection still waits for the driver. */
     }
     c->asking = false;
     if (!f) {

@@ -1,5 +1,5 @@
 /*
- * vhost-pci: a thread that closes what the peer sent, see vhost-pci-closer.h.
+ * vhost-pci: a thread that closes fds of the peer, see vhost-pci-closer.h.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,8 +11,8 @@
 #include "vhost-pci-closer.h"
 
 /*
- * What a peer may leave undone, and still be read from. Beyond it come the fds
- * of a message, and what a session holds.
+ * With this many waiting jobs the device stops reading from the peer. The fds
+ * of one message, and those that a session holds, may come on top.
  */
 #define CLOSER_BUSY 256
 
@@ -30,13 +30,14 @@ struct VhostPciCloser {
     QemuCond work;
     /* Below: under the lock. */
     unsigned int refs;
-    unsigned int n;     /* jobs that are not done */
+    unsigned int n;     /* unfinished jobs */
     QSIMPLEQ_HEAD(, VhostPciJob) jobs;
 };
 
 /*
- * In pieces: whoever maps or unmaps something meanwhile, as QEMU's main loop does,
- * waits for one of them. A piece that cuts a huge page in two is refused.
+ * Unmap in pieces: other threads that map or unmap meanwhile, such as QEMU's
+ * main loop, wait for one piece only. The kernel refuses a piece that cuts a
+ * huge page in two.
  */
 static void vhost_pci_closer_unmap_now(uint8_t *base, size_t len)
 {
@@ -95,8 +96,8 @@ VhostPciCloser *vhost_pci_closer_new(void)
     qemu_mutex_init(&c->lock);
     qemu_cond_init(&c->work);
     /*
-     * Nobody joins it: that would be to wait for a stranger. It exists before
-     * there is a peer, because QEMU ends where a thread cannot be made.
+     * Nobody joins the thread, because that would wait for a stranger. Create
+     * it before a peer comes, because QEMU exits if a thread cannot be created.
      */
     qemu_thread_create(&thread, "vhost-pci-close", vhost_pci_closer_run, c,
                        QEMU_THREAD_DETACHED);
@@ -116,7 +117,7 @@ void vhost_pci_closer_unref(VhostPciCloser *c)
     qemu_mutex_lock(&c->lock);
     c->refs--;
     qemu_cond_signal(&c->work);
-    /* With no reference left, the thread frees it, once it has the lock. */
+    /* If no reference is left, the thread frees @c once it has the lock. */
     qemu_mutex_unlock(&c->lock);
 }
 

@@ -1,5 +1,5 @@
 /*
- * vhost-pci-server: what is told of peers, in the log and by QMP events.
+ * vhost-pci-server: reports about peers, in the log and by QMP events.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,8 +8,9 @@
 #include "qapi/qapi-events-vhost-pci.h"
 #include "vhost-pci-server.h"
 
-/* Lines in the log: at once, and then one in so many milliseconds. Of those who
- * are refused because there are many of them, one will do. */
+/* Limits for lines in the log: a burst at once, then one for each interval. One
+ * line is enough for all connections that are refused because there are too
+ * many. */
 #define LOG_BURST           100
 #define LOG_INTERVAL_MS     100
 #define CROWD_BURST         1

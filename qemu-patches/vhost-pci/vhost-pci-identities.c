@@ -1,26 +1,27 @@
 /*
- * vhost-pci-server: who is who, as the administrator says.
+ * vhost-pci-server: identities of peers, as the administrator declares them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A line for each peer: its key, then what is so of it, in any order:
+ * The file has a line for each peer: a key, then what holds for the peer, in
+ * any order:
  *
  *   uid=UID     [name=NAME] [uuid=UUID] [port=PORT]
  *   memory=FILE [name=NAME] [uuid=UUID] [port=PORT]
  *
- * What follows a '#' is a comment. The first line whose key fits counts. A key
- * has to be the same each time the peer is started, to be known beforehand,
- * and to be out of a stranger's reach:
- *   uid     the user of the process that connected. The kernel attests it
- *           (SO_PEERCRED), and there is no moment in which it means another
- *           process, as with a process id. Peers that share a user cannot be
- *           told apart by it: the first one gets the name.
- *   memory  a file (memory-backend-file) that is part of the peer's memory:
- *           who presents it may open it, which its owner decides.
- * The name of a memfd is its peer's own choice, and its number differs from
- * start to start.
+ * Text after a '#' is a comment. The first line whose key fits counts. A key
+ * must be the same at each start of the peer, must be known beforehand, and
+ * must be out of a stranger's reach:
+ *   uid     the user of the process that connected. The kernel attests the user
+ *           (SO_PEERCRED). A process id may suddenly mean another process, a
+ *           user id does not. If several peers share a user, this key cannot
+ *           tell one from the other: the first one gets the name.
+ *   memory  a file (memory-backend-file) that is part of the peer's memory. The
+ *           owner of the file decides who may open it, and so present it.
+ * The name of a memfd is no key, because the peer chooses it; nor is its
+ * number, which differs from start to start.
  *
- * The file is read again when it has changed.
+ * The server reads the file again when the file has changed.
  */
 
 #include "qemu/osdep.h"

@@ -1,5 +1,5 @@
 /*
- * vhost-pci: pages of the peer's file, mapped, revoked and restored.
+ * vhost-pci: map pages of the peer's file, revoke them, and restore them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,10 +10,13 @@
 #include "qemu/units.h"
 #include "vhost-pci-mapping.h"
 
-/* What one page table of the lowest level maps. */
+/* The memory that one page table of the lowest level maps. */
 #define TABLE_SIZE  (2 * MiB)
 
-/* RCU's callbacks serve all of QEMU: a large memory takes long to free. */
+/*
+ * Leave the work to the closer: freeing a large memory takes long, and RCU's
+ * callbacks serve all of QEMU.
+ */
 static void vhost_pci_backing_free(VhostPciBacking *b)
 {
     if (b->base) {
@@ -28,7 +31,7 @@ static void vhost_pci_mapping_finalize(Object *obj)
 {
     VhostPciMapping *m = VHOST_PCI_MAPPING(obj);
 
-    /* After the RAM block, which was handed to RCU before. */
+    /* RCU frees this after the RAM block, which it received before. */
     if (m->backing) {
         call_rcu(m->backing, vhost_pci_backing_free, rcu);
     }
@@ -64,7 +67,7 @@ static int vhost_pci_backing_map(VhostPciBacking *b, uint64_t align)
         munmap(base + b->len, area + room - (base + b->len));
     }
     b->base = base;
-    /* The peer's memory is no part of this VM's core dumps. */
+    /* Keep the peer's memory out of this VM's core dumps. */
     qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
     return 0;
 }
@@ -108,7 +111,7 @@ VhostPciMapping *vhost_pci_mapping_new(const struct vu_region *r, int fd,
     m->fd_offset = r->fd_offset;
     memory_region_init_ram_ptr(&m->mr, OBJECT(m), "vhost-pci-peer", r->size,
                                vhost_pci_mapping_addr(m));
-    /* What dump-guest-memory leaves out: this is not the VM's own memory. */
+    /* Makes dump-guest-memory skip this, which is not the VM's own memory. */
     memory_region_set_nonvolatile(&m->mr, true);
     return m;
 }
@@ -119,12 +122,13 @@ void *vhost_pci_mapping_addr(const VhostPciMapping *m)
 }
 
 /*
- * Take what is mapped at @b out of the page tables, and leave the rest to the
- * closer: for 4 GiB of pages of 4 KiB the whole takes 0.6 s, the move of the tables
- * that are full a thousandth of it. The file stays mapped there: what the guest
- * touches before it is replaced comes back, page by page. Where the kernel cannot
- * do so (before 5.13, or hugetlbfs, which has few pages) nothing happens, and the
- * replacement takes its time. Returns what the closer is to unmap, or NULL.
+ * Take the pages that are mapped at @b out of the page tables, and leave the
+ * rest to the closer. For 4 GiB in pages of 4 KiB an munmap() takes 0.6 s;
+ * moving full page tables takes a thousandth of that. The file stays mapped at
+ * @b: pages that the guest touches before the replacement come back one by one.
+ * If the kernel cannot do this (before 5.13, or for hugetlbfs, which has few
+ * pages), this does nothing, and the replacement takes its time. Returns the
+ * mapping that the closer must unmap, or NULL.
  */
 static void *vhost_pci_backing_evict(VhostPciBacking *b, size_t *len)
 {
@@ -137,7 +141,7 @@ static void *vhost_pci_backing_evict(VhostPciBacking *b, size_t *len)
     if (area == MAP_FAILED) {
         return NULL;
     }
-    /* Whole tables can be moved where they stand alike. */
+    /* Whole tables can move only between addresses that are congruent. */
     to = area + ((uintptr_t)b->base - (uintptr_t)area) % TABLE_SIZE;
     if (mremap(b->base, b->len, b->len,
                MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
@@ -162,15 +166,16 @@ bool vhost_pci_mapping_revoke(VhostPciMapping *m)
         vhost_pci_closer_unmap(b->closer, old, len);
     }
     if (p == MAP_FAILED) {
-        /* Better a hole than the peer's memory, or than none at all: a
-         * mmap() that fails may have taken away what it was to replace. */
+        /* Show a hole: an mmap() that fails may have unmapped the old pages
+         * already, and a hole is better than the peer's memory or an address
+         * without memory. */
         memory_region_set_enabled(&m->mr, false);
         return false;
     }
     qemu_madvise(b->base, b->len, QEMU_MADV_DONTDUMP);
     qemu_madvise(b->base, b->len, QEMU_MADV_DONTFORK);
-    /* It counts as this VM's: a page for each that a late burst writes to, not
-     * 2 MiB. */
+    /* This memory counts as this VM's: a late burst shall cost 4 KiB for each
+     * page that it writes to, not 2 MiB. */
     qemu_madvise(b->base, b->len, QEMU_MADV_NOHUGEPAGE);
     memory_region_set_enabled(&m->mr, true);
     return true;

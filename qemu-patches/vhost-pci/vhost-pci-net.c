@@ -1,7 +1,7 @@
 /*
- * vhost-pci-net: the type of device that stands behind a peer's virtio-net
- * device. Queue pairs, and what the peer is offered; all else is the abstract
- * device's (vhost-pci-base.h).
+ * vhost-pci-net: the type of device behind a peer's virtio-net device. It adds
+ * queue pairs and the features for the peer; the abstract device
+ * (vhost-pci-base.h) does the rest.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,7 +14,7 @@
 #include "standard-headers/linux/virtio_net.h"
 #include "vhost-pci-net.h"
 
-/* 'peer-offloads'.  Neither UFO nor USO. */
+/* The features of 'peer-offloads': neither UFO nor USO. */
 #define OFFLOADS (BIT_ULL(VIRTIO_NET_F_CSUM) | \
                   BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) | \
                   BIT_ULL(VIRTIO_NET_F_HOST_TSO4) | \
@@ -24,7 +24,7 @@
                   BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) | \
                   BIT_ULL(VIRTIO_NET_F_GUEST_ECN))
 
-/* What a bit must not be offered without: virtio 1.x, 5.1.3.1. */
+/* The features without which a bit must not be offered: virtio 1.x, 5.1.3.1. */
 static const struct {
     uint8_t bit;
     const char *name;
@@ -80,7 +80,7 @@ static bool vhost_pci_net_check(VhostPciBase *s, Error **errp)
     return vhost_pci_net_check_offer(s, errp);
 }
 
-/* Of each pair the first is the peer's receive queue. */
+/* The first ring of each pair is the peer's receive queue. */
 static unsigned int vhost_pci_net_n_rings(const VhostPciBase *s)
 {
     return 2 * VHOST_PCI_NET(s)->queues;
@@ -107,7 +107,7 @@ static const VMStateDescription vmstate_vhost_pci_net = {
 static Property vhost_pci_net_properties[] = {
     DEFINE_PROP_UINT16("queues", VhostPciNet, queues, 4),
 
-    /* What the peer is offered. */
+    /* Features offered to the peer. */
     VHOST_PCI_PEER_BIT("mtu", VIRTIO_NET_F_MTU, true),
     VHOST_PCI_PEER_BIT("mrg-rxbuf", VIRTIO_NET_F_MRG_RXBUF, true),
     VHOST_PCI_PEER_BIT("status", VIRTIO_NET_F_STATUS, true),
@@ -120,8 +120,9 @@ static Property vhost_pci_net_properties[] = {
     VHOST_PCI_PEER_BIT("mq", VIRTIO_NET_F_MQ, true),
 
     /*
-     * Off: an application that does not ask for them pays for checksums, and
-     * loses packets to be segmented.  The first one means all of the others.
+     * Off by default: an application that does not ask for offloads pays for
+     * checksums, and loses packets that it would have to segment. The first
+     * property stands for all others.
      */
     DEFINE_PROP_BOOL("peer-offloads", VhostPciNet, offer_offloads, false),
     VHOST_PCI_PEER_BIT("csum", VIRTIO_NET_F_CSUM, false),

@@ -1,11 +1,11 @@
 /*
- * vhost-pci: notifications. A doorbell write of the driver signals the
- * peer's call eventfd; the peer's kick eventfd raises the ring's MSI-X vector.
+ * vhost-pci: notifications. A doorbell write of the driver signals the peer's
+ * call eventfd; the peer's kick eventfd raises the ring's MSI-X vector.
  *
- * With KVM doorbells do not pass through this process: ioeventfd. The core has
- * checked that the fds are eventfds. Nothing here reads or writes one: what
- * that costs, and whether it waits, is up to the peer. vhost-pci-caller.c
- * signals, aside.
+ * With KVM doorbells bypass this process: ioeventfd. The core has checked that
+ * the fds are eventfds. This file never reads or writes an eventfd: the peer
+ * decides what that costs, and whether it waits. vhost-pci-caller.c signals in
+ * a thread of its own.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -20,28 +20,29 @@
 #include "vhost-pci-base.h"
 
 /*
- * KVM has 1000 places for ioeventfds, QEMU aborts when they run out, and
- * virtio devices need theirs. Doorbells beyond this many, of all devices, are
- * served by vhost_pci_doorbell_write().
+ * KVM has 1000 places for ioeventfds, QEMU aborts when none is left, and virtio
+ * devices need places, too. vhost_pci_doorbell_write() serves the doorbells, of
+ * all devices, beyond this number.
  */
 #define MAX_IOEVENTFDS 512
 static unsigned int ioeventfds_used;
 
 /*
- * Interrupts that the kicks of one peer, on all its rings, raise in a time. The
- * switch VM pays for each, and a peer can kick endlessly; an honest one kicks
- * once for each time that the driver went to sleep. Beyond, a ring is not
- * watched until the time is over.
+ * The most interrupts that the kicks of one peer, on all its rings, may raise
+ * in KICKS_MS. The switch VM pays for each, and a peer can kick endlessly; an
+ * honest peer kicks once each time the driver has gone to sleep. After that
+ * nobody watches the rings until the time is over.
  *
- * Hence no irqfd: what KVM takes from an eventfd nobody can count, or hold back.
+ * This is why there is no irqfd: KVM would take kicks from an eventfd, and
+ * nobody could count them or hold them back.
  */
 #define KICKS_MS    10
 #define KICKS_MAX   100
 
 /*
- * Has the peer kicked since the last look? Not by reading its eventfd: that
- * walks everything that waits for room in it, and who waits is up to the peer.
- * An epoll set of our own tells of each signal once.
+ * Has the peer kicked since the last look? Do not read its eventfd: that walks
+ * all who wait for room in it, and the peer decides who waits. An epoll set of
+ * our own reports each signal once.
  */
 static bool vhost_pci_test_and_clear(const VhostPciKick *k)
 {
@@ -58,7 +59,7 @@ static uint64_t vhost_pci_doorbell_read(void *opaque, hwaddr addr,
     return 0;
 }
 
-/* Without KVM, and in the moment between two call eventfds. */
+/* Used without KVM, and in the moment between two call eventfds. */
 static void vhost_pci_doorbell_write(void *opaque, hwaddr addr, uint64_t val,
                                      unsigned size)
 {
@@ -98,7 +99,7 @@ static void vhost_pci_doorbell_del(VhostPciFunction *f, unsigned int i)
     }
 }
 
-/* May the kernel call the peer, in the virtual CPU's name? */
+/* May the kernel call the peer from the virtual CPU? */
 static bool vhost_pci_doorbell_may_bind(const VhostPciBase *s)
 {
     return (kvm_eventfds_enabled() || s->force_ioeventfd) && !s->calls_aside &&
@@ -131,7 +132,7 @@ static void vhost_pci_doorbell_add(VhostPciFunction *f, unsigned int i,
     }
 }
 
-/* The virtual CPU is not to make these calls any more: the thread makes them. */
+/* Let the thread make all calls from now on, not the virtual CPU. */
 static void vhost_pci_doorbells_aside(void *opaque)
 {
     VhostPciBase *s = opaque;
@@ -153,10 +154,10 @@ static void vhost_pci_doorbells_aside(void *opaque)
 }
 
 /*
- * Bind ring i's doorbell to call[i], or to nothing where that is -1. Each
- * memory transaction costs a rebuild of the memory map, so there are two for
- * all rings of a function; and an old notifier may only be closed after the
- * first, because KVM is told of a removal when the transaction ends.
+ * Bind the doorbell of ring i to call[i], or to nothing if that is -1. Each
+ * memory transaction rebuilds the memory map, so use two for all rings of a
+ * function. Close an old notifier only after the first one: KVM learns of a
+ * removal when the transaction ends.
  */
 static void vhost_pci_doorbells_bind(VhostPciFunction *f, const int *call)
 {
@@ -205,7 +206,7 @@ static unsigned int vhost_pci_kick_vector(const VhostPciFunction *f,
     return f->dev->kick_vector + (f->first_ring + i) % f->dev->n_kick_vectors;
 }
 
-/* Has the peer raised as many interrupts as it may by now? If not, one more. */
+/* Has the peer used up its interrupts? If not, count one more. */
 static bool vhost_pci_kicks_exhausted(VhostPciBase *s)
 {
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
@@ -245,7 +246,7 @@ static void vhost_pci_kick_stop(VhostPciFunction *f, unsigned int i)
     }
 }
 
-/* The set still tells of what came meanwhile: of all of it, once. */
+/* The epoll set still reports, once, the kicks that came meanwhile. */
 static void vhost_pci_kicks_go_on(void *opaque)
 {
     VhostPciBase *s = opaque;
@@ -326,7 +327,7 @@ static VhostPciBase *vhost_pci_of_pci(PCIDevice *pdev)
     return VHOST_PCI_BASE(virtio_bus_get_device(&VIRTIO_PCI(pdev)->bus));
 }
 
-/* The callers in msix.c assert that this succeeds. */
+/* msix.c asserts that this succeeds. */
 static int vhost_pci_vector_use(PCIDevice *pdev, unsigned int vector,
                                 MSIMessage msg)
 {
@@ -381,7 +382,7 @@ static void vhost_pci_kicks_poll(VhostPciFunction *f, unsigned int start,
     }
 }
 
-/* The guest reads the pending bits: kicks of masked vectors show there. */
+/* The guest reads the pending bits, which must show kicks of masked vectors. */
 static void vhost_pci_vector_poll(PCIDevice *pdev, unsigned int start,
                                   unsigned int end)
 {
@@ -393,7 +394,7 @@ static void vhost_pci_vector_poll(PCIDevice *pdev, unsigned int start,
     }
 }
 
-/* Virtio reset marks all vectors unused, those of kicks with its own. */
+/* The reset of virtio marks all vectors unused, including those of kicks. */
 void vhost_pci_notify_driver(VhostPciBase *s)
 {
     unsigned int i;
@@ -461,7 +462,7 @@ void vhost_pci_notify_plugged(VhostPciBase *s)
         return;
     }
     s->vector_notifiers = true;
-    /* A new device has no vector in use: nothing is called yet. */
+    /* A new device uses no vector, so this calls none of them yet. */
     msix_set_vector_notifiers(s->pdev, vhost_pci_vector_use,
                               vhost_pci_vector_release, vhost_pci_vector_poll);
 }

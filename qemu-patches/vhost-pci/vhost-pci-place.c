@@ -1,47 +1,47 @@
 /*
- * vhost-pci: where a ring stands, for the front-end and for the driver that
- * comes next; and the end of a commit in which a driver was lost.
+ * vhost-pci: the place of each ring, for the front-end and for the next driver;
+ * and the end of a commit in which a driver was lost.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A packed ring's place has two halves: the next available index and the next
- * used one. They differ while a driver writes used descriptors, last to first.
- * The next driver ends what was begun, but only if there is one before the
- * front-end stops the ring: a front-end is told one place, since what it gives
- * back in SET_VRING_BASE is not always what it was told, and it may never come
- * back. So when it asks, the device ends the commit, as doc/device-spec.md,
- * section 9, asks of drivers (vring_commit.c says how, to both). Left alone,
- * the peer's driver would wait for the first of those used descriptors for
- * ever, and everybody else would go on behind them.
+ * The place of a packed ring has two halves: the next available index and the
+ * next used index. They differ while a driver writes used descriptors, from the
+ * last to the first. The next driver ends such a commit, but only if that
+ * driver comes before the front-end stops the ring. A front-end learns one
+ * place only: it may give another one back in SET_VRING_BASE, and it may never
+ * come back. So when the front-end asks, the device itself ends the commit, as
+ * doc/device-spec.md, section 9, requires of drivers (vring_commit.c computes
+ * the stores for both). Otherwise the peer's driver would wait for the first of
+ * those used descriptors for ever, and everybody else would go on behind them.
  *
  * A driver whose memory is replaced ("revoked") is not lost: its bursts go on,
- * and nothing tells them at which of their stores the memory became another.
- * The device has to know two things: which used descriptors may have reached
- * the peer, and which never will. So it looks at the state page twice.
+ * and do not notice at which of their stores the memory changed. The device
+ * must know two things: which used descriptors may have reached the peer, and
+ * which never will. So the device reads the state page twice.
  *
  *   device                                driver, in each commit
- *   1 page.revoked = next generation      a progress = behind it | before it
- *   2 barrier on all processors           b page.revoked? then it gives up
+ *   1 page.revoked = next generation      a progress = its end | its begin
+ *   2 barrier on all processors           b page.revoked? then give up
  *   3 note progress: "before"             c used descriptors, last to first
- *   4 replace the memory                  d progress = behind it | behind it
+ *   4 replace the memory                  d progress = its end | its end
  *   5 note progress: "after"
  *
- * Of a commit that passed b before 2 the store at a is in "before"; any other
- * finds page.revoked at b and writes nothing. So one commit at most writes on
+ * If a commit passed b before 2, "before" has its store at a. Any other commit
+ * finds page.revoked at b and writes nothing. So one commit at most writes
  * after 3, the one that "before" shows, and:
- *   - all behind the used half of "before" has reached the peer: d follows c;
- *   - the available half of "before" ends what may have reached the peer. What
- *     "after" says of that commit proves nothing: its c may have gone, from any
- *     descriptor on, to memory that is nobody's. Only the ring tells, which is at
- *     rest since 4;
- *   - the available half of "after" ends a second commit: of a driver that does not
- *     look at page.revoked, or of one that gave it up. Ending it is right for both.
- * So the commit of "before" is ended on the ring, and then what "after" adds.
+ *   - all up to the used half of "before" has reached the peer: d follows c;
+ *   - the available half of "before" ends what may have reached the peer.
+ *     "After" proves nothing about that commit: from some descriptor on, its c
+ *     may have gone to unused memory. Only the ring tells, at rest since 4;
+ *   - the available half of "after" ends a second commit: of a driver that
+ *     ignores page.revoked, or that gave up. Ending it is right for both.
+ * So the device ends the commit of "before" by the ring, then what "after"
+ * adds.
  *
- * Neither ring (the peer's) nor places (the driver's) are trusted. Descriptors are
- * copied once, with pread(), and written with process_vm_writev(): both return an
- * error for a page that the peer has taken out of its file, where an access of our
- * own would be a SIGBUS (and hugetlbfs has no write()).
+ * The device trusts neither the ring (the peer's) nor the places (the
+ * driver's). It copies descriptors once, with pread(), and writes by
+ * process_vm_writev(): for a page that the peer removed from its file both
+ * return an error; an access would raise SIGBUS (and hugetlbfs has no write()).
  */
 
 #include "qemu/osdep.h"
@@ -55,7 +55,7 @@
 #include "vhost-pci-base.h"
 #include "vring_commit.h"
 
-/* What is stored of a used descriptor, behind its address. */
+/* The part of a used descriptor that is stored, behind its address. */
 typedef struct Used {
     uint32_t len;
     uint16_t id;
@@ -65,18 +65,18 @@ QEMU_BUILD_BUG_ON(offsetof(struct vring_packed_desc, len) + sizeof(Used) !=
                   sizeof(struct vring_packed_desc));
 
 /*
- * Commits that are ended, in units of COMMIT_UNIT descriptors: 32768
+ * Limits for ending commits, in units of COMMIT_UNIT descriptors: 32768
  * descriptors at once, in all rings together, and then so many a second. (60
- * rings of 4096 took 90 ms in one go on a busy machine: these take an eighth
- * of that.) A driver has one commit for each thread that polls when it is
- * lost, each of a burst's length; one that says it has more colludes with the
+ * rings of 4096 in one go took 90 ms on a busy machine; this is an eighth of
+ * that.) When a driver is lost, it has one commit for each thread that polls,
+ * each of the length of a burst. A driver with more commits colludes with the
  * peer, to keep this thread at work.
  */
 #define COMMIT_UNIT         512
 #define COMMITS_BURST       64
 #define COMMITS_INTERVAL_MS 5
 
-/* Stores to be executed, in pieces: from here, to the peer's ring. */
+/* Stores in pieces: from here, to the peer's ring. */
 typedef struct Pieces {
     struct iovec *from;
     struct iovec *to;
@@ -106,7 +106,7 @@ static bool vhost_pci_copy(struct vring_packed_desc *desc, int fd,
            size - first;
 }
 
-/* As many pieces in a call as there may be. */
+/* Each call copies as many pieces as the kernel allows. */
 static bool vhost_pci_put(Pieces p)
 {
     while (p.n) {
@@ -142,11 +142,11 @@ static void vhost_pci_piece(Pieces *p, const struct vring_commit_store *store,
 }
 
 /*
- * The peer's driver waits for the last one of the stores, that of the first
- * descriptor, and looks at no other before. So the order of all others does not
- * matter, nor that no copy is one store: they are copied in as few calls as
- * there may be. In the last one AVAIL stays as it is, so it is the last byte,
- * with USED in it, that makes the descriptor a used one: a call of its own.
+ * The peer's driver waits for the last store, that of the first descriptor, and
+ * reads no other descriptor before. So the order of all other stores does not
+ * matter, nor whether a copy is one store: as few calls as possible copy them.
+ * The last store leaves AVAIL as it is, so its last byte, which holds USED,
+ * makes the descriptor a used one: this byte gets a call of its own.
  */
 static bool vhost_pci_execute(const struct vring_commit_store *stores,
                               unsigned int n, uint8_t *ring)
@@ -168,12 +168,12 @@ static bool vhost_pci_execute(const struct vring_commit_store *stores,
     if (!vhost_pci_put(all)) {
         return false;
     }
-    /* Pairs with the peer's driver's barrier behind its look at the flags. */
+    /* Pairs with the peer driver's barrier after reading the flags. */
     smp_wmb();
     return vhost_pci_put((Pieces) { &last_from, &last_to, 1 });
 }
 
-/* A mapping for vhost_pci_put(): the window's may be revoked. */
+/* A mapping for vhost_pci_put(): the window's mapping may be revoked. */
 static uint8_t *vhost_pci_map_ring(int fd, uint64_t offset, size_t len,
                                    struct iovec *map)
 {
@@ -239,12 +239,12 @@ static bool vhost_pci_is_packed(const VhostPciFunction *f)
 
 static uint64_t vhost_pci_progress(const VhostPciFunction *f, unsigned int i)
 {
-    /* acquire: what the driver stored before it is seen, too. */
+    /* acquire: also see what the driver stored before. */
     return le64_to_cpu(
         qatomic_load_acquire(&f->state_page->rings[i].progress));
 }
 
-/* What @progress says of this start of the ring; nothing: @base. */
+/* The place in @progress if of this start of the ring, else @base. */
 static uint32_t vhost_pci_page_place(const VhostPciFunction *f,
                                      const VhostPciRingState *r,
                                      uint64_t progress, uint32_t base)
@@ -258,7 +258,7 @@ static uint32_t vhost_pci_page_place(const VhostPciFunction *f,
     return base;
 }
 
-/* The used index first: what is available then is no less than with it. */
+/* Read the used index first, so that the other one is not behind it. */
 static uint16_t vhost_pci_split_place(VhostPciFunction *f,
                                       const VhostPciRingState *r, uint16_t base)
 {
@@ -275,10 +275,10 @@ static uint16_t vhost_pci_split_place(VhostPciFunction *f,
 }
 
 /*
- * The driver publishes its progress once a burst, after the used ring: one that
- * died between the two has returned buffers that its progress does not show. In
- * a split ring used->idx tells the truth then, because our rings return buffers
- * in the order in which they take them.
+ * The driver publishes its progress once for each burst, after the used ring. A
+ * driver that died between the two has returned buffers that its progress does
+ * not show. In a split ring used->idx then tells the truth, because our rings
+ * return buffers in the order in which they take them.
  */
 uint32_t vhost_pci_ring_place(VhostPciFunction *f, unsigned int i)
 {
@@ -333,10 +333,10 @@ bool vhost_pci_ring_has_place(const VhostPciFunction *f, unsigned int i)
 }
 
 /*
- * Add @n to the used index at @idx, in the upper half of its word. The peer's
- * driver polls it: no other value may show. The kernel's futex operation is
- * one atomic instruction, and returns an error where ours would be a SIGBUS.
- * It adds powers of two; what shows in between are buffers of the same burst.
+ * Add @n to the used index, in the upper half of *@word. The peer's driver
+ * polls the index, so no wrong value may show. The kernel's futex operation is
+ * one atomic instruction, and returns an error where an access would raise
+ * SIGBUS. It adds powers of two; values in between belong to the same burst.
  */
 static bool vhost_pci_add_used(uint32_t *word, uint16_t n)
 {
@@ -391,7 +391,7 @@ static bool vhost_pci_split_return(VhostPciFunction *f,
         to[i] = (struct iovec) { &ring->ring[at], sizeof(elems[i]) };
     }
     ok = ok && vhost_pci_put((Pieces) { from, to, n });
-    /* Pairs with the peer's driver's barrier behind its look at the index. */
+    /* Pairs with the peer driver's barrier after reading the index. */
     smp_wmb();
     ok = ok && vhost_pci_add_used((uint32_t *)ring, n);
     munmap(map.iov_base, map.iov_len);
@@ -399,10 +399,10 @@ static bool vhost_pci_split_return(VhostPciFunction *f,
 }
 
 /*
- * A split ring stands at its used index. A burst that looked at page.revoked in
- * time has received what lies from there to the place in "after", and may have
- * returned it into memory that is nobody's: it is returned here, or the next
- * driver would receive it again. Buffers of a ring to the peer just stay there.
+ * A split ring stands at its used index. A burst that read page.revoked early
+ * has received the buffers from there to the place in "after", and may have
+ * returned them into memory that nobody uses. Return them here, or the next
+ * driver would receive them again. Buffers to the peer stay available.
  */
 static uint32_t vhost_pci_settle_split(VhostPciFunction *f, unsigned int i)
 {
@@ -424,12 +424,12 @@ static uint32_t vhost_pci_settle_split(VhostPciFunction *f, unsigned int i)
 
 void vhost_pci_place_init(void)
 {
-    /* Takes a while once there are threads: not when it is needed. */
+    /* Register early: this takes long once there are threads. */
     syscall(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 }
 
-/* Of all functions: they share the window. A processor that runs the guest
- * leaves it for the membarrier's interrupt; Linux before 4.14 has none. */
+/* Warn for all functions, which share the window. The membarrier interrupts
+ * processors that run the guest; Linux before 4.14 has none. */
 void vhost_pci_rings_warn(VhostPciBase *s)
 {
     unsigned int n;
@@ -450,7 +450,7 @@ void vhost_pci_rings_note_before(VhostPciFunction *f)
     for (i = 0; i < VHOST_PCI_MAX_RINGS; i++) {
         f->rings[i].page_before = vhost_pci_progress(f, i);
     }
-    /* The memory is replaced after these loads. */
+    /* Replace the memory only after these loads. */
     smp_mb();
 }
 
@@ -472,8 +472,8 @@ static uint32_t vhost_pci_settle_packed(VhostPciFunction *f, unsigned int i)
 
     vhost_pci_end_or_warn(f, i, place, before >> 16);
     /*
-     * Not where a driver that gave up goes back to. What it gave up may have been
-     * the whole ring: that place then looks like one more ring ahead.
+     * Skip the place to which a driver goes back when it gives up: if it gave
+     * up the whole ring, that place looks like one more ring ahead.
      */
     if (after != vhost_pci_both(before >> 16) &&
         vring_commit_length(after, place, r->num)) {

@@ -1,5 +1,5 @@
 /*
- * vhost-pci-server: the ports that devices of peers go to.
+ * vhost-pci-server: the ports for the devices of peers.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,10 +13,10 @@
 #include "monitor/qdev.h"
 #include "vhost-pci-server.h"
 
-/* How long a guest has to let a device go before it is asked again. */
+/* Time for a guest to release a device, before the server asks again. */
 #define ASK_AGAIN_MS    5000
 
-/* The PCI-to-PCI bridge, such as a root port, with this id. */
+/* Returns the PCI-to-PCI bridge (for example a root port) with this id. */
 static PCIBridge *vhost_pci_port_bridge(const char *id, Error **errp)
 {
     DeviceState *dev = qdev_find_recursive(sysbus_get_default(), id);
@@ -33,8 +33,9 @@ static PCIBridge *vhost_pci_port_bridge(const char *id, Error **errp)
 }
 
 /*
- * The firmware gives out addresses before the first peer comes: a port has what
- * was reserved for it, and without that no room for any window.
+ * The firmware assigns addresses before the first peer comes. So a port has
+ * only the room that was reserved for it; without a reservation it has no room
+ * for a window.
  */
 static bool vhost_pci_port_reserved(PCIBridge *bridge, const char *id,
                                     uint64_t *room, Error **errp)
@@ -143,7 +144,7 @@ static QDict *vhost_pci_port_options(VhostPciServer *v, unsigned int peer)
     return options;
 }
 
-/* Refused by QEMU while the machine migrates. */
+/* QEMU refuses this while the machine migrates. */
 int vhost_pci_port_plug(VhostPciServer *v, unsigned int peer, Error **errp)
 {
     QDict *options = vhost_pci_port_options(v, peer);
@@ -162,9 +163,10 @@ int vhost_pci_port_plug(VhostPciServer *v, unsigned int peer, Error **errp)
 }
 
 /*
- * A request: the guest may take its time, or never answer; then the port stays
- * taken. Nothing of the peer's is in the device any more. A guest that was not
- * there yet, or a machine that migrates, is asked again.
+ * Ask the guest to release the device. The guest may take its time, or never
+ * answer; then the port stays taken. The device no longer has anything of the
+ * peer. The server asks again, because the guest may not have been there yet,
+ * or the machine may be migrating.
  */
 void vhost_pci_port_unplug(VhostPciServer *v, unsigned int peer)
 {
@@ -180,7 +182,7 @@ void vhost_pci_port_unplug(VhostPciServer *v, unsigned int peer)
     again = s->leaving;
     s->leaving = true;
     v->peers[peer].ask_at = vhost_pci_now() + ASK_AGAIN_MS;
-    /* May unplug it at once. */
+    /* This may unplug the device at once. */
     qdev_unplug(DEVICE(s->pdev), &err);
     if (err && !again) {
         vhost_pci_server_warn(v, "the device of peer '%s' stays for now: %s",

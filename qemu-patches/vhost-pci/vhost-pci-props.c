@@ -14,8 +14,8 @@
 
 typedef void VhostPciShow(const VhostPciFunction *f, GString *out);
 
-/* Of a device with one function what @show says; otherwise "0: ..., 1: ...",
- * as far as there is something to say. */
+/* For a device with one function the text of @show; otherwise "0: ..., 1: ..."
+ * for the functions whose text is not empty. */
 static void vhost_pci_show_functions(const VhostPciBase *s, VhostPciShow *show,
                                      GString *out)
 {
@@ -139,7 +139,7 @@ static void show_kicks(const VhostPciBase *s, GString *out)
                            " times held back", s->kicks_raised, s->kicks_held);
 }
 
-/* What is said of a function, and of the device. */
+/* The properties of a function, and those of the device. */
 #define SHOW(_what, _description, _call)                                    \
 static void get_##_what(Object *obj, Visitor *v, const char *name,          \
                         void *opaque, Error **errp)                         \

@@ -9,7 +9,7 @@
 #include "qemu/timer.h"
 #include "vhost-pci-base.h"
 
-/* Lines in the log: at once, and then one in so many milliseconds. */
+/* Limits for lines in the log: a burst at once, then one for each interval. */
 #define LOG_BURST       100
 #define LOG_INTERVAL_MS 100
 
@@ -24,7 +24,7 @@ bool vhost_pci_ration_left(VhostPciRation *r, unsigned int burst,
         r->raised = now;
     } else if (earned > 0) {
         r->left = MIN(r->left + earned, burst);
-        /* What is short of a whole one goes on counting. */
+        /* The rest of an interval goes on counting. */
         r->raised += earned * interval_ms;
     }
     return r->left > 0;

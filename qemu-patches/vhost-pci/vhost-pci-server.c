@@ -15,22 +15,26 @@
 #include "io/channel-socket.h"
 #include "vhost-pci-server.h"
 
-/* The first 2 MiB are no memory's, and each region begins where its file does
- * modulo 2 MiB: twice the memory of a small peer may be too little. */
+/* The smallest window. Twice the memory of a small peer may be too little: the
+ * first 2 MiB hold no region, and the offset of a region equals its offset in
+ * the file modulo 2 MiB. */
 #define MIN_WINDOW      (16 * MiB)
 /* Connections that wait to be accepted. */
 #define BACKLOG         64
 /* Connections without a device, beside those of all peers. */
 #define MORE_CONNS      64
-/* Closers that are kept for the next connections. */
+/* Unused closers to keep for the next connections. */
 #define SPARE_CLOSERS   2
-/* Connections that are given a device: at once, and then one in so many ms. */
+/*
+ * Limits for decisions, which give a connection a device: a burst at once, then
+ * one for each interval.
+ */
 #define DECISIONS_BURST         64
 #define DECISIONS_INTERVAL_MS   100
-/* How long until the next look at those that had something to close. */
+/* Time to the next check of closers that were busy. */
 #define LOOK_MS         1000
 
-/* Properties of the device that the server has, too, beside peer-*. */
+/* Properties of the device that the server has, too, besides peer-*. */
 static const char *const device_properties[] = {
     "ack-timeout", "max-functions", "max-regions", "queues", "unsealed",
 };
@@ -41,9 +45,9 @@ void vhost_pci_server_wake(VhostPciServer *v)
 }
 
 /*
- * As many threads at most as there may be connections: a stranger who has one
- * wait for ever, and comes again, gets a new one only while there is room, and
- * then shares those that are stuck.
+ * At most one thread for each possible connection. If a stranger makes a closer
+ * wait for ever, and comes again, the new connection gets a new closer while
+ * there is room; after that it shares a closer that is stuck.
  */
 VhostPciCloser *vhost_pci_server_closer(VhostPciServer *v)
 {
@@ -61,7 +65,10 @@ VhostPciCloser *vhost_pci_server_closer(VhostPciServer *v)
     return vhost_pci_closer_ref(v->closers[v->table.connects % v->n_closers]);
 }
 
-/* A crowd leaves threads behind that nobody needs. Are there more still? */
+/*
+ * End the threads that a crowd of connections has left behind. Returns true if
+ * there are still more than needed.
+ */
 static bool vhost_pci_server_trim(VhostPciServer *v)
 {
     unsigned int i, spare = 0, used = 0;
@@ -138,7 +145,7 @@ static void vhost_pci_server_expire(void *opaque)
     VhostPciServer *v = opaque;
 
     peers_expire(&v->table, vhost_pci_now());
-    /* Sets the timer again, too. */
+    /* The bottom half also sets the timer again. */
     vhost_pci_server_wake(v);
 }
 
@@ -185,7 +192,10 @@ static void vhost_pci_server_op_event(void *opaque,
     case PEERS_REFUSED:
         v->refused++;
         if (c) {
-            /* The table has dropped it; its memory may be asked for next. */
+            /*
+             * The table has dropped the connection; the caller may ask for its
+             * memory next.
+             */
             c->known = false;
             c->dropped = true;
             vhost_pci_server_wake(v);
@@ -227,8 +237,7 @@ bool vhost_pci_server_plugged(VhostPciServer *v, VhostPciBase *s, Error **errp)
     return true;
 }
 
-/* End what @peer has of connections, those included that wait for a function.
- * */
+/* End all connections of @peer, including those that wait for a function. */
 static void vhost_pci_server_end_peer(VhostPciServer *v, unsigned int peer)
 {
     VhostPciClient *c;
@@ -240,7 +249,10 @@ static void vhost_pci_server_end_peer(VhostPciServer *v, unsigned int peer)
     }
 }
 
-/* Whoever asked for it: its peer, if that is still there, has to come again. */
+/*
+ * The device is unplugged, whoever asked for that. A peer that is still present
+ * must connect again.
+ */
 void vhost_pci_server_unplugged(VhostPciServer *v, VhostPciBase *s)
 {
     unsigned int i;
@@ -255,7 +267,7 @@ void vhost_pci_server_unplugged(VhostPciServer *v, VhostPciBase *s)
             continue;
         }
         v->peers[i].dev = NULL;
-        /* Not if it is only that it cannot be plugged. */
+        /* Skip this if the device could not be plugged in the first place. */
         if (v->plugging != i) {
             vhost_pci_server_end_peer(v, i);
             peers_unplugged(&v->table, i);
@@ -273,13 +285,16 @@ static void vhost_pci_server_accept(QIONetListener *listener,
 {
     int fd = channel->fd;
 
-    /* What a stranger has sent is closed with it: not in this thread. */
+    /*
+     * Closing the socket also closes what a stranger has sent, so another
+     * thread does that.
+     */
     channel->fd = -1;
     vhost_pci_client_new(opaque, fd);
 }
 
-/* What connections hold of files is up to strangers: as later versions of QEMU
- * do, take what the administrator allows. */
+/* Strangers decide how many files their connections hold. So take all that the
+ * administrator allows, as later versions of QEMU do. */
 static void vhost_pci_server_limits(void)
 {
     struct rlimit files;
@@ -370,7 +385,10 @@ static void vhost_pci_server_alias(Object *obj, Object *like, const char *name)
     object_property_add_alias(obj, name, like, name);
 }
 
-/* The properties that a front-end's offer, or every device, is made of. */
+/*
+ * The properties that make up the offer to a front-end, or that every device
+ * gets.
+ */
 static void vhost_pci_server_instance_init(Object *obj)
 {
     VhostPciServer *v = VHOST_PCI_SERVER(obj);
@@ -379,7 +397,7 @@ static void vhost_pci_server_instance_init(Object *obj)
     ObjectProperty *prop;
     unsigned int i;
 
-    /* No child: those have to be realized. */
+    /* Not a child, because QEMU requires that children are realized. */
     object_initialize(&v->like, sizeof(v->like), TYPE_VHOST_PCI_NET);
     like = OBJECT(&v->like);
     VHOST_PCI_BASE(like)->n_functions = VHOST_PCI_MAX_FUNCTIONS;

@@ -1,12 +1,12 @@
 /*
- * vhost-pci: a session with a front-end of the peer (vhost-pci-session.h).
- * Bytes and file descriptors go from the chardev into the vhost-user core,
+ * vhost-pci: a session with a front-end of the peer (vhost-pci-session.h). It
+ * hands bytes and file descriptors from the chardev to the vhost-user core, and
  * replies back.
  *
- * The core is not re-entrant, but the chardev can report the end of a
- * connection from inside a write, and the end of a wait can come from the
- * driver: in_core tells whether the core is on the stack, and what happened
- * meanwhile is made up for when it is not any more (vhost_pci_settle()).
+ * The core is not re-entrant. But the chardev can report the end of a
+ * connection from inside a write, and the driver can end a wait at any time.
+ * in_core tells whether the core is on the stack; vhost_pci_settle() catches up
+ * afterwards with all that happened meanwhile.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -18,32 +18,32 @@
 #include "vhost-pci-base.h"
 
 /*
- * The chardev's own limit (TCP_MAX_FDS), which a patch of ours raises to the
- * kernel's (SCM_MAX_FD): the kernel closes in place what a receiver has no room
- * for, and this thread would wait for that.
+ * The limit of the chardev (TCP_MAX_FDS), which a patch of ours raises to the
+ * limit of the kernel (SCM_MAX_FD): the kernel closes at once the fds for which
+ * a receiver has no room, and this thread would wait for that.
  */
 #define MAX_FDS 253
 QEMU_BUILD_BUG_ON(TCP_MAX_FDS != MAX_FDS);
 
 /*
- * Changes of the peer's state and fds: at once, and then one in so many
- * milliseconds; a table of memory is as many as it has new regions. Each costs
- * the driver an interrupt and a look at the whole
- * state, in a thread that may serve other devices too, whose time limits go on
- * running, or this loop new notifiers. A start takes a few for each of at most
- * 60 rings: fds to kick, to call and for errors, and enabling.
+ * Limits for changes of the peer's state and fds: a burst at once, then one for
+ * each interval. A memory table counts as one change for each new region. Each
+ * change costs the driver an interrupt and a look at the whole state, in a
+ * thread that may serve other devices, too, whose time limits go on running; or
+ * it costs this loop new notifiers. A start takes a few changes for each of at
+ * most 60 rings: fds for kicks, calls and errors, and enabling.
  */
 #define CHANGES_BURST       512
 #define CHANGES_INTERVAL_MS 10
 
 /*
- * A message that takes this loop longer than this costs a change for each of its
- * milliseconds: a tenth of the time is what a peer may have of it. With KVM a table
- * of 8 regions took 80 ms on a busy machine.
+ * A message that takes this loop longer counts as one change for each
+ * millisecond, so a peer gets a tenth of the time. With KVM a table of 8
+ * regions took 80 ms on a busy machine.
  */
 #define LONG_MS             10
 
-/* How often to look whether what the peer sent has closed. */
+/* How often to check whether the closer has closed the peer's fds. */
 #define CLOSER_INTERVAL_MS  100
 
 static int vhost_pci_send(void *opaque, const void *buf, size_t len)
@@ -54,8 +54,8 @@ static int vhost_pci_send(void *opaque, const void *buf, size_t len)
         return -EPIPE;
     }
     /*
-     * Replies are short and one at a time: a peer whose socket has no room
-     * for one does not read, and is not waited for.
+     * Replies are short, and come one at a time. If the socket has no room for
+     * a reply, the peer does not read, and this does not wait for it.
      */
     if (qemu_chr_fe_write(ss->chr, buf, len) != len) {
         vu_core_set_error(&ss->core, "the peer does not read its replies");
@@ -68,7 +68,7 @@ static void vhost_pci_settle(VhostPciSession *ss);
 
 static void vhost_pci_ration_timeout(void *opaque)
 {
-    /* Has the chardev ask vhost_pci_can_read() again, too. */
+    /* Also makes the chardev call vhost_pci_can_read() again. */
     vhost_pci_settle(opaque);
 }
 
@@ -86,7 +86,7 @@ static int vhost_pci_session_update(void *opaque, uint32_t changed)
            vhost_pci_state_update(ss->function, changed) : ret;
 }
 
-/* Without a function no ring is told to anybody, so none was begun. */
+/* Without a function nobody has learned of a ring, so none has begun. */
 static uint32_t vhost_pci_session_ring_base(void *opaque, unsigned int i)
 {
     VhostPciSession *ss = opaque;
@@ -113,7 +113,7 @@ VhostPciCloser *vhost_pci_session_closer(VhostPciSession *ss)
     return ss->closer;
 }
 
-/* The sessions of a device share the driver, and so its ration. */
+/* The sessions of a device share its driver, and so its ration. */
 static VhostPciRation *vhost_pci_session_ration(VhostPciSession *ss)
 {
     return ss->function ? &ss->function->dev->changes : &ss->changes;
@@ -124,7 +124,7 @@ void vhost_pci_session_changed(VhostPciSession *ss, unsigned int cost)
     vhost_pci_ration_take(vhost_pci_session_ration(ss), cost);
 }
 
-/* May the peer change anything? If not, there will be another call for it. */
+/* May the peer change something now? If not, a timer tries again. */
 static bool vhost_pci_may_change(VhostPciSession *ss)
 {
     unsigned int wait_ms = CHANGES_INTERVAL_MS;
@@ -143,11 +143,11 @@ static bool vhost_pci_may_change(VhostPciSession *ss)
 }
 
 /*
- * The chardev closes its connection in this thread, and with it whatever the
- * peer has sent that nobody has read. So does 7.2 with the last reference to the
- * channel, which may be that of an event under way: the socket is taken out of
- * the channel before. 10.0 closes the channel itself: a second descriptor keeps
- * the socket open.
+ * The chardev closes its connection in this thread, and with it the fds that
+ * the peer has sent and nobody has read. This code must prevent that. QEMU 7.2
+ * closes with the last reference to the channel, which an event under way may
+ * hold: so take the socket out of the channel before. QEMU 10.0 closes the
+ * channel itself: so a second descriptor keeps the socket open.
  */
 static void vhost_pci_keep_connection(VhostPciSession *ss)
 {
@@ -163,7 +163,7 @@ static void vhost_pci_drop_connection(VhostPciSession *ss)
     if (!ss->channel) {
         return;
     }
-    /* The peer knows at once. */
+    /* The peer learns this at once. */
     shutdown(ss->connection, SHUT_RDWR);
     vhost_pci_close_fd(ss, ss->channel->fd);
     vhost_pci_close_fd(ss, ss->connection);
@@ -177,7 +177,9 @@ static bool vhost_pci_session_waits(const VhostPciSession *ss)
     return ss->function && ss->function->waiting;
 }
 
-/* Bring the core in line with the chardev, unless it is at work or waits. */
+/*
+ * Bring the core in line with the chardev, unless the core is at work or waits.
+ */
 static void vhost_pci_settle(VhostPciSession *ss)
 {
     int ret = 0;
@@ -197,8 +199,8 @@ static void vhost_pci_settle(VhostPciSession *ss)
         ss->in_core--;
     }
     if (ret < 0) {
-        /* A core that failed reads nothing: do not leave the peer waiting.
-         * Comes back here when the chardev has closed. */
+        /* A core that failed reads nothing: do not leave the peer waiting. The
+         * chardev calls this function again when it has closed. */
         vhost_pci_session_violation(ss, vu_core_error(&ss->core));
     } else if (ss->open && ss->core.connected) {
         qemu_chr_fe_accept_input(ss->chr);
@@ -223,7 +225,7 @@ void vhost_pci_session_violation(VhostPciSession *ss, const char *reason)
     qemu_chr_fe_disconnect(ss->chr);
 }
 
-/* After a call of the core that returned @ret. */
+/* Finish a call of the core that returned @ret. */
 static void vhost_pci_core_returned(VhostPciSession *ss, int ret)
 {
     ss->in_core--;
@@ -237,7 +239,7 @@ static void vhost_pci_core_returned(VhostPciSession *ss, int ret)
     }
 }
 
-/* If there is something to read that we may not, it is not quiet. */
+/* A peer is not silent while the ration keeps this from reading its input. */
 static void vhost_pci_quiet(void *opaque)
 {
     VhostPciSession *ss = opaque;
@@ -281,8 +283,8 @@ static void vhost_pci_read(void *opaque, const uint8_t *buf, int size)
     int n, ret;
 
     /*
-     * The chardev has cleared their O_NONBLOCK, which the peer shares; the
-     * core sets it again on those that are eventfds.
+     * The chardev has cleared O_NONBLOCK of the fds, which the peer shares; the
+     * core sets the flag again on eventfds.
      */
     n = qemu_chr_fe_get_msgfds(ss->chr, fds, MAX_FDS);
     if (ss->ops) {
@@ -372,7 +374,7 @@ bool vhost_pci_session_init(VhostPciSession *ss, VhostPciBase *like,
                                     vhost_pci_ration_timeout, ss);
     ss->quiet_timer = timer_new_ms(QEMU_CLOCK_REALTIME, vhost_pci_quiet, ss);
     if (!ops) {
-        /* The thread exists before there is a peer: see vhost-pci-closer.c. */
+        /* Create the thread before a peer comes: see vhost-pci-closer.c. */
         vhost_pci_session_closer(ss);
         vhost_pci_session_attach(ss, &like->functions[0]);
     }

@@ -1,18 +1,19 @@
 /*
- * vhost-pci: what the driver is told of the peer, and what its
- * acknowledgements release (protocol: vhost_pci.h).
+ * vhost-pci: the state of the peer that the driver learns, and the effect of
+ * the driver's acknowledgements (protocol: vhost_pci.h).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Level triggered: @state is the present, @sent what the driver may still be
- * using. A change that takes nothing from @sent, nor adds memory while a ring
- * runs, needs nobody's consent. Any other makes the core wait, until the driver
- * acknowledged a state without it, is gone, or is over the time limit. Then, if
- * something is taken, the whole window is replaced by anonymous memory
- * ("revoked"): the peer goes on safely at once, and the driver gets everything
- * back when it answers.
+ * Level triggered: @state is the present, @sent is the state that the driver
+ * may still be using. A change needs nobody's consent if it takes nothing from
+ * @sent, and adds no memory while a ring runs. Any other change makes the core
+ * wait, until the driver has acknowledged a state with the change, is gone, or
+ * has exceeded the time limit. After the time limit, if the change takes
+ * something away, anonymous memory replaces the whole window ("revoked"): the
+ * peer goes on safely at once, and the driver gets everything back when it
+ * answers.
  *
- * Functions share @state, and so the driver's answer; each waits for a
+ * Functions share @state, and so the driver's answer. Each function waits for a
  * generation of its own, with a time limit of its own.
  */
 
@@ -30,7 +31,7 @@ static void vhost_pci_ring_begin(VhostPciFunction *f, unsigned int i,
     r->epoch = r->epoch == UINT32_MAX ? 1 : r->epoch + 1;
     r->base = base;
     r->settled = false;
-    /* Of the STATE that is made next. */
+    /* The generation of the next STATE. */
     r->generation = f->dev->generation + 1;
     qatomic_set(&f->state_page->rings[i].progress, 0);
 }
@@ -61,8 +62,8 @@ static void vhost_pci_rings_follow(VhostPciFunction *f)
 }
 
 /*
- * The driver lost its place, or there is a new one: let rings begin anew where
- * the last one left them, those that are paused as soon as they go on.
+ * The driver lost its place, or is new: rings begin anew at the place where the
+ * last driver left them. A paused ring begins when it goes on.
  */
 static void vhost_pci_rings_renew(VhostPciBase *s)
 {
@@ -79,7 +80,7 @@ static void vhost_pci_rings_renew(VhostPciBase *s)
     }
 }
 
-/* One line for each function that begins to stand apart. */
+/* Log one line for each function that begins to stand apart. */
 static void vhost_pci_tell_apart(VhostPciBase *s)
 {
     unsigned int n;
@@ -96,7 +97,7 @@ static void vhost_pci_tell_apart(VhostPciBase *s)
     }
 }
 
-/* Make @state the present. Returns false if it was already. */
+/* Update @state to the present. Returns false if nothing has changed. */
 static bool vhost_pci_refresh(VhostPciBase *s)
 {
     g_autofree struct vhost_pci_state *st = g_malloc(s->state_len);
@@ -144,7 +145,7 @@ void vhost_pci_state_send(VhostPciBase *s)
     virtio_notify(vdev, s->eventq);
 }
 
-/* The timer is for the one that has waited longest. */
+/* Set the timer for the function that has waited longest. */
 static void vhost_pci_arm(VhostPciBase *s)
 {
     int64_t until = INT64_MAX;
@@ -176,12 +177,12 @@ int vhost_pci_state_update(VhostPciFunction *f, uint32_t changed)
     vhost_pci_rings_follow(f);
     vhost_pci_notify_sync(f);
     vhost_pci_unshared_follow(f);
-    /* Another fd is no news for the driver, but work for the notifiers. */
+    /* The driver learns nothing of a new fd, but the notifiers have work. */
     if (vhost_pci_refresh(s) || changed & VU_CHANGED_FDS) {
         vhost_pci_session_changed(f->session, 1);
     }
     /*
-     * Without a driver, and while it has no memory, nothing is in use. A
+     * Nothing is in use if there is no driver, or if it has no memory. A
      * disconnect may come on top of a change that still waits.
      */
     taken = vhost_pci_takes_away(s->sent, s->state);
@@ -209,7 +210,7 @@ static void vhost_pci_wait_ends(VhostPciFunction *f)
     vhost_pci_session_resume(f->session);
 }
 
-/* What the cores wait for that wait for @generation or less has happened. */
+/* End the waits of all cores that wait for @generation or an earlier one. */
 static void vhost_pci_waits_end(VhostPciBase *s, uint64_t generation)
 {
     unsigned int n;
@@ -223,7 +224,7 @@ static void vhost_pci_waits_end(VhostPciBase *s, uint64_t generation)
     }
 }
 
-/* The driver has let go of everything: it may have its peer back. */
+/* The driver uses nothing any more: give it its peer back. */
 static void vhost_pci_unrevoke(VhostPciBase *s)
 {
     unsigned int n;
@@ -250,9 +251,9 @@ static bool vhost_pci_is_late(const VhostPciFunction *f)
 }
 
 /*
- * Ends the waits that are over the time limit for new memory alone: the driver
- * may use what it had. Returns false, and ends none, if one is for something
- * that is taken.
+ * Ends waits that only new memory has caused and that exceed the time limit:
+ * the driver may use the memory that it had. Returns false, and ends none, if a
+ * wait for something that is taken away exceeds the limit.
  */
 static bool vhost_pci_grow_anyway(VhostPciBase *s)
 {
@@ -301,7 +302,10 @@ static void vhost_pci_ack_timeout(void *opaque)
         vhost_pci_rings_settle(&s->functions[n]);
     }
     s->revoked = true;
-    /* Of the generation that the state page names, whatever it says. */
+    /*
+     * The new STATE must have the generation that the state page names, even if
+     * nothing else has changed.
+     */
     if (!vhost_pci_refresh(s)) {
         s->state->hdr.generation = cpu_to_le64(++s->generation);
     }
@@ -340,7 +344,10 @@ void vhost_pci_driver_on(VhostPciBase *s)
     for (n = 0; n < s->n_functions; n++) {
         vhost_pci_notify_sync(&s->functions[n]);
     }
-    /* The status register still shows the old value: send from the loop. */
+    /*
+     * The status register still shows the old value, so send from the main
+     * loop.
+     */
     qemu_bh_schedule(s->queue_bh);
 }
 
@@ -367,8 +374,8 @@ void vhost_pci_ring_broken(VhostPciBase *s, const struct vhost_pci_broken *msg)
     char *p;
 
     /*
-     * A ring that stopped, or began anew, since the driver looked at it is
-     * not the one that the driver means.
+     * If the ring has stopped or begun anew since the driver looked at it, the
+     * driver means another ring.
      */
     if (!f || !f->rings[i].run || s->revoked ||
         le64_to_cpu(msg->hdr.generation) < f->rings[i].generation) {

@@ -1,11 +1,11 @@
 /*
- * vhost-pci: the end of a traced ring (vring_find.h says what that is).
+ * vhost-pci: end the tracing of a ring (vring_find.h explains traced rings).
  *
- * A front-end that asks where a ring stands may go on with another back-end,
- * one that does not mark each descriptor of a chain. So what says that the
- * ring is traced goes with the answer. The driver cannot see that it has to:
- * rings stop for other reasons, too, and then whoever comes after a killed VM
- * needs it. And the driver may be the one that was killed.
+ * A front-end that asks for the place of a ring may go on with another
+ * back-end, which does not mark each descriptor of a chain. So when the device
+ * answers, it removes the mark that says that the ring is traced. The driver
+ * cannot do this. It does not know why a ring stops: after a VM was killed, the
+ * next driver needs the mark. And the driver itself may have been killed.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -18,8 +18,9 @@
 #include "vring_find.h"
 
 /*
- * The page is the peer's: where it has been taken out of its file, pread() and
- * process_vm_writev() return an error, and a store of ours would be a SIGBUS.
+ * The page belongs to the peer. If the peer has removed it from its file,
+ * pread() and process_vm_writev() return an error, where a store by this
+ * process would raise SIGBUS.
  */
 static void vhost_pci_clear(int fd, uint64_t offset)
 {
@@ -34,7 +35,7 @@ static void vhost_pci_clear(int fd, uint64_t offset)
     if (page == MAP_FAILED) {
         return;
     }
-    /* It fails where the page is gone, and with it the ring. */
+    /* If this fails, the page is gone, and the ring with it. */
     (void)!process_vm_writev(getpid(), &from, 1, &to, 1, 0);
     munmap(page, unit);
 }
@@ -50,7 +51,10 @@ void vhost_pci_ring_untrace(VhostPciFunction *f, unsigned int i)
         !r->epoch || !vring_may_trace(i, r->num, f->core->features)) {
         return;
     }
-    /* 4-byte aligned, or the driver would not run it: within one page. */
+    /*
+     * The core runs only rings with 4-byte aligned parts: this is within one
+     * page.
+     */
     fd = vhost_pci_window_file(f, r->used, sizeof(off_wrap), &offset);
     if (fd >= 0 && offset % sizeof(off_wrap) == 0 &&
         pread(fd, &off_wrap, sizeof(off_wrap), offset) == sizeof(off_wrap) &&

@@ -1,12 +1,13 @@
 /*
- * vhost-pci: a peer whose guest does not use the memory that its front-end sent,
- * because it runs on a private copy of the file: QEMU's memory-backend-memfd and
- * -file without share=on. Nobody else notices: the front-end sends all that it
- * has to, rings start, and nothing ever comes.
+ * vhost-pci: detect a peer whose guest does not use the memory that its
+ * front-end sent, because the guest runs on a private copy of the file: QEMU's
+ * memory-backend-memfd and -file without share=on. Nothing else shows this: the
+ * front-end sends all that it must send, rings start, and no packet ever comes.
  *
- * Its kicks come, and no index moves in what we map. An honest driver moves an
- * index before it kicks, so kicks are looked at first. Those that a ring starts
- * with are the front-end's own: QEMU makes eventfds with a count of 1.
+ * Such a guest kicks, but no index moves in the mapped memory. An honest driver
+ * moves an index before it kicks, so this code reads kicks before indices. The
+ * first kick of a ring may come from the front-end: QEMU creates eventfds with
+ * a count of 1. So that kick does not count.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,20 +18,20 @@
 #include "vhost-pci-base.h"
 
 #define LOOK_MS         500
-/* With EVENT_IDX a guest that hears nothing kicks once for each ring. */
+/* With EVENT_IDX a guest without an answer kicks each ring once only. */
 #define ENOUGH_KICKS    2
 
 struct VhostPciUnshared {
     VhostPciFunction *function;
-    QEMUTimer *timer;           /* while there is something to look at */
+    QEMUTimer *timer;           /* while the peer is unproven */
     int kicks;                  /* epoll set of the rings' kicks, or -1 */
     int fds[VHOST_PCI_MAX_RINGS];   /* ... the core's fds in it, or -1 */
     unsigned int kicked;        /* rings, at looks */
     bool proven;                /* an index has moved */
-    bool told;                  /* it seems that none ever will */
+    bool told;                  /* reported: none seems to move */
 };
 
-/* Nothing here reads a kick: see vhost-pci-notify.c. */
+/* Do not read the eventfds: see vhost-pci-notify.c. */
 static unsigned int vhost_pci_unshared_take_kicks(VhostPciUnshared *u)
 {
     struct epoll_event events[VHOST_PCI_MAX_RINGS];
@@ -48,7 +49,7 @@ static void vhost_pci_unshared_drop_kicks(VhostPciUnshared *u)
     memset(u->fds, -1, sizeof(u->fds));
 }
 
-/* The kicks of rings that run now, from now on. Returns whether there are any. */
+/* Count kicks of running rings from now on. Returns false if that fails. */
 static bool vhost_pci_unshared_add_kicks(VhostPciUnshared *u, const int *fds)
 {
     unsigned int i;
@@ -66,7 +67,7 @@ static bool vhost_pci_unshared_add_kicks(VhostPciUnshared *u, const int *fds)
     return u->kicks >= 0;
 }
 
-/* Where nothing was ever written there are zeroes, of either layout. */
+/* Both layouts have zeroes in memory to which nobody has written. */
 static bool vhost_pci_unshared_any_moved(VhostPciFunction *f)
 {
     const bool packed = f->core->features & BIT_ULL(VIRTIO_F_RING_PACKED);
@@ -106,7 +107,7 @@ static void vhost_pci_unshared_look(void *opaque)
     VhostPciUnshared *u = opaque;
 
     u->kicked += vhost_pci_unshared_take_kicks(u);
-    /* Pairs with the peer's driver's barrier between index and kick. */
+    /* Pairs with the barrier of the peer's driver between index and kick. */
     smp_mb();
     if (vhost_pci_unshared_any_moved(u->function)) {
         u->proven = true;

@@ -1,18 +1,20 @@
 /*
  * vhost-pci: the peer's memory in the window (BAR 2).
  *
- * Each region of the peer is one RAM MemoryRegion inside the container
- * s->window, however many of the peer's functions have it: it goes when the
- * last one let go. Regions are init_ram_ptr, never _from_fd: a region with a
- * file descriptor would pass vhost-user's section filter, and this VM's own
- * vhost-user back-ends would be handed the peer's memory.
- *
- * Taking memory away while the guest may be using it ("revoke") replaces the
- * pages under the region, it does not remove the region: a hole would turn
- * accesses into MMIO, which KVM cannot emulate for vector instructions. The
- * region itself goes when the driver has acknowledged that, or is gone.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Each region of the peer is one RAM MemoryRegion inside the container
+ * s->window, no matter how many of the peer's functions have it. The region
+ * goes when the last function releases it. Regions are init_ram_ptr, never
+ * _from_fd: a region with a file descriptor would pass the section filter of
+ * vhost-user, and this VM's own vhost-user back-ends would get the peer's
+ * memory.
+ *
+ * To take memory away while the guest may be using it ("revoke"), the device
+ * replaces the pages under the region, and does not remove the region: a hole
+ * would turn accesses into MMIO, which KVM cannot emulate for vector
+ * instructions. The region itself goes when the driver has acknowledged that,
+ * or is gone.
  */
 
 #include "qemu/osdep.h"
@@ -29,7 +31,9 @@
 #define GUEST_HUGE_PAGE     (2 * MiB)
 #define GUEST_GIANT_PAGE    (1 * GiB)
 
-/* First fit for @size bytes at an offset that is @rem modulo @align. */
+/*
+ * Find the first room for @size bytes at an offset that is @rem modulo @align.
+ */
 static bool vhost_pci_window_fit(VhostPciBase *s, uint64_t size,
                                  uint64_t align, uint64_t rem, uint64_t *offset)
 {
@@ -57,7 +61,8 @@ static bool vhost_pci_window_fit(VhostPciBase *s, uint64_t size,
 /*
  * Find a place for @r. Offset in the BAR, host address and offset in the file
  * are equal modulo a huge page, so that nested page tables can use huge pages
- * as the host does; modulo a giant page if those are there and it fits.
+ * as the host does. If the host has giant pages and there is room, they are
+ * equal modulo a giant page.
  */
 static bool vhost_pci_window_place(VhostPciBase *s, const struct vu_region *r,
                                    size_t pagesize, uint64_t *align,
@@ -76,8 +81,9 @@ static bool vhost_pci_window_place(VhostPciBase *s, const struct vu_region *r,
 }
 
 /*
- * A peer that comes back while the driver has not let go of the memory it had:
- * the new region, out of the driver's reach as the old one, takes its place.
+ * Find a region that a peer which comes back can replace: the driver has not
+ * released the memory of the last peer, which is out of its reach. The new
+ * region is out of its reach, too, and takes its place.
  */
 static VhostPciMapping *vhost_pci_window_dead(VhostPciBase *s,
                                               const struct vu_region *r)
@@ -106,9 +112,9 @@ static void vhost_pci_mapping_remove(VhostPciBase *s, VhostPciMapping *m)
 }
 
 /*
- * While the driver does not let go, each peer that comes and goes leaves
- * regions behind: memory slots, which all devices share, and address space. And
- * functions may disagree on what the memory is.
+ * Until the driver releases memory, each peer that comes and goes leaves
+ * regions behind, which take address space, and memory slots that all devices
+ * share. Besides, functions may disagree about the memory.
  */
 static int vhost_pci_window_littered(VhostPciFunction *f)
 {
@@ -125,7 +131,7 @@ static int vhost_pci_window_littered(VhostPciFunction *f)
                           "of earlier peers");
         return -EBUSY;
     }
-    /* Twice: a new table is mapped beside the one before. */
+    /* Twice the limit, because a new table is mapped beside the old one. */
     if (live >= 2 * s->max_regions) {
         vu_core_set_error(f->core, "all devices of the peer together have "
                           "more than %" PRIu32 " regions", s->max_regions);
@@ -134,7 +140,7 @@ static int vhost_pci_window_littered(VhostPciFunction *f)
     return 0;
 }
 
-/* What else must hold before a region can be added; sets the error text. */
+/* Check all other conditions for a new region; sets the error text. */
 static int vhost_pci_window_check(VhostPciFunction *f,
                                   const struct vu_region *r)
 {
@@ -181,7 +187,7 @@ static void vhost_pci_window_show(VhostPciBase *s, VhostPciMapping *m,
     memory_region_transaction_commit();
 }
 
-/* Another function has it already? */
+/* Returns the mapping if another function has the same region already. */
 static VhostPciMapping *vhost_pci_window_same(VhostPciBase *s,
                                               const struct vu_region *r)
 {
@@ -242,7 +248,7 @@ static int vhost_pci_window_add(VhostPciFunction *f, const struct vu_region *r,
     }
     m->window_offset = offset;
     vhost_pci_window_show(s, m, dead);
-    /* The memory map is made anew for each of them. */
+    /* QEMU rebuilds the memory map for each new region. */
     vhost_pci_session_changed(f->session, 1);
     *added = m;
     return 0;
@@ -274,7 +280,9 @@ void vhost_pci_window_unmap(VhostPciFunction *f, struct vu_region *r)
         return;
     }
     if (f->dev->revoked) {
-        /* The driver has not let go of it: it stays, without the peer. */
+        /*
+         * The driver has not released the region: it stays, without the peer.
+         */
         vhost_pci_mapping_abandon(m);
     } else {
         vhost_pci_mapping_remove(f->dev, m);
@@ -328,7 +336,7 @@ int vhost_pci_window_file(VhostPciFunction *f, uint64_t gpa, size_t len,
     return -1;
 }
 
-/* Behind no region: all ones, as on a bus that nobody answers on. */
+/* Outside of all regions: all ones, as on a bus without an answer. */
 static uint64_t vhost_pci_hole_read(void *opaque, hwaddr addr, unsigned size)
 {
     return UINT64_MAX;
@@ -386,7 +394,9 @@ void vhost_pci_window_cleanup(VhostPciBase *s)
 {
     VhostPciMapping *m, *next;
 
-    /* Those that were dead when the device went; the core unmapped the rest. */
+    /*
+     * Remove the dead mappings that are left; the core has unmapped all others.
+     */
     QTAILQ_FOREACH_SAFE(m, &s->mappings, next, next) {
         vhost_pci_mapping_remove(s, m);
     }
