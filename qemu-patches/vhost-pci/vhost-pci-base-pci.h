@@ -16,10 +16,10 @@ OBJECT_DECLARE_SIMPLE_TYPE(VhostPciBasePci, VHOST_PCI_BASE_PCI)
 
 struct VhostPciBasePci {
     VirtIOPCIProxy parent_obj;
-    VhostPciBase *vdev;         /* what the type's shell holds */
+    VhostPciBase *vdev;         /* the device in the type's shell */
 };
 
-/* From a shell's instance_init: as virtio_instance_init_common(). */
+/* For a shell's instance_init; as virtio_instance_init_common(). */
 void vhost_pci_base_pci_init(Object *proxy, void *vdev, size_t vdev_size,
                              const char *vdev_name);
 

@@ -5,35 +5,35 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Execution contexts: everything runs under the big QEMU lock, in the main
- * loop or in a vCPU's access to the device. Nothing here blocks: the peer is
- * served through the chardev's callbacks, the driver through its virtqueues,
- * and the one wait there is (for the driver's acknowledgement) is a timer.
+ * Execution contexts: everything runs under the big QEMU lock, in the main loop
+ * or in a vCPU's access to the device. Nothing here blocks: the chardev's
+ * callbacks serve the peer, virtqueues serve the driver, and the only wait (for
+ * the driver's acknowledgement) is a timer.
  *
- * A device stands for one peer VM: it has that VM's memory, once, and
- * functions, each of which is one virtio device of the peer behind a
- * vhost-user session of its own. A function exists as long as the device; a
- * session comes with a front-end, may exist before there is a device
- * (vhost-pci-server.h), and is then attached.
+ * A device stands for one peer VM. It has that VM's memory, once, and
+ * functions; each function is one virtio device of the peer, with a vhost-user
+ * session of its own. A function exists as long as the device. A session comes
+ * with a front-end; it may exist before there is a device (vhost-pci-server.h),
+ * which it is then attached to.
  *
- * The two parties meet in vhost-pci-state.c: the vhost-user core
- * (vhost_user.c) tells what the peer changed, the driver is told the whole
- * state and acknowledges it. The other files know one thing each:
+ * The two parties meet in vhost-pci-state.c: the vhost-user core (vhost_user.c)
+ * reports what the peer changed, and the driver receives the whole state and
+ * acknowledges it. Each other file does one thing:
  *   vhost-pci-base.c     the virtio device: control queues, status
  *   vhost-pci-base-pci.c its PCI shell: BARs, capabilities, vectors
  *   vhost-pci-net.c      a type: configuration space, rings, features
- *   vhost-pci-net-pci.c  ... and its PCI shell: what the guest takes it for
+ *   vhost-pci-net-pci.c  ... and its PCI shell: the device's name and ids
  *   vhost-pci-build.c    STATE, made of all functions
  *   vhost-pci-socket.c   a session: bytes between the chardev and the core
- *   vhost-pci-attach.c   ... its memory, and the function it is for
- *   vhost-pci-closer.c   what the peer sent, closed aside
- *   vhost-pci-place.c    where rings stand, lost commits
+ *   vhost-pci-attach.c   ... its memory, and its function
+ *   vhost-pci-closer.c   closes what the peer sent, in a thread of its own
+ *   vhost-pci-place.c    places of rings, lost commits
  *   vhost-pci-window.c   the peer's memory in the window BAR
  *   vhost-pci-mapping.c  ... and on this host
  *   vhost-pci-notify.c   doorbells (driver to peer) and kicks (peer to driver)
- *   vhost-pci-caller.c   ... the peer's eventfds, signalled aside
+ *   vhost-pci-caller.c   ... signals the peer's eventfds, in its own thread
  *   vhost-pci-unshared.c a peer whose guest uses other memory than it sent
- *   vhost-pci-ration.c   what a peer may cause at once, and the log
+ *   vhost-pci-ration.c   limits of what a peer may cause, and the log
  *   vhost-pci-props.c    the state as read-only properties
  */
 
@@ -66,9 +66,10 @@ OBJECT_DECLARE_TYPE(VhostPciBase, VhostPciBaseClass, VHOST_PCI_BASE)
 #define VHOST_PCI_DOORBELL_SIZE     4096
 
 /*
- * Regions that a peer may have. Each takes a memory slot of the machine, and of
- * its vhost devices: those of the kernel have 64. As many may be left behind by
- * peers before, see vhost-pci-window.c; so a device takes half of them at most.
+ * The most regions of a peer. Each takes a memory slot of the machine, and of
+ * its vhost devices; those of the kernel have 64. Earlier peers may have left
+ * as many regions behind (vhost-pci-window.c), so a device takes half of the
+ * slots at most.
  */
 #define VHOST_PCI_DEFAULT_REGIONS   16
 
@@ -91,26 +92,26 @@ typedef struct VhostPciKick {
     VhostPciFunction *function;
     EventNotifier notifier;     /* our duplicate of the peer's fd */
     int peer_fd;                /* the core's fd it was made from, or -1 */
-    int epoll;                  /* tells of its signals */
+    int epoll;                  /* reports signals of @notifier */
     bool unmasked;              /* the guest uses the vector */
     bool watched;               /* the main loop looks at @epoll */
     bool held;                  /* not now: the peer kicks too often */
 } VhostPciKick;
 
-/* What the driver is to know of a ring beyond what the core knows. */
+/* What the driver must know of a ring, beyond what the core knows. */
 typedef struct VhostPciRingState {
-    uint32_t core_epoch;        /* start of the core's that @epoch tells of */
-    uint32_t epoch;             /* as told to the driver, 0: never ran */
-    uint32_t base;              /* where that epoch began, or: */
-    bool settled;               /* @base is where it stands, for good */
-    uint64_t page_before;       /* progress, noted as memory was taken away */
+    uint32_t core_epoch;        /* the core's epoch at this start */
+    uint32_t epoch;             /* the driver's; 0: never ran */
+    uint32_t base;              /* where that epoch began */
+    bool settled;               /* ... or, if settled, the final place */
+    uint64_t page_before;       /* progress before a revocation */
     uint64_t page_after;
     uint64_t generation;        /* of the first STATE with that epoch */
     uint64_t desc;              /* peer's address of the descriptors */
     uint64_t avail;             /* ... of the available ring */
     uint64_t used;              /* ... and of the used ring */
     uint32_t num;
-    bool run;                   /* running for the core when last looked at */
+    bool run;                   /* the core's run, at the last look */
     bool broken;                /* the driver stopped it; see @rule */
     char rule[sizeof(((struct vhost_pci_broken *)0)->rule)];
 } VhostPciRingState;
@@ -120,14 +121,14 @@ struct VhostPciFunction {
     VhostPciBase *dev;
     unsigned int index;
     unsigned int first_ring;    /* the device's number of its ring 0 */
-    bool exists;                /* once it had a session; has a type then */
+    bool exists;                /* it has had a session, so has a type */
 
-    /* Who serves it: NULL, and a core that is never connected, if nobody. */
+    /* Without a session: NULL, and a core that is never connected. */
     VhostPciSession *session;
     struct vu_core *core;
 
     bool waiting;               /* the core waits for @wait_generation */
-    bool wait_taken;            /* ... as that takes something away */
+    bool wait_taken;            /* ... which takes something away */
     uint64_t wait_generation;
     int64_t wait_until;         /* ms */
     bool apart;                 /* see vhost_pci_build() */
@@ -145,7 +146,7 @@ struct VhostPciBase {
 
     /* Properties. */
     CharBackend chr;
-    VhostPciServer *server;     /* whose sessions it has; NULL: one, of @chr */
+    VhostPciServer *server;     /* has the sessions; NULL: @own, on @chr */
     char *peer;
     QemuUUID uuid;
     uint64_t window_size;
@@ -165,15 +166,15 @@ struct VhostPciBase {
     VirtQueue *ackq;
 
     VhostPciFunction *functions;    /* @n_functions */
-    VhostPciSession own;        /* without a server: of @chr */
-    VhostPciRation changes;     /* that the driver may still be told of */
+    VhostPciSession own;        /* without a server: on @chr */
+    VhostPciRation changes;     /* left for the driver, as a ration */
     VhostPciCaller *caller;     /* of the peer's eventfds */
     QEMUTimer *kicks_timer;     /* end of a time in which rings were held */
     int64_t kicks_since;        /* ms: when this time began */
     unsigned int kicks_left;    /* in this time */
     uint64_t kicks_raised;
-    uint64_t kicks_held;        /* times that a ring was */
-    bool leaving;               /* the server has asked for its unplug */
+    uint64_t kicks_held;        /* times that a ring was held */
+    bool leaving;               /* the server has asked to unplug it */
 
     /* The driver: vhost-pci-state.c. */
     bool driver_on;             /* DRIVER_OK */
@@ -185,8 +186,8 @@ struct VhostPciBase {
     uint64_t timeouts;
     size_t state_len;               /* bytes of each of the next two */
     struct vhost_pci_state *state;  /* current, in wire format */
-    struct vhost_pci_state *sent;   /* what the driver may still use */
-    VhostPciRation commits;     /* that may still be ended */
+    struct vhost_pci_state *sent;   /* the state the driver may still use */
+    VhostPciRation commits;     /* left to end, as a ration */
     QEMUTimer *ack_timer;
     QEMUBH *queue_bh;
 
@@ -194,7 +195,7 @@ struct VhostPciBase {
 
     /* Memory: vhost-pci-window.c. */
     MemoryRegion window;        /* BAR 2 */
-    MemoryRegion window_hole;   /* what is behind no region */
+    MemoryRegion window_hole;   /* all outside of regions */
     MemoryRegion state_mr;
     QTAILQ_HEAD(, VhostPciMapping) mappings;
     Error *migration_blocker;
@@ -204,25 +205,25 @@ struct VhostPciBase {
     MemoryRegion doorbell_mr;   /* BAR 0 */
     bool vector_notifiers;
     QEMUBH *slow_bh;            /* calls take long */
-    bool calls_aside;           /* ... so no ioeventfd while this peer is here */
+    bool calls_aside;           /* ... so this peer gets no ioeventfd */
 };
 
-/* What differs from type to type; set by the type's class_init. */
+/* The parts that depend on the type; the type's class_init sets them. */
 struct VhostPciBaseClass {
     VirtioDeviceClass parent_class;
 
     const char *name;           /* in errors and log lines */
     uint16_t type;              /* of the function: VHOST_PCI_TYPE_* */
-    uint64_t protocol_features; /* of vhost-user, that only this type has */
+    uint64_t protocol_features; /* of vhost-user, of this type only */
 
     /*
      * At realize: checks the type's own properties and completes
      * @peer_features, which holds the bits that every peer is offered.
      */
     bool (*check)(VhostPciBase *s, Error **errp);
-    /* How many rings a function may have; called before and after check(). */
+    /* The most rings of a function; called before and after check(). */
     unsigned int (*n_rings)(const VhostPciBase *s);
-    /* What STATE says of functions of this type only; may be NULL. */
+    /* Fills in what only this type has in STATE; may be NULL. */
     void (*fill_function)(const struct vu_core *core,
                           struct vhost_pci_function *f);
 };
@@ -237,8 +238,8 @@ static inline unsigned int vhost_pci_n_rings(const VhostPciBase *s)
     return VHOST_PCI_BASE_GET_CLASS(s)->n_rings(s);
 }
 
-/* The function that has the device's ring @ring, and which of its rings that
- * is. */
+/* Returns the function that has the device's ring @ring; sets *@i to the ring's
+ * number in the function. */
 static inline VhostPciFunction *
 vhost_pci_find_ring(const VhostPciBase *s, unsigned int ring, unsigned int *i)
 {
@@ -248,34 +249,37 @@ vhost_pci_find_ring(const VhostPciBase *s, unsigned int ring, unsigned int *i)
     return ring / n < s->n_functions ? &s->functions[ring / n] : NULL;
 }
 
-/* A property: is the peer offered this bit? */
+/* A property: whether to offer this bit to the peer. */
 #define VHOST_PCI_PEER_BIT(_name, _bit, _default) \
     DEFINE_PROP_BIT64("peer-" _name, VhostPciBase, peer_features, _bit, \
                       _default)
 
-/* vhost-pci-base.c: check the properties that do not concern this device alone,
+/* vhost-pci-base.c: check the properties that concern more than this device,
  * and complete @peer_features. */
 bool vhost_pci_check_offer(VhostPciBase *s, Error **errp);
 
 /* vhost-pci-ration.c */
-/* One rationed line in the log, with the peer's name before it. */
+/*
+ * Write a line to the log, with the peer's name before it, if the ration
+ * allows.
+ */
 void vhost_pci_warn(VhostPciBase *s, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
-/* What a line in the log begins with, unless it is about function 0. */
+/* The beginning of a log line that is not about function 0. */
 const char *vhost_pci_which(const VhostPciFunction *f);
 
 /* vhost-pci-build.c */
 uint32_t vhost_pci_function_status(const VhostPciFunction *f);
 uint32_t vhost_pci_status(const VhostPciBase *s);
-/* What STATE is now, but for its generation. */
+/* Make the present STATE, except its generation. */
 void vhost_pci_build(VhostPciBase *s, struct vhost_pci_state *st);
-/* Does @now lack anything that a driver which knows @sent may be using? */
+/* Does @now lack anything that a driver may be using which knows @sent? */
 bool vhost_pci_takes_away(const struct vhost_pci_state *sent,
                           const struct vhost_pci_state *now);
 /*
- * Does @now have memory that is not in @sent, while a ring runs? A peer that
- * grows uses the new region as soon as its front-end has its answer: Linux may
- * bring it online by itself. A driver that does not know the region yet would
- * take the first descriptor in it for a violation.
+ * Does @now have memory that @sent lacks, while a ring runs? A peer that grows
+ * uses the new region as soon as its front-end has an answer: Linux may bring
+ * the region online by itself. A driver that does not know the region yet would
+ * report the first descriptor in it as a violation.
  */
 bool vhost_pci_grows(const struct vhost_pci_state *sent,
                      const struct vhost_pci_state *now);
@@ -286,11 +290,11 @@ void vhost_pci_state_cleanup(VhostPciBase *s);
 /* The driver set DRIVER_OK, or is gone (reset, failed). */
 void vhost_pci_driver_on(VhostPciBase *s);
 void vhost_pci_driver_off(VhostPciBase *s);
-/* Hand the current state to the driver if it has not got it yet. */
+/* Send the current state to the driver if the driver lacks it. */
 void vhost_pci_state_send(VhostPciBase *s);
 void vhost_pci_state_acked(VhostPciBase *s, uint64_t generation);
 void vhost_pci_ring_broken(VhostPciBase *s, const struct vhost_pci_broken *msg);
-/* Something that the driver is told of may have changed. */
+/* Part of the state may have changed. */
 void vhost_pci_state_changed(VhostPciBase *s);
 /* The core's update: 0 or VU_WAIT. */
 int vhost_pci_state_update(VhostPciFunction *f, uint32_t changed);
@@ -300,23 +304,23 @@ void vhost_pci_unshared_init(VhostPciFunction *f);
 void vhost_pci_unshared_cleanup(VhostPciFunction *f);
 /* Rings or the connection may have changed. */
 void vhost_pci_unshared_follow(VhostPciFunction *f);
-/* Does it seem that the peer's guest uses other memory than was sent? */
+/* Does the peer's guest seem to use other memory than was sent? */
 bool vhost_pci_unshared_told(const VhostPciFunction *f);
 
 /* vhost-pci-place.c */
-/* Copy what the peer has at @gpa, whatever is mapped. */
+/* Copy the peer's memory at @gpa from its file, whatever is mapped. */
 bool vhost_pci_peer_read(VhostPciFunction *f, uint64_t gpa, void *buf,
                          size_t len);
-/* Has ring @i begun and not been stopped? It runs, or is paused. */
+/* Has ring @i begun, and not stopped? It runs, or is paused. */
 bool vhost_pci_ring_has_place(const VhostPciFunction *f, unsigned int i);
-/* Where ring @i stands, for the next driver. */
+/* The place of ring @i, for the next driver. */
 uint32_t vhost_pci_ring_place(VhostPciFunction *f, unsigned int i);
-/* The same for the front-end; the ring is at rest. */
+/* The place of ring @i, for the front-end; the ring is at rest. */
 uint32_t vhost_pci_ring_base(VhostPciFunction *f, unsigned int i);
-/* Ring @i, at rest, is no longer one that tells where it stands. */
+/* Ring @i is at rest: stop declaring it as traced. */
 void vhost_pci_ring_untrace(VhostPciFunction *f, unsigned int i);
-/* Revocation: what the driver is told first, the two looks at the state page
- * around the replacement of the memory, and where rings stand by these. */
+/* Revocation: warn the driver; note the progress in the state page before and
+ * after the memory is replaced; settle the places of rings from these notes. */
 void vhost_pci_place_init(void);
 void vhost_pci_rings_warn(VhostPciBase *s);
 void vhost_pci_rings_note_before(VhostPciFunction *f);
@@ -327,17 +331,17 @@ void vhost_pci_rings_settle(VhostPciFunction *f);
 bool vhost_pci_window_init(VhostPciBase *s, Error **errp);
 void vhost_pci_window_cleanup(VhostPciBase *s);
 /*
- * Replace everything of the peer's by anonymous memory, and back. The latter
- * returns false when some of it could not be mapped again.
+ * Replace all memory of the peer by anonymous memory, or bring it back.
+ * vhost_pci_window_restore() returns false if a part could not be mapped again.
  */
 void vhost_pci_window_revoke(VhostPciBase *s);
 bool vhost_pci_window_restore(VhostPciBase *s);
 uint64_t vhost_pci_window_offset(const struct vu_region *r);
-/* The file behind the peer's memory at @gpa, whatever is mapped, and where in
- * it; -1: there is none for all of @len bytes. */
+/* The file of the peer's memory at @gpa, whatever is mapped; sets *@offset to
+ * the place in the file. Returns -1 if no file has all @len bytes. */
 int vhost_pci_window_file(VhostPciFunction *f, uint64_t gpa, size_t len,
                           uint64_t *offset);
-/* What functions have in common is mapped once. */
+/* A region that several functions have is mapped once. */
 int vhost_pci_window_map(VhostPciFunction *f, struct vu_region *r, int fd);
 void vhost_pci_window_unmap(VhostPciFunction *f, struct vu_region *r);
 
@@ -348,9 +352,9 @@ void vhost_pci_notify_cleanup(VhostPciBase *s);
 void vhost_pci_notify_plugged(VhostPciBase *s);
 /* There is a new driver: declare the kick vectors used. */
 void vhost_pci_notify_driver(VhostPciBase *s);
-/* Bind what the peer and the driver make possible now. */
+/* Bind the doorbells and kicks that peer and driver make possible now. */
 void vhost_pci_notify_sync(VhostPciFunction *f);
-/* Tell the peer that one of its rings is out of order (err eventfd). */
+/* Signal a broken ring to the peer (err eventfd). */
 void vhost_pci_notify_error(VhostPciFunction *f, unsigned int ring);
 
 /* vhost-pci-props.c: ends a property list. */

@@ -1,6 +1,6 @@
 /*
- * vhost-pci: what differs between the versions of QEMU that the device is built
- * in (tools/releases.sh), by version. The other files do not ask which it is.
+ * vhost-pci: the differences between the versions of QEMU in which the device
+ * is built (tools/releases.sh). The other files do not ask for the version.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,8 +13,8 @@
 #include "migration/blocker.h"
 
 /*
- * 10.0 took "sysemu" for a misnomer. Since 8.2 every KVM has eventfds, and
- * slots for memory are counted.
+ * 10.0 renamed "sysemu" to "system". Since 8.2 every KVM has eventfds, and QEMU
+ * counts memory slots.
  */
 #if QEMU_VERSION_MAJOR < 10
 #include "sysemu/kvm.h"
@@ -33,8 +33,8 @@
 #endif
 
 /*
- * From 10.0 on an array of properties has a size in place of an end. The arrays
- * of these files have an end, which is not counted.
+ * Since 10.0 an array of properties has a size instead of an end. The arrays of
+ * these files have an end, which the size does not count.
  */
 #if QEMU_VERSION_MAJOR >= 10
 #define DEFINE_PROP_END_OF_LIST() {}
@@ -55,7 +55,9 @@
 #define UUID_STR_LEN (UUID_FMT_LEN + 1)
 #endif
 
-/* What a socket's address of type "fd" holds. Since 9.0 it has its own name. */
+/*
+ * The value of a socket's address of type "fd". Since 9.0 it has its own name.
+ */
 #if QEMU_VERSION_MAJOR < 10
 #define VhostPciFdAddress String
 #else
@@ -63,8 +65,8 @@
 #endif
 
 /*
- * An optional member or argument that is a pointer. Since 8.0 NULL says that
- * there is none; a bool said so before.
+ * An optional member or argument that is a pointer. Since 8.0 NULL says that it
+ * is absent; before, a bool said so.
  */
 #if QEMU_VERSION_MAJOR < 10
 #define VHOST_PCI_SET(object, member, value) \
@@ -78,8 +80,8 @@
 #endif
 
 /*
- * The reason why migration is blocked is the caller's, and @reason still holds
- * it afterwards. From 8.2 on QEMU's functions free it.
+ * The caller owns *@reason, why migration is blocked, and keeps it afterwards.
+ * Since 8.2 QEMU's functions free it.
  */
 static inline int vhost_pci_block_migration(Error **reason, Error **errp)
 {

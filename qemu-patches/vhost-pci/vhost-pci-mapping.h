@@ -20,7 +20,7 @@
 OBJECT_DECLARE_SIMPLE_TYPE(VhostPciMapping, VHOST_PCI_MAPPING)
 
 /*
- * The host side of a mapping; lives until no reader of the memory map can
+ * The host side of a mapping. It lives until no reader of the memory map can
  * see it any more.
  */
 typedef struct VhostPciBacking {
@@ -28,13 +28,14 @@ typedef struct VhostPciBacking {
     void *base;         /* whole pages of the file */
     size_t len;
     int fd;             /* our duplicate, for restoring and for reading */
-    VhostPciCloser *closer;     /* who unmaps and closes: a reference */
+    VhostPciCloser *closer;     /* unmaps and closes: a reference */
     uint64_t offset;    /* of @base in the file */
 } VhostPciBacking;
 
 /*
- * A QOM object, because references to a MemoryRegion are references to its
- * owner: it is finalized when the last flat view without it is in place.
+ * A QOM object, because a reference to a MemoryRegion is a reference to its
+ * owner: QEMU finalizes the mapping when the last flat view without it is in
+ * place.
  */
 struct VhostPciMapping {
     Object parent_obj;
@@ -45,7 +46,7 @@ struct VhostPciMapping {
     uint64_t size;
     uint64_t delta;             /* of the region in the backing */
     uint64_t window_offset;     /* the window's: see vhost-pci-window.c */
-    bool revoked;               /* anonymous memory is in its place */
+    bool revoked;               /* anonymous memory replaces it */
     bool dead;                  /* unmapped by the core while revoked */
     uint64_t dev, ino;          /* of the file */
     uint64_t fd_offset;
@@ -55,23 +56,24 @@ struct VhostPciMapping {
 
 /*
  * Map @r, which begins at @fd_offset of @fd, at an address congruent to that
- * offset modulo @align. On failure NULL, and a negative errno in *err.
+ * offset modulo @align. On failure returns NULL, and sets *@err to a negative
+ * errno.
  */
 VhostPciMapping *vhost_pci_mapping_new(const struct vu_region *r, int fd,
                                        size_t pagesize, uint64_t align,
                                        VhostPciCloser *closer, int *err);
 
-/* Where the region begins, in this process. */
+/* The address of the region in this process. */
 void *vhost_pci_mapping_addr(const VhostPciMapping *m);
 
-/* Anonymous memory in the place of the peer's. */
+/* Replace the peer's memory by anonymous memory. */
 bool vhost_pci_mapping_revoke(VhostPciMapping *m);
-/* The peer's memory again; on failure the mapping stays revoked. */
+/* Bring the peer's memory back; on failure the mapping stays revoked. */
 bool vhost_pci_mapping_restore(VhostPciMapping *m);
 
 /*
- * The core let go of a mapping that the driver has not: it stays, revoked,
- * without the peer's file.
+ * The core released a mapping that the driver still has: the mapping stays,
+ * revoked, without the peer's file.
  */
 void vhost_pci_mapping_abandon(VhostPciMapping *m);
 

@@ -1,7 +1,7 @@
 /*
- * vhost-pci: rations. A peer can cause any number of events; what each of them
- * costs others is rationed: a burst at once, then one every so many
- * milliseconds.
+ * vhost-pci: rations. A peer can cause any number of events. A ration limits
+ * what the events cost others: a burst at once, then one event for each
+ * interval.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,11 +14,14 @@ typedef struct VhostPciRation {
     int64_t raised;             /* when @left was last raised, ms */
 } VhostPciRation;
 
-/* Something left of a ration? It holds at most @burst, from the beginning. */
+/*
+ * Is something left of the ration? A ration holds at most @burst, and is full
+ * at first.
+ */
 bool vhost_pci_ration_left(VhostPciRation *r, unsigned int burst,
                            unsigned int interval_ms);
 
-/* What is more than there is left is made up for later. */
+/* May take more than is left; later intervals make up for that. */
 static inline void vhost_pci_ration_take(VhostPciRation *r, unsigned int n)
 {
     r->left -= n;
@@ -27,7 +30,7 @@ static inline void vhost_pci_ration_take(VhostPciRation *r, unsigned int n)
 /* Rationed lines in the log. */
 typedef struct VhostPciLog {
     VhostPciRation ration;
-    uint64_t dropped;           /* lines that were not written since the last */
+    uint64_t dropped;           /* lines suppressed since the last one */
 } VhostPciLog;
 
 /* Write a line, "@prefix: @text", unless the ration is used up. */

@@ -1,29 +1,30 @@
 /*
- * vhost-pci-server: one socket for many peers. It makes a device for each peer
- * VM that connects, on a port of its own, and takes it away when the peer does
- * not come back.
+ * vhost-pci-server: one socket for many peers. For each peer VM that connects
+ * the server makes a device, on a port of its own, and removes the device when
+ * the peer does not come back.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Who is which VM is decided by protocol/peers.h; here it is told what
- * happened, and what it says is done:
+ * protocol/peers.h decides which connection belongs to which VM. These files
+ * report events to it, and carry out its decisions:
  *   vhost-pci-server.c     the device-less device: properties, listening
  *   vhost-pci-client.c     a connection: its session, until its VM is known
- *   vhost-pci-ports.c      where devices go: plug, unplug
- *   vhost-pci-identities.c who is who, as the administrator says
- *   vhost-pci-events.c     what is told: log, QMP events
- *   vhost-pci-query.c      ... when asked: query-vhost-pci, info vhost-pci
+ *   vhost-pci-ports.c      the ports of devices: plug, unplug
+ *   vhost-pci-identities.c identities of peers, as the administrator declares
+ *   vhost-pci-events.c     reports: log, QMP events
+ *   vhost-pci-query.c      ... on request: query-vhost-pci, info vhost-pci
  *
  * A connection's life:
  *   accept      a session without a function; peers_connect()
- *   memory      its core waits; decided in the bottom half: peers_memory()
- *               plugs a device if the VM is new
+ *   memory      its core waits; the bottom half decides: peers_memory() plugs
+ *               a device if the VM is new
  *   attached    its session is a function of the VM's device
  *   closed      peers_disconnect(); the core lets go of everything, with
  *               the driver's consent or after the time limit
- *   over        freed in the bottom half
- * The table's callbacks may not call the table, and a session's callbacks may
- * not end it: both leave marks, and the bottom half does the work.
+ *   over        the bottom half frees it
+ * Callbacks of the table must not call the table, and callbacks of a session
+ * must not end the session: both leave marks, and the bottom half does the
+ * work.
  */
 
 #ifndef HW_VHOST_PCI_SERVER_H
@@ -46,17 +47,17 @@ typedef struct VhostPciClient {
     uid_t uid;                  /* of the process that connected */
     bool known;                 /* the table has it */
     bool asking;                /* its core waits for a device */
-    bool decided;               /* ... and it is known which function */
+    bool decided;               /* ... and its function is known */
     bool dropped;               /* to be closed; the log says why */
     bool over;                  /* to be freed */
     QTAILQ_ENTRY(VhostPciClient) next;
 } VhostPciClient;
 
-/* What the server has for a VM of the table. */
+/* The server's data for a VM of the table. */
 typedef struct VhostPciPeer {
     VhostPciBase *dev;          /* NULL: none (yet) */
-    uint64_t ask_at;            /* the guest to let it go, ms; 0: not at all */
-    /* Of a lost VM: its files, so that no other gets their numbers. */
+    uint64_t ask_at;            /* when to ask the guest for it, ms; 0: never */
+    /* The files of a lost VM, kept so that no other file gets their numbers. */
     int fds[PEERS_MAX_FILES];
     unsigned int n_fds;
     VhostPciCloser *closer;     /* ... and who closes them */
@@ -67,12 +68,12 @@ typedef struct VhostPciPort {
     PCIBus *bus;
 } VhostPciPort;
 
-/* A line of the administrator's, see vhost-pci-identities.c. */
+/* A line of the administrator's file; see vhost-pci-identities.c. */
 typedef struct VhostPciIdentity {
     uid_t uid;
     char memory[PATH_MAX];      /* the key, unless it is empty */
-    char name[PEERS_NAME_LEN];  /* empty: not said */
-    QemuUUID uuid;              /* null: not said */
+    char name[PEERS_NAME_LEN];  /* empty: not given */
+    QemuUUID uuid;              /* null: not given */
     int port;                   /* -1: any */
 } VhostPciIdentity;
 
@@ -99,16 +100,16 @@ struct VhostPciServer {
     GArray *identity;           /* of VhostPciIdentity */
     struct stat identities_stat;    /* of the file when it was read */
 
-    /* Closers of sessions; one that has nothing to do serves the next. */
+    /* Closers of sessions; an idle closer serves the next session. */
     VhostPciCloser *closers[PEERS_MAX_CONNS];
     unsigned int n_closers;
 
     QEMUBH *bh;
     QEMUTimer *timer;           /* somebody's grace is over */
     VhostPciRation decisions;   /* each may plug a device */
-    bool look_again;            /* there was none left */
+    bool look_again;            /* no decision was left */
     VhostPciLog log;
-    VhostPciLog crowd;          /* of those who are refused for their number */
+    VhostPciLog crowd;          /* of peers refused because of a crowd */
     uint64_t refused;
 };
 
@@ -123,24 +124,32 @@ static inline uint64_t vhost_pci_now(void)
 }
 
 /* vhost-pci-server.c */
-/* There is work for the bottom half. */
+/* Make the bottom half run. */
 void vhost_pci_server_wake(VhostPciServer *v);
-/* A closer that nobody uses, or shares it if there are none: a reference. */
+/*
+ * Returns a reference to a closer that nobody uses, or to a shared one if there
+ * is none.
+ */
 VhostPciCloser *vhost_pci_server_closer(VhostPciServer *v);
-/* May one more connection be given a device now? It will be asked again. */
+/*
+ * May the server give one more connection a device now? If not, the bottom half
+ * asks again.
+ */
 bool vhost_pci_server_may_decide(VhostPciServer *v);
-/* The device @s is made for, or leaves, the server. */
+/*
+ * Configure a new device of the server; note that it is plugged or unplugged.
+ */
 void vhost_pci_server_configure(VhostPciServer *v, VhostPciBase *s);
 bool vhost_pci_server_plugged(VhostPciServer *v, VhostPciBase *s, Error **errp);
 void vhost_pci_server_unplugged(VhostPciServer *v, VhostPciBase *s);
 
 /* vhost-pci-client.c */
 void vhost_pci_client_new(VhostPciServer *v, int fd);
-/* What the marks ask for; it may be freed. */
+/* Do the work that the marks ask for; this may free @c. */
 void vhost_pci_client_work(VhostPciClient *c);
-/* End it at once: its device goes. */
+/* End @c at once, because its device goes. */
 void vhost_pci_client_end(VhostPciClient *c);
-/* Keep what the last connection of a VM had; let go of it. */
+/* Keep the files of the last connection of a VM; let go of them. */
 void vhost_pci_peer_hold(VhostPciPeer *p, VhostPciClient *c);
 void vhost_pci_peer_let_go(VhostPciPeer *p);
 
@@ -149,13 +158,13 @@ void vhost_pci_peer_let_go(VhostPciPeer *p);
 bool vhost_pci_ports_init(VhostPciServer *v, struct peers_slot *slots,
                           Error **errp);
 int vhost_pci_port_plug(VhostPciServer *v, unsigned int peer, Error **errp);
-/* Ask the guest to let the device go, and set when to ask again. */
+/* Ask the guest to release the device, and set when to ask again. */
 void vhost_pci_port_unplug(VhostPciServer *v, unsigned int peer);
 int vhost_pci_port_find(const VhostPciServer *v, const char *name);
 
 /* vhost-pci-identities.c */
 bool vhost_pci_identities_read(VhostPciServer *v, Error **errp);
-/* NULL: the administrator says nothing of who has this user and memory. */
+/* Returns NULL if the file has no line for this user and memory. */
 const VhostPciIdentity *vhost_pci_identity(VhostPciServer *v, uid_t uid,
                                            const struct peers_file *files,
                                            unsigned int n);
@@ -166,7 +175,7 @@ void vhost_pci_server_warn(VhostPciServer *v, const char *fmt, ...)
 /* @c: NULL unless it is known. */
 void vhost_pci_server_tell(VhostPciServer *v, const struct peers_event *event,
                            const VhostPciClient *c);
-/* One that the table does not refuse, but the device does. */
+/* Report a peer that the table accepts, but the device refuses. */
 void vhost_pci_server_tell_failed(VhostPciServer *v, unsigned int peer,
                                   const char *reason);
 
