@@ -115,7 +115,8 @@ pull_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 		if (likely(slots[i].addr != NULL && len <= room)) {
 			rc = pull(ring, b, &slots[i], m, &start, len, flags);
 		} else {
-			/* Only the copy has an address: *b is in registers. */
+			/* Take the address of a copy, so that *b can stay in
+			 * registers. */
 			copy = *b;
 			rc = pull_slow(ring, &copy, &slots[i], m, &start,
 				       flags);

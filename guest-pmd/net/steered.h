@@ -237,7 +237,8 @@ steer_batch(struct vhostpci_ring *ring, struct vhostpci_steer *steer,
 			rc = take_known(ring, b, &slots[i], batch, i, mbufs,
 					flags);
 		} else {
-			/* Only the copy has an address: *b is in registers. */
+			/* Take the address of a copy, so that *b can stay in
+			 * registers. */
 			copy = *b;
 			rc = take_walked(ring, steer, &copy, &slots[i], batch,
 					 i, mbufs, flags);

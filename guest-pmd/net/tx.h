@@ -92,7 +92,8 @@ push_batch(struct vhostpci_ring *ring, struct vhostpci_burst *b,
 				   slots[i].raw.split.len)) {
 			push(ring, b, &slots[i], m, &hdr, flags);
 		} else {
-			/* Only the copy has an address: *b is in registers. */
+			/* Take the address of a copy, so that *b can stay in
+			 * registers. */
 			struct vhostpci_burst copy = *b;
 
 			rc = push_slow(ring, &copy, &slots[i], m, rc, &hdr,

@@ -182,7 +182,7 @@ receive(struct vhostpci_socket *s, uint8_t *buf, size_t len, int *fds,
 	return n;
 }
 
-/* The socket had input: the peer is not silent. */
+/* Restart the time after which the peer counts as silent. */
 static void
 not_quiet(struct vhostpci_socket *s)
 {
