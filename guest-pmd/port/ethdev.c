@@ -28,8 +28,7 @@
 
 RTE_LOG_REGISTER(vhostpci_logtype, pmd.net.vpci, NOTICE);
 
-/* Limits of the log lines that one peer can cause: little more than an honest
- * peer needs. */
+/* Log lines that one peer can cause: little more than an honest peer needs. */
 #define LOG_PER_SECOND	1
 #define LOG_AT_ONCE	60
 

@@ -29,7 +29,9 @@ def _one_way(who, size, options):
                                     options.seconds)
             reading = who.switch.read()
         reading = reading or who.switch.reading()
-        return min(told["received"], reading.packets), (told, reading)
+        # The cycles of a burst are counted after its packets.
+        return (min(told["received"], reading.packets, reading.cycles),
+                (told, reading))
 
     told, reading = patiently(take)
     if not told["received"] or not reading.packets:
