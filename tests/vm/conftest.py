@@ -3,9 +3,9 @@
 
     pytest tests/vm [--full] [--builddir DIR] [--times N] [--busy N]
 
-A topology that several tests share is a module-scoped fixture; a test that
-destroys what it uses makes its own with `topology(...)`.  Logs stay in
-BUILDDIR/tests/vm/NAME/ and are quoted when a test fails.
+Tests that share a topology use `shared`, or `module_topology` for one file; a
+test that destroys its VMs uses `topology`.  Logs stay in
+BUILDDIR/tests/vm/NAME/; when a test fails, its report quotes their ends.
 """
 import re
 import sys
@@ -21,7 +21,7 @@ from harness.procs import Child  # noqa: E402
 from harness.shared import Shared  # noqa: E402
 from harness.topology import Topology  # noqa: E402
 
-_open = []  # topologies that are up, for the report of a failure
+_open = []  # Topologies that are up: the report of a failure quotes their logs.
 
 
 def pytest_addoption(parser):
@@ -66,13 +66,14 @@ def _log_name(text):
 
 
 def pytest_collection_modifyitems(items):
-    """First the tests that share a topology, then the rest as written: the
-    shared VMs do not run, and take time, beside those of others."""
+    """Run the tests of `shared` first, the others after them, in their order.
+    So the shared VMs, which need CPU time even when idle, do not run beside
+    other tests' VMs."""
     items.sort(key=lambda item: "shared" not in item.fixturenames)
 
 
 def _topology(shared, images, name):
-    """A Topology, ended with the fixture that yields from this."""
+    """Yields a Topology, which ends with the fixture that calls this."""
     shared.close()
     net = Topology(_log_name(name), images)
     _open.append(net)
@@ -83,7 +84,7 @@ def _topology(shared, images, name):
 
 @pytest.fixture
 def topology(request, images, _shared):
-    """A new Topology of this test's own."""
+    """A new Topology for one test."""
     yield from _topology(_shared, images, request.node.name)
 
 
@@ -116,7 +117,7 @@ def full(request):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Add the last console lines of every running VM to a failure."""
+    """Add each VM's last lines of console and QEMU to a failure's report."""
     outcome = yield
     report = outcome.get_result()
     if report.when == "call" and report.failed:

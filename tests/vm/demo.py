@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demonstration: `quickstart demo [--keep] [--mesh [FILE]]`.
 
-Three unmodified VMs exchange packets through the Open vSwitch of a fourth;
-every line of what it shows ends in PASS or FAIL; exit code 0 if all passed.
+Three unmodified VMs exchange packets through the Open vSwitch of a fourth VM.
+The program prints one line for each step, which ends in PASS or FAIL; the exit
+code is 0 if all steps passed.
 
-With --mesh there is no switch VM in the middle: each VM is a switch, as FILE
-describes for vhost-pci-topology (default: four VMs, each linked to each).
+With --mesh there is no switch VM in the middle: each VM is a switch.  FILE
+describes the VMs and their links, in the format of vhost-pci-topology (default:
+four VMs, each linked to all others).
 
-With --keep everything stays up until Enter, Ctrl-C or SIGTERM (to this or to
-quickstart), and from another terminal:
+With --keep the VMs run until Enter, Ctrl-C, or SIGTERM to this program or to
+quickstart.  Meanwhile, in another terminal:
     tests/vm/demo.py run VM COMMAND...     runs a command in a VM
     tests/vm/demo.py console VM            joins its console (Ctrl-] leaves)
 """
@@ -57,7 +59,7 @@ class Demo:
         print(f"{text:<72} {'PASS' if good else 'FAIL'}", flush=True)
 
     def step(self, text, function):
-        """Run a step; what it returns is added to the line."""
+        """Run a step; print a line with the text and `function`'s result."""
         try:
             detail = function()
         except (AssertionError, OSError) as error:
@@ -107,7 +109,7 @@ def footprint(net):
 
 
 def third_port(net):
-    # The promise of 192 MiB is for two ports: c gets pages of its own.
+    # The promised 192 MiB are for two ports, so c gets pages of its own.
     net.sw.sh(f"echo {HUGEPAGES * 3 // 2} > /proc/sys/vm/nr_hugepages")
     return port_up(net, "c")
 
@@ -176,8 +178,8 @@ def redirect_rule(net):
 
 
 class Ledger:
-    """Packets of one direction by three counts: the sender's driver, the
-    flow, the receiver's driver."""
+    """Counts the packets of one direction at three places: the sender's driver,
+    the flow, and the receiver's driver."""
 
     def __init__(self, net, source, target):
         self.ovs, self.source = net.sw.ovs, source
@@ -192,8 +194,9 @@ class Ledger:
                 self.receiver.counters()["rx_packets"])
 
     def quiet(self):
-        """The counts once nothing moves: TCP of earlier steps may still say
-        goodbye, and flows learn their counts twice a second."""
+        """Returns the counts when they no longer change: TCP connections of
+        earlier steps may still close, and Open vSwitch updates the counters of
+        flows only twice a second."""
         last = []
 
         def same():
@@ -228,7 +231,7 @@ def counters(net):
 
 
 def grows(count, what, by=3):
-    """Wait until a counter has grown; returns what it says then."""
+    """Wait until the counter `count` has grown by `by`; returns its value."""
     before = count()
     return wait_until(lambda: (now := count()) >= before + by and now, 20,
                       f"{what} grows by {by} from {before}")
@@ -239,7 +242,8 @@ def steer(net, answers):
     ovs.vsctl("set", "Open_vSwitch", ".", "other_config:hw-offload=true")
     for source, target in ("ab", "ba"):
         ovs.add_flow(f"priority=100,in_port={source},actions=output:{target}")
-    # Datapath flows from before hw-offload stay outside as long as they live.
+    # Open vSwitch does not offload datapath flows that existed before
+    # hw-offload was set.
     ovs.appctl("revalidator/purge")
     rings = [grows(lambda s=s: ovs.steered_by_ring(s),
                    f"rx_ring0_steered of {s}") for s in "ab"]
@@ -319,9 +323,10 @@ def show(demo):
 
 
 def end_on_signals():
-    """Let SIGINT, SIGTERM and SIGHUP end the program by an exception, so that
-    everything is cleaned up; but once: an interrupt from the keyboard comes
-    from the terminal and again from quickstart, and may not disturb that."""
+    """Let SIGINT, SIGTERM and SIGHUP raise an exception, so that the program
+    cleans up.  Only the first signal does this: the terminal sends an interrupt
+    from the keyboard, and quickstart sends it again, which must not disturb the
+    cleaning up."""
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
                if signal.getsignal(n) is not signal.SIG_IGN]  # as by nohup
 
@@ -334,7 +339,7 @@ def end_on_signals():
 
 
 def wait_for_user(net, text):
-    """Until Enter, or the end by a signal."""
+    """Wait for Enter, or for a signal that ends the program."""
     end = keep.serve(net, config.BUILD / STATE)
     print(text, flush=True)
     try:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`quickstart demo --mesh [FILE]`: every VM a switch, as vhost-pci-topology
-describes them; each line ends in PASS or FAIL."""
+"""`quickstart demo --mesh [FILE]`: every VM is a switch.  FILE describes the
+VMs, in the format of vhost-pci-topology.  Each line ends in PASS or FAIL."""
 from pathlib import Path
 
 from harness import config, traffic
@@ -28,7 +28,7 @@ def ports_up(mesh):
 
 
 def all_to_all(mesh):
-    """Each VM pings the others one by one, all VMs at once."""
+    """All VMs ping at the same time; each one pings all others in turn."""
     def others(one):
         times = []
         for other in mesh.vms.values():
@@ -41,9 +41,10 @@ def all_to_all(mesh):
 
 
 def rate(one, other):
-    """Emulated machines carry tens of Mbit/s; a few kbit/s are retransmissions
-    that happen to arrive.  On a busy machine the first two seconds may be
-    TCP's beginning alone."""
+    """Check that TCP carries more than 200 kbit/s.  Emulated machines carry
+    tens of Mbit/s; if only retransmissions arrive, the rate is a few kbit/s.
+    On a busy machine TCP may take two seconds to begin: the second try is
+    longer."""
     bits = one.iperf3(other)
     if bits <= 2e5:
         bits = one.iperf3(other, 8)
@@ -52,12 +53,12 @@ def rate(one, other):
 
 
 def chain_of(mesh, name, without=None):
-    """Names of the VMs that a chain passes now."""
+    """Names of the VMs in a chain, in order; `without`: a VM that is gone."""
     return [vm.name for vm in mesh.plan.chains[name] if vm.name != without]
 
 
 def busy_pair(mesh):
-    """The ends of a chain, or of a link where there is none."""
+    """The ends of the first chain; of the first link if there is no chain."""
     chain = next(iter(mesh.plan.chains.values()), None)
     if chain:
         return mesh[chain[0].name], mesh[chain[-1].name]
@@ -66,7 +67,8 @@ def busy_pair(mesh):
 
 
 def chain_carries(mesh, name, without=None):
-    """A ping through the chain is counted in each of its VMs, both ways."""
+    """Check that each VM of a chain counts the packets of a ping through the
+    chain, both ways."""
     chain = chain_of(mesh, name, without)
     first, last = mesh[chain[0]], mesh[chain[-1]]
     mesh.wait_reached(first.name, last.name)
@@ -81,8 +83,8 @@ def chain_carries(mesh, name, without=None):
 
 
 def steering_vms(mesh, name):
-    """Of a chain: (before, VM, after) where both links end at devices of the
-    VM, so that the driver may move packets by itself."""
+    """All (before, VM, after) of a chain where both links of the VM end at its
+    vhost-pci devices: there the driver itself may move packets."""
     chain = chain_of(mesh, name)
     return [(one, at, other) for one, at, other
             in zip(chain, chain[1:], chain[2:])
@@ -90,7 +92,7 @@ def steering_vms(mesh, name):
 
 
 def chain_is_steered(mesh, name, where):
-    """Nearly all packets of a chain go from ring to ring in one of its VMs."""
+    """Check that the driver of the VM `at` moves a chain's packets itself."""
     before, at, after = where
     chain = chain_of(mesh, name)
     ovs = mesh[at].ovs
@@ -103,7 +105,7 @@ def chain_is_steered(mesh, name, where):
 
 
 def survive(mesh, victim, one, other):
-    """Kill a VM under others' traffic, and start it again."""
+    """Kill a VM; check that the traffic between two others goes on."""
     with traffic.pinging(one, other, one.workload("")) as answers:
         start = answers()
         victim.kill()
@@ -114,7 +116,8 @@ def survive(mesh, victim, one, other):
 
 
 def come_back(mesh, victim):
-    """The VM returns, and so do its ports, here and in the others."""
+    """Start the killed VM again; wait for its ports, in this VM and in the
+    VMs that have a port for it."""
     victim.start().ready()
     victim.set_up().wait_ports()
     for vm in mesh.vms.values():
@@ -129,8 +132,8 @@ def come_back(mesh, victim):
 
 
 def live(mesh):
-    """The program itself, over the management network, while a chain carries
-    packets."""
+    """Run vhost-pci-topology --live over the management network, while a chain
+    carries packets."""
     one, other = busy_pair(mesh)
     with traffic.pinging(one, other, one.workload("")):
         status, text = mesh.live(count=1)
@@ -174,7 +177,8 @@ def show_chain(demo, mesh, name):
 
 
 def show_loss(demo, mesh, victim, one, other):
-    """Only chains that have the victim in their middle can do without."""
+    """Kill a VM, and start it again.  The controller can repair a chain only
+    if the victim is in the chain's middle, not at an end."""
     inner = [name for name in mesh.plan.chains
              if victim.name in chain_of(mesh, name)[1:-1]]
     demo.step(f"{victim.name} is killed under others' traffic",
@@ -190,7 +194,7 @@ def show_loss(demo, mesh, victim, one, other):
 
 
 def demonstrate(demo_class, path, keep=None):
-    """keep(mesh): what to do before all ends, or None."""
+    """Run all steps.  keep(mesh), if given, is called before the VMs end."""
     images = Images(config.BUILD / "tests" / "vm" / "images")
     with Mesh("mesh", images, path or DEFAULT) as mesh:
         demo = demo_class(mesh)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes images of this release for the tests of another one:
+"""Makes images of this release of Debian, for tests that run on another one:
 
     python3 tests/vm/make_images.py NAME...
 
-NAME is "peer", "switch" (needs Open vSwitch) or "testpmd".  They are left in
+NAME is "peer", "switch" (needs Open vSwitch) or "testpmd".  The images stay in
 BUILDDIR/tests/vm/images/NAME.cpio; harness/other.py uses them.
 """
 import sys

@@ -4,9 +4,9 @@
 
     tests/vm/record_sessions.py [OUTDIR]       (default tests/fuzz/corpus-raw)
 
-Each session is a whole life: connect, negotiate, drive, traffic, stop.  The
-back-end is the distribution's OVS-DPDK on the host.  The file format:
-harness/record.py.
+Each session is complete: connect, negotiate, start the rings, carry traffic,
+stop.  The back-end is the distribution's OVS-DPDK on the host.
+harness/record.py describes the file format.
 """
 import sys
 from pathlib import Path
@@ -36,7 +36,7 @@ def qemu_session(net, ovs, name, options):
     net.up()
     ovs.wait_link_up(name)
     peer.run(f"ping -c 2 -W 1 {peer.address[:-1]}99", 30)
-    # A guest that resets its device and drives it again, as a reboot does.
+    # As at a reboot, the guest resets its device and starts it again.
     peer.sh("cd /sys/bus/virtio/drivers/virtio_net && "
             "echo virtio0 > unbind && echo virtio0 > bind && "
             f"ip link set {peer.interface} up", 30)

@@ -1,15 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""How long packets are away when something ends: the table of
-doc/performance.md.
+"""Measures how long packets are away when a process or a VM ends, for the table
+of doc/performance.md.
 
     tests/vm/recovery.py [--rounds N] [--packed] [EVENT...]
 
 Boots the machines of harness/rounds.py, lets each event happen N times, and
-prints median and worst of what it took, in milliseconds.  Open vSwitch has
-started when `ovs-vswitchd --detach` returns.  How long that takes without any
-port is measured in the same machine and printed beside.  Do nothing else
-meanwhile: emulated machines share the cores.
+prints median and maximum of the times, in milliseconds.  Open vSwitch counts as
+started when `ovs-vswitchd --detach` returns; the program measures this time in
+the same machine, without any port, and prints it, too.  Do nothing else on this
+machine meanwhile: emulated machines share its cores.
 """
 import argparse
 import statistics
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from harness import config, rounds  # noqa: E402
 from harness.images import Images  # noqa: E402
 
-# Event: (its text, the figure that tells).
+# Event: (its text in the table, the figure that the table shows).
 LINES = {
     "vswitchd_ended": ("planned restart of ovs-vswitchd, from its having "
                        "started", "beyond_start"),
@@ -41,7 +41,7 @@ STATUS = {"status_down": "PORT_STATUS down, from the end of the peer",
 
 
 def own_start(sw, count):
-    """Seconds that Open vSwitch takes to start with DPDK and no port."""
+    """The seconds of `count` starts of Open vSwitch with DPDK and no port."""
     ovs, took = sw.ovs, []
     ports = ovs.vsctl("list-ports", "br0").split()
     for port in ports:
@@ -65,7 +65,7 @@ def line(text, values):
 
 
 def table(packed, start, found):
-    """What was measured, also when an event ended in an error."""
+    """Print the table.  An event that failed may lack figures."""
     print(f"\n{config.accel().split(',', maxsplit=1)[0]}, "
           f"{'packed' if packed else 'split'} rings\n\n"
           "| event | median ms | worst ms | rounds |\n|---|---|---|---|")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Debian guest as the switch VM, by the commands of doc/debian-guest.md."""
+"""A Debian guest as the switch VM, made as doc/debian-guest.md says."""
 import re
 import shutil
 import subprocess
@@ -30,7 +30,7 @@ def built_packages(full):
 
 @pytest.fixture(name="our_qemu")
 def packaged_qemu(packages, tmp_path):
-    """The program that the package holds, as it would be installed."""
+    """Unpack the package, and return the path of its QEMU."""
     package, = packages.glob("qemu-system-vhostpci_*.deb")
     subprocess.run(["dpkg-deb", "-x", package, tmp_path / "host"], check=True)
     return tmp_path / "host/usr/bin/qemu-system-x86_64-vhostpci"
@@ -38,7 +38,8 @@ def packaged_qemu(packages, tmp_path):
 
 @pytest.fixture(name="machines")
 def three_machines(topology, packages, our_qemu, images):
-    """{name: Vm} of the page, started; the switch's image is new."""
+    """Make the switch's image, and start the VMs of the page.  Yields
+    ({name: Vm}, the page's blocks)."""
     shop = Workshop(topology.logdir / "debian", packages, topology.rundir)
     images.peer()
     shop.image(images.workdir / "agent")
@@ -60,7 +61,7 @@ def three_machines(topology, packages, our_qemu, images):
     for vm in vms.values():
         vm.ready(BOOT)
     yield vms, shop.page
-    # Hundreds of megabytes: only the logs are worth keeping.
+    # The image has hundreds of megabytes; only the logs are worth keeping.
     for vm in vms.values():
         vm.stop()
     shutil.rmtree(shop.folder)
@@ -73,21 +74,23 @@ def bound(switch):
 
 
 def active(switch, unit):
-    """Is the unit started?  What failed stays so, and is shown at once."""
+    """True if the unit has started.  If it has failed, raise with its journal:
+    systemd will not start it again."""
     state = switch.run(f"systemctl is-active {unit}", 120).stdout.strip()
     assert state != "failed", switch.sh(f"journalctl -u {unit}", 120)
     return state == "active"
 
 
 def up(switch):
-    """Are both links up, as Open vSwitch says?"""
+    """True if Open vSwitch says that both links are up."""
     done = switch.run("ovs-vsctl --timeout=60 get Interface a link_state -- "
                       "get Interface b link_state", 90)
     return done.stdout.split() == ["up", "up"]
 
 
 def written_pages():
-    """(for each port, ports, for the rest, all)"""
+    """The numbers of huge pages in the package's file, from its comment and its
+    setting: (for each port, number of ports, for the rest, all)."""
     return map(int, re.search(
         r": (\d+) for each\n# vhostpci port .* here (\d+) ports, and (\d+) for"
         r" .*^vm.nr_hugepages = (\d+)$", SYSCTL.read_text(),
@@ -95,14 +98,15 @@ def written_pages():
 
 
 def huge_pages(switch):
-    """(all, in use) of 2 MiB."""
+    """The switch's huge pages of 2 MiB: (all, in use)."""
     found = dict(re.findall(r"HugePages_(\w+): +(\d+)",
                             switch.sh("cat /proc/meminfo")))
     return int(found["Total"]), int(found["Total"]) - int(found["Free"])
 
 
 def huge_pages_are_as_written(switch):
-    """Two ports take what the package's file says of them."""
+    """Check that two ports take as many huge pages as the package's file
+    says, within 4."""
     each, ports, rest, total = written_pages()
     now, used = huge_pages(switch)
     print(f"huge pages: {used} of {now} are in use by two ports")
@@ -111,7 +115,8 @@ def huge_pages_are_as_written(switch):
 
 
 def reboot_and_come_back(switch, page, answers):
-    """Pings of others go on all the time, answered or not."""
+    """Reboot the switch while peer a pings peer b, and wait until pings are
+    answered again."""
     start = time.monotonic()
     switch.agent.hello = False
     switch.start_command(page["reboot"])
@@ -130,7 +135,8 @@ def reboot_and_come_back(switch, page, answers):
 def test_page_works_and_a_rebooted_switch_has_its_ports_again(machines):
     vms, page = machines
     switch = vms["switch"]
-    # Nobody bound anything: the packages did, before Open vSwitch began.
+    # The packages bound the devices before Open vSwitch started; the test did
+    # not.
     wait_until(lambda: active(switch, "ovs-vswitchd"), BOOT, "it runs", 1)
     assert active(switch, "vhost-pci-bind")
     assert bound(switch) == ["uio_pci_generic"] * 2

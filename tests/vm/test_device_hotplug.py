@@ -33,7 +33,7 @@ def test_device_is_plugged_and_unplugged_while_linux_runs(topology, images):
             images.peer(), memory_mb=256, arguments=arguments)
     topology.vms["sw"] = sw
     sw.start().ready()
-    # The default's twice: a slot that was used works again.
+    # The default's slot a second time: a slot that was used works again.
     for number in [*range(len(ports)), ports.index(("4G", "8G"))]:
         plug_and_unplug(sw, number, ports[number][0])
 

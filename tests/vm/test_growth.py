@@ -12,7 +12,8 @@ from harness import traffic
 from harness.procs import wait_until
 
 MIB = 1 << 20
-# A ring of 256 entries then holds more than what a busy machine stands still.
+# Packets per second: a ring of 256 entries then holds all packets of the time
+# for which a busy machine stands still.
 RATE = 100
 ROOM = ["-m", "512M,slots=4,maxmem=4G"]
 VIRTIO_MEM = ["-m", "256M,slots=4,maxmem=4G", "-object",
@@ -22,7 +23,7 @@ BLOCKS = "/sys/devices/system/memory"
 
 
 def grown_by_hand(vm):
-    """Online what Linux left to an administrator."""
+    """Online the new memory by hand: Linux leaves this to an administrator."""
     vm.sh(f"for b in {BLOCKS}/memory*/state; do "
           "grep -q offline $b && echo online_movable > $b; done; true", 60)
 
@@ -56,7 +57,8 @@ def net(module_topology):
     for vm in (net.g, net.s):
         vm.arguments += ROOM
     for vm in (net.g, net.h, net.s):
-        # Debian 13's Linux would online memory where it cannot let it go.
+        # Debian 13's Linux would online the memory in a zone from which it
+        # cannot be unplugged.
         vm.append += " memhp_default_state=offline"
     net.h.arguments += VIRTIO_MEM
     net.up()
@@ -76,7 +78,7 @@ def sound(net):
 
 @contextlib.contextmanager
 def no_loss(a, b):
-    """Streams both ways that lose nothing while the body runs."""
+    """Send streams both ways while the body runs; they must lose nothing."""
     with traffic.numbered_stream(a, b, RATE) as there, \
             traffic.numbered_stream(b, a, RATE, port=9001) as back:
         yield
@@ -92,7 +94,7 @@ def peer_memory(sw, port, mib):
 
 
 def plug(vm, name, mib):
-    """A DIMM."""
+    """Plug a DIMM into the VM."""
     vm.qmp.command("object-add", **{
         "qom-type": "memory-backend-memfd", "id": f"mem-{name}",
         "size": mib * MIB, "share": True})
@@ -101,7 +103,8 @@ def plug(vm, name, mib):
 
 
 def unplug(vm, name):
-    """Linux lets go of what it can move, sooner or later."""
+    """Unplug a DIMM.  Linux first has to move its pages away, and may refuse:
+    try again until the DIMM is gone."""
     def gone():
         vm.qmp.command("device_del", id=name)
         wait_until(lambda: all(d["data"]["id"] != name for d in
@@ -142,7 +145,8 @@ def test_small_steps_lose_nothing(sound, full):
 
 
 def test_virtio_mem_grows_and_shrinks_while_it_receives(sound):
-    """Its memory is in the peer's table from the beginning."""
+    """The memory table of the peer contains virtio-mem's memory from the
+    beginning, so growing changes no table."""
     g, h = sound.g, sound.h
     before = memory_mib(h)
     with no_loss(g, h):
@@ -157,15 +161,17 @@ def test_virtio_mem_grows_and_shrinks_while_it_receives(sound):
                 wait_until(lambda: memory_mib(h) >= before + 500, 30,
                            "Linux uses the memory")
             else:
-                # What Linux uses by now stays.
+                # Linux keeps the memory that it cannot move: only part of it
+                # is unplugged.
                 wait_until(lambda: h.qmp.command(
                     "qom-get", path="/machine/peripheral/vm0",
                     property="size") < 512 * MIB, 60, "some is unplugged")
 
 
 def test_beyond_the_window_is_refused_and_nothing_breaks(sound):
-    """The peer's QEMU plugs in what its back-end cannot map: the device says
-    so and lets go of this peer alone, which is back when it has shrunk."""
+    """The peer's QEMU plugs in more memory than the device's window holds.  The
+    device logs that, and disconnects this peer only; after the memory is
+    unplugged, the peer's link comes up again."""
     s, h, sw = sound.s, sound.h, sound.sw
     boot = s.sh("cat /proc/sys/kernel/random/boot_id")
     text = "no room for 2048 MiB of memory in the window of 1024 MiB: " \

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The harness itself, on stock programs only: what these tests show to work
-is then not in doubt when a test of vhost-pci fails."""
+"""Tests the harness itself, with stock programs only.  When a test of vhost-pci
+fails, these tests show that the harness is not the cause."""
 import os
 import subprocess
 import sys
@@ -100,7 +100,7 @@ def test_killed_peer_comes_back_with_a_working_link(stock):
 
 
 def test_vms_end_with_the_process_that_started_them(tmp_path):
-    """Even if that process is killed without a chance to clean up."""
+    """They end even if that process is killed and cannot clean up."""
     program = tmp_path / "starter.py"
     program.write_text(
         "import sys, time\n"
@@ -115,7 +115,7 @@ def test_vms_end_with_the_process_that_started_them(tmp_path):
     starter.wait()
 
     def ended():
-        try:  # a zombie has ended too: its new parent has not reaped it yet
+        try:  # a zombie has ended: only its new parent has not reaped it yet
             return " Z " in Path(f"/proc/{pid}/stat").read_text()
         except OSError:
             return True
@@ -123,7 +123,7 @@ def test_vms_end_with_the_process_that_started_them(tmp_path):
 
 
 def test_stock_ovs_in_a_guest_is_up_within_seconds(topology):
-    """A switch VM without any device: Debian's OVS, a null port."""
+    """The switch VM has no vhost-pci device; Debian's OVS gets a null port."""
     sw = topology.switch([], flavour="stock", with_plugin=False,
                          extra_plugins=["librte_net_null"],
                          qemu=config.stock_qemu())

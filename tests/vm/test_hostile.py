@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bad input on the device's socket.  Each case ends that connection with one
-log line that names the rule; QEMU, the guest and the other ports go on, and
-the device serves the next front-end."""
+"""Sends bad input to the device's socket.  In each case the device ends the
+connection, and logs one line that names the broken rule.  QEMU, the guest and
+the other ports go on, and the device serves the next front-end."""
 import fcntl
 import os
 import random
@@ -26,7 +26,7 @@ def random_bytes(front):
 
 
 def random_messages_in_a_session(front):
-    """Well-formed headers of random requests, so that handlers are reached."""
+    """Random requests with well-formed headers, which reach the handlers."""
     source = random.Random(2)
     front.negotiate()
     for _ in range(200):
@@ -231,7 +231,7 @@ def one_eventfd_kicks_two_rings(front):
         front.ring_fd(vu.SET_VRING_KICK, ring, kick)
 
 
-# Each case and what its log line must say.
+# Each case, and the pattern of its log line.
 CASES = {
     random_bytes: r"protocol|request|payload|flags",
     random_messages_in_a_session: r".",
@@ -271,8 +271,8 @@ CASES = {
 
 @pytest.fixture
 def attacked(shared):
-    """The shared topology with port x added; afterwards the others must
-    still carry traffic."""
+    """The shared topology with port x added.  After the test, QEMU and
+    ovs-vswitchd must still run, and the other ports must carry traffic."""
     sw = shared.sw
     pids = (sw.child.pid, sw.ovs.switch_pid())
     sw.add_port("x")
@@ -289,8 +289,8 @@ def _open_fds(pid):
 
 
 def test_each_bad_message_ends_its_connection_with_one_line(attacked):
-    """All cases in one test: each leaves the device as it was, which the next
-    shows, and the other ports' traffic runs meanwhile."""
+    """Run all cases one after the other, while the other ports carry traffic.
+    Each case shows that the case before it left the device intact."""
     sw, wrong = attacked.sw, []
     with FrontEnd(sw.ports["x"].link) as front:
         front.drive()
@@ -305,7 +305,7 @@ def test_each_bad_message_ends_its_connection_with_one_line(attacked):
     assert counts["lost"] == counts["corrupted"] == 0, counts
     wait_until(lambda: _open_fds(sw.child.pid) <= fds, 20,
                f"QEMU has at most the {fds} open files of before")
-    # It serves the next front-end as if nothing had been.
+    # The device serves the next front-end as if nothing had happened.
     with FrontEnd(sw.ports["x"].link) as front:
         front.drive()
         sw.ovs.wait_link_up("x")
@@ -319,7 +319,7 @@ def _attack(sw, case, rule):
         try:
             case(front)
         except (BrokenPipeError, ConnectionResetError, ConnectionError):
-            pass  # it ended the connection before all was said
+            pass  # the device ended the connection before the case had ended
         try:
             front.wait_closed()
         except TimeoutError:
@@ -341,7 +341,7 @@ def _lines(sw):
 
 
 def test_a_message_cut_off_by_a_disconnect_is_forgotten(attacked):
-    """Truncated: the connection ends in the middle of a message."""
+    """The connection ends in the middle of a message."""
     sw = attacked.sw
     for size in (1, 4, 11, 12, 15):
         with FrontEnd(sw.ports["x"].link) as front:
@@ -355,8 +355,9 @@ def test_a_message_cut_off_by_a_disconnect_is_forgotten(attacked):
 
 def test_descriptor_outside_memory_breaks_the_ring_and_names_the_rule(
         attacked):
-    """What the driver in the guest finds: its ring stops, the link goes
-    down, a counter and a line say why; the other ports go on."""
+    """The driver in the guest finds a bad descriptor.  The driver stops the
+    ring and takes the link down; a counter and the status column say why.  The
+    other ports go on."""
     sw = attacked.sw
     with traffic.numbered_stream(attacked.a, attacked.b, rate=50) as counts:
         with FrontEnd(sw.ports["x"].link) as front:
@@ -372,7 +373,8 @@ def test_descriptor_outside_memory_breaks_the_ring_and_names_the_rule(
 
 
 def test_a_front_end_that_is_silent_holds_up_nothing(attacked):
-    """Half a message, then nothing: the device must not wait for the rest."""
+    """A front-end sends half a message, then nothing.  The device must not
+    block while the rest is missing."""
     sw = attacked.sw
     with FrontEnd(sw.ports["x"].link) as front:
         front.raw(struct.pack("<III", vu.SET_FEATURES, 1, 8) + b"123")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peers, OVS and the switch VM come and go; the others go on."""
+"""Peers, OVS and the switch VM end and start again, while the others go on."""
 import time
 
 from harness import config, traffic
@@ -42,7 +42,7 @@ def test_port_status_within_a_second_of_a_peer_dying(shared):
 
 
 def test_peer_killed_and_restarted_leaves_other_port_untouched(shared):
-    """Port a is watched by numbered packets to the switch VM itself."""
+    """Numbered packets from peer a to the switch VM itself watch port a."""
     sw, a, b = shared.sw, shared.a, shared.b
     sw.sh("ip addr add 10.0.0.200/24 dev br0; ip link set br0 up")
     flows = sw.ovs.ofctl("dump-flows", "br0", "--no-stats")
@@ -82,8 +82,9 @@ def test_vswitchd_killed_and_restarted_and_peers_go_on(shared):
 
 
 def test_links_that_come_up_before_the_first_commit_is_answered(shared):
-    """A killed ovs-vswitchd left link_state=up.  The next one first writes
-    "down"; what it writes before the database has answered must count."""
+    """A killed ovs-vswitchd leaves link_state=up.  The next one first writes
+    "down".  If it writes "up" before the database has answered, link_state must
+    become "up" all the same."""
     sw = shared.sw
     halted = "kill -STOP $(cat /run/openvswitch/ovsdb-server.pid)"
     go_on = halted.replace("STOP", "CONT")
@@ -107,7 +108,7 @@ def test_links_that_come_up_before_the_first_commit_is_answered(shared):
 
 
 def test_vswitchd_stopped_and_restarted_and_peers_go_on(shared):
-    """As an upgrade does: a clean exit, under traffic."""
+    """As at an upgrade: vswitchd exits cleanly, under traffic."""
     sw = shared.sw
     with traffic.numbered_stream(shared.a, shared.b, rate=50) as counts:
         sw.sh("ovs-appctl exit; while pidof ovs-vswitchd; do usleep 10000; "
@@ -120,10 +121,11 @@ def test_vswitchd_stopped_and_restarted_and_peers_go_on(shared):
 
 
 def add_and_del(sw, port, cycles):
-    """That many cycles in the guest; what ovs-vsctl says of an error of the
-    port goes with exit code 0.  Emulated and undisturbed, a cycle takes 2.4 s:
-    0.4 for each ovs-vsctl, 0.5 and 0.6 to clear the port's 48 MiB of buffers
-    when they come and when they go."""
+    """Add and delete a port `cycles` times, by a loop in the guest.  The loop
+    looks for an error in the output of ovs-vsctl, whose exit code is 0 even if
+    the port has an error.  Emulated and undisturbed, a cycle takes 2.4 s: 0.4
+    for each ovs-vsctl, 0.5 to clear the port's 48 MiB of buffers when it is
+    added, and 0.6 to clear them when it is deleted."""
     done = sw.run(
         f"i=0; while [ $i -lt {cycles} ]; do i=$((i+1)); "
         f"ovs-vsctl --timeout=60 add-port br0 {port} -- set Interface {port} "
@@ -140,21 +142,21 @@ def test_add_and_del_port_cycles_lose_no_packet_of_another_port(shared, full):
     started = time.monotonic()
     try:
         with FrontEnd(sw.ports["x"].link) as front:
-            front.drive()  # so that each cycle starts and stops rings too
+            front.drive()  # so that each cycle starts and stops rings, too
             with traffic.numbered_stream(shared.a, shared.b, 100) as counts:
                 while done < cycles:
                     add_and_del(sw, "x", CYCLES_SLICE)
                     done += CYCLES_SLICE
                     print(f"{done} cycles, "
                           f"{time.monotonic() - started:.0f} s", flush=True)
-    finally:  # a long run that was ended early has found something too
+    finally:  # a long run that is ended early has a result, too
         print(f"{done} cycles, {counts}")
     assert counts["lost"] == counts["duplicated"] == 0, counts
     assert counts["received"] == counts["sent"] > cycles, counts
 
 
 def test_hugepages_come_back_after_del_port(shared):
-    """A cycle leaks no memory: what is free after it was free before."""
+    """A cycle leaks no memory: after each cycle, the same number is free."""
     sw = shared.sw
 
     def cycle():
@@ -168,7 +170,7 @@ def test_hugepages_come_back_after_del_port(shared):
 
 
 def test_a_frozen_peer_does_not_hold_up_the_others(shared):
-    """A peer whose process is stopped answers nothing and kicks nothing."""
+    """While a peer's QEMU is stopped, it sends no answers and no kicks."""
     shared.b.pause()
     try:
         started = time.monotonic()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every VM a switch, a sample controller for all: a slice of what
-`quickstart demo --mesh` shows, by the same steps.
+"""Every VM is a switch, and one sample controller controls all.  The tests call
+some of the steps of `quickstart demo --mesh`.
 
     b --- a --- c, and b --- c; a chain from b through a to c
 
@@ -25,7 +25,7 @@ chains: {inspect: [b, a, c]}
 
 @pytest.fixture(scope="module")
 def mesh(images, _shared, tmp_path_factory):
-    _shared.close()  # its VMs do not run, and take time, beside these
+    _shared.close()  # or its VMs would take CPU time from those of the mesh
     path = tmp_path_factory.mktemp("mesh") / "net.yaml"
     path.write_text(NET)
     try:
@@ -42,7 +42,8 @@ def mesh(images, _shared, tmp_path_factory):
 def test_workloads_reach_each_other_by_the_controllers_rules(mesh):
     steps.all_to_all(mesh)
     for vm in mesh.vms.values():
-        # None from the description: all have the controller's cookie.
+        # The cookie shows that the controller made all flows: none comes from
+        # the description.
         flows = vm.ovs.ofctl("dump-flows", "br0").splitlines()[1:]
         assert flows and all("cookie=0x6d657368" in f for f in flows)
 

@@ -35,8 +35,8 @@ def test_both_pairs_of_a_multiqueue_front_end_carry_traffic(queues):
     assert (status["rx-rings"], status["tx-rings"]) == ("2", "2"), status
     channels = queues.mq.sh("ethtool -l eth0")
     assert re.search(r"Current.*Combined:\s+2", channels, re.S), channels
-    # A flow belongs to the CPU that sends it, and a CPU to a queue pair: one
-    # stream is bound to each.
+    # Linux sends the packets of each CPU through one queue pair: one stream
+    # runs on each CPU.
     for cpu in (0, 1):
         receiver = queues.one.start_command(f"nc -l -p {7100 + cpu} | wc -c")
         traffic.wait_listening(queues.one, 7100 + cpu)
@@ -44,16 +44,17 @@ def test_both_pairs_of_a_multiqueue_front_end_carry_traffic(queues):
                      f"taskset {1 << cpu} nc {queues.one.address} "
                      f"{7100 + cpu}", 60)
         assert int(receiver.wait(60).check().stdout) == 500 << 10
-    # What the front-end's guest counts for each of its queues.
+    # The counters of the guest for each of its queues.
     guest = {(d, int(q)): int(n) for d, q, n in re.findall(
         r"(rx|tx)_queue_(\d)_packets: (\d+)",
         queues.mq.sh("ethtool -S eth0"))}
     seen = _ring_packets(queues.sw.ovs, "mq")
     print(guest, seen)
-    # The peer's tx is what we receive.
+    # The rings that the peer transmits on are the switch's rx rings.
     linux = tuple(map(int, queues.mq.sh("uname -r").split(".")[:2]))
     for pair in (0, 1):
-        # Later kernels tell this by netlink, which ethtool does not ask.
+        # Kernels after 6.1 report these counters only by netlink, which
+        # `ethtool -S` does not use.
         assert guest.get(("tx", pair), 0) > 0 or linux > (6, 1), guest
         assert seen["rx", pair] > 0, seen
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checksums and TCP segmentation left to others, with Open vSwitch's
-userspace-tso-enable: unfinished packets pass from guest to guest."""
+"""Checksum and TCP segmentation offloads, with Open vSwitch's
+userspace-tso-enable: guests exchange packets without checksums, and packets
+that are larger than the MTU."""
 import contextlib
 import re
 
@@ -10,7 +11,8 @@ from harness import traffic
 from harness.shared import MTU, MTU_MAX, largest_mtu
 
 FILE_MIB, FILE_MIB_SLICE = 64, 16
-# What the device offers its peer; "off" refuses it in the peer's QEMU.
+# The device's properties that offer offloads to its peer, and the properties
+# by which a peer's QEMU refuses them.
 OFFER = ",peer-offloads=on"
 REFUSE = ",csum=off,guest_csum=off"
 GUEST_CSUM = 1  # feature bit
@@ -21,8 +23,8 @@ WAYS = [("a", "b"), ("b", "a")]
 
 @pytest.fixture(scope="module")
 def offloads(module_topology):
-    """a and b take offloads, one with packed rings and one with split ones;
-    c is offered them and takes none."""
+    """a and b use offloads, a with packed rings and b with split ones.  The
+    device offers offloads to c, too, but c refuses them."""
     net = module_topology
     net.sw = net.switch([(n, OFFER) for n in "abc"], memory_mb=1280)
     net.a = net.peer("a", memory_mb=512, mtu=MTU_MAX, device=",packed=on")
@@ -41,13 +43,13 @@ def offloads(module_topology):
 
 @pytest.fixture
 def sound(offloads):
-    """After the test, no rule was broken and no ring stopped."""
+    """After the test, check that no rule was broken and no ring stopped."""
     yield offloads
     offloads.sw.check_rings()
 
 
 def features(peer):
-    """{name: on} of ethtool -k."""
+    """{name: whether it is on} as `ethtool -k` prints it."""
     return {k: v == "on" for k, v in re.findall(
         r"^\s*([\w-]+): (on|off)", peer.sh(f"ethtool -k {peer.interface}"),
         re.M)}
@@ -59,17 +61,18 @@ def test_guests_use_what_their_device_offers(sound, name, on):
     for feature in ("tx-checksum-ip-generic", "tx-tcp-segmentation",
                     "tx-tcp6-segmentation"):
         assert used[feature] == on, (feature, used)
-    # Not ethtool's rx-checksumming: this kernel shows that as on anyway.
+    # ethtool's rx-checksumming tells nothing: this kernel always shows "on".
     bits = sound.vms[name].sh("cat /sys/bus/virtio/devices/virtio0/features")
     assert (bits[GUEST_CSUM] == "1") == on, bits
 
 
 @contextlib.contextmanager
 def large_packets(sender, receiver):
-    """Both guests count packets of more than one segment on average: each
-    hands its device, and is handed, some that nobody segmented.  How many
-    more is up to the sender's pacing, which an emulated guest's clock upsets.
-    The body sets "bytes", of TCP payload, in the yielded dictionary."""
+    """Check, by the counters of both guests, that packets carry more than one
+    segment on average: the sender's device takes, and the receiver's device
+    delivers, packets that nobody segmented.  A higher mean is not certain: it
+    depends on the sender's pacing, which an emulated guest's clock disturbs.
+    The body stores the bytes of TCP payload in the yielded dictionary."""
     sent = {}
     before = sender.counters(), receiver.counters()
     yield sent
@@ -77,7 +80,7 @@ def large_packets(sender, receiver):
     for count, old, new in zip(("tx_packets", "rx_packets"), before, after):
         mean = sent["bytes"] / (new[count] - old[count])
         print(f"{count}: {mean:.0f} bytes of TCP payload each")
-        # Without TSO no packet could carry more than its MSS.
+        # Without TSO no packet could carry more than MSS bytes.
         assert mean > MSS, (count, mean)
 
 
@@ -101,7 +104,7 @@ def test_iperf3_tcp_moves_large_packets(sound, way):
 
 @pytest.mark.parametrize("way", WAYS + [("a", "c"), ("c", "a")], ids="-".join)
 def test_udp_checksums_are_right_whoever_computes_them(sound, way):
-    """The kernel drops what has a wrong one."""
+    """The receiver's kernel drops a packet with a wrong checksum."""
     sender, receiver = sound.named(way)
     with traffic.numbered_stream(sender, receiver) as counts:
         traffic.ping(receiver, sender)
@@ -131,7 +134,8 @@ def test_a_peer_without_offloads_sends_to_one_with_them(sound):
 
 
 def test_checksums_alone_reach_a_peer_without_offloads(sound):
-    """Large packets cannot: nobody segments them in Open vSwitch 3.1."""
+    """Large packets do not reach such a peer: Open vSwitch 3.1 does not segment
+    them."""
     a = sound.a
     a.sh(f"ethtool -K {a.interface} tso off gso off")
     try:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-# What is wrong: the options, and what the error must say.
+# The fault: (the options, the pattern of the error).
 WRONG = {
     "no_option_at_all":
         ({}, r"needs options:vhostpci-devargs .* or options:peer"),
@@ -31,8 +31,8 @@ WRONG = {
 
 
 def _error(sw, options):
-    """Add port x with the options; returns (what ovs-vsctl said, the error
-    in `show`), and removes it again."""
+    """Add port x with the options, and remove it again.  Returns (the output of
+    ovs-vsctl, the error in `show`)."""
     addresses = {n: p.address for n, p in sw.ports.items()}
     options = {k: v.format(**addresses) for k, v in options.items()}
     try:
@@ -65,7 +65,7 @@ def test_wrong_kernel_driver_is_named(shared):
 
 
 def test_each_wrong_option_has_its_own_text(shared):
-    """No two of them, with names and addresses taken out, read the same."""
+    """No two texts are equal after names and addresses are taken out."""
     texts = {}
     for case, (options, _) in WRONG.items():
         shown = _error(shared.sw, options)[1]

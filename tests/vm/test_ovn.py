@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OVN over vhost-pci links: what doc/ovn.md describes.
+"""OVN over vhost-pci links, as doc/ovn.md describes it.
 
     logical:   ls0 (la, lb) --- lr0 --- ls1 (lc)
     machines:  b --- a --- c, la in a, lb in b, lc in c
     on links:  Geneve between addresses of the VMs' own bridges
 
-One setting up takes minutes under emulation, so this runs with --full alone.
+The setting up takes minutes under emulation, so these tests run only with
+--full.
 """
 import re
 
@@ -56,7 +57,7 @@ def describe(central):
 
 
 class Host:
-    """A logical port's workload."""
+    """The workload behind a logical port: a network namespace in a VM."""
 
     def __init__(self, mesh, name):
         self.name = name
@@ -75,8 +76,8 @@ class Host:
             f"exec /usr/bin/ip netns exec {self.name} {command}")
 
     def reaches(self, other):
-        """One answer will do; the first packet waits for flows and ARP in each
-        VM on the way."""
+        """Ping four times; returns True if at least one answer came.  The first
+        packet may have to wait for flows and ARP in each VM on the way."""
         return self.run(f"ping -c 4 -W 30 {other.address}", 60).code == 0
 
     def wait_reached(self, other, seconds=60):
@@ -85,7 +86,8 @@ class Host:
 
 
 def tcp(client, server, port, patience=10):
-    """iperf3; bits per second that arrived, or None: no connection."""
+    """Run iperf3; returns the received bits per second, or None if there was
+    no connection."""
     listener = server.start(f"iperf3 -s -1 -p {port} --forceflush")
     listener.wait_output("listening", 30)
     done = client.run(f"iperf3 -c {server.address} -p {port} -t 3 -f k "
@@ -98,7 +100,7 @@ def tcp(client, server, port, patience=10):
 
 
 def bring(vm, hosts, central_address):
-    """A VM of the mesh as a chassis, with its logical ports."""
+    """Make a VM of the mesh a chassis, and start its logical ports."""
     vm.set_up()
     join(vm, central_address)
     for host in hosts.values():
@@ -114,7 +116,7 @@ def mesh(images, full, tmp_path_factory):
     path.write_text(NET)
     try:
         with Mesh("ovn", images, path, image=images.mesh(ovn=True)) as made:
-            made.plan.controller = None  # the description's own rules
+            made.plan.controller = None  # use the description's own rules
             made.central = Central(made.rundir, made.logdir, made.lan.within)
             made.closers.append(made.central.close)
             made.central.start()
@@ -130,7 +132,7 @@ def mesh(images, full, tmp_path_factory):
 def test_logical_ports_in_different_vms_reach_each_other(mesh):
     la, lb, lc = mesh.hosts.values()
     for one, other in ((la, lb), (lb, la), (la, lc), (lc, lb)):
-        one.wait_reached(other, 120)  # the first: all has to be learned
+        one.wait_reached(other, 120)  # the first packets: MACs are unknown yet
 
 
 def test_tcp_over_tunnels_and_the_logical_router(mesh):
@@ -151,26 +153,28 @@ def test_an_acl_drops_one_port_and_no_other(mesh):
     for vm in (la.vm, lb.vm):
         flows = vm.ovs.ofctl("dump-flows", "br-int")
         assert "tp_dst=5202" in flows or vm is la.vm
-        # Without conntrack no packet is recirculated for it.
+        # The ACL is stateless, so no packet goes through conntrack.
         assert "ct_state" not in vm.ovs.appctl("dpctl/dump-flows")
     mesh.central.nbctl("--wait=hv", "acl-del", "ls0", seconds=90)
     assert tcp(la, lb, 5202)
 
 
 def test_a_transit_vm_steers_tunnels_and_their_ends_do_not(mesh):
-    """a moves what b and c say to each other from ring to ring: plain UDP to
-    it.  What is for a itself is decapsulated by its Open vSwitch."""
+    """a's driver moves the tunnel packets between b and c from ring to ring: to
+    a they are plain UDP.  a's Open vSwitch decapsulates the tunnel packets to a
+    itself."""
     la, lb, lc = mesh.hosts.values()
     ovs = mesh["a"].ovs
 
     def share(one, other, port, peer):
-        """Of what comes from a peer's ring while TCP runs."""
+        """The fraction of packets from the port that the driver moved, while
+        TCP runs."""
         def counters():
             return (int(ovs.statistics(port)["rx_packets"]),
                     ovs.steered_by_ring(port))
         before = counters()
         assert tcp(one, other, 5201)
-        # The database's counters are some seconds old.
+        # vswitchd writes its counters to the database every few seconds.
         got = wait_until(lambda: (now := counters())[0] > before[0] + 50
                          and now, 30, f"{port} counts packets")
         moved = [now - then for now, then in zip(got, before)]

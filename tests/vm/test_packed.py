@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packed rings: what split ones pass, and what is theirs alone.
+"""Packed rings: tests that split rings pass, too, and tests that only packed
+rings need.
 
     peer a: packed=on, two queue pairs     peer b: packed=on, one
     peer c: packed=off on a device that offers packed rings
@@ -9,7 +10,7 @@ import pytest
 from harness import traffic
 from harness.shared import MTU, MTU_MAX, largest_mtu
 
-# "off" for a run of the same tests with split rings.
+# Set this to "off" to run the same tests with split rings.
 PACKED = "on"
 FILE_MIB, FILE_MIB_SLICE = 64, 8
 RING_PACKED = 34  # feature bit
@@ -41,7 +42,7 @@ def rings(module_topology):
 
 @pytest.fixture
 def sound(rings):
-    """After the test, no rule was broken and no ring stopped."""
+    """After the test, check that no rule was broken and no ring stopped."""
     yield rings
     rings.sw.check_rings()
 
@@ -74,7 +75,7 @@ def test_every_size_up_to_the_mtu_arrives_unfragmented(sound, way):
 
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
 def test_frames_come_back_once_in_order_and_unchanged(sound, way):
-    """More than the rings wrap around many times."""
+    """There are enough frames for many rounds of each ring."""
     traffic.raw_frames(*sound.named(way))
 
 
@@ -93,8 +94,8 @@ def test_pairs_change_at_run_time_under_traffic(sound):
             ovs.wait_interface("a", "status", lambda s, p=str(pairs):
                                (s["rx-rings"], s["tx-rings"]) == (p, p))
             traffic.wait_reachable(a, b)
-    # What was in a ring when that was stopped may be lost, and nothing else
-    # may happen to it.
+    # A packet that was in a ring when the ring was stopped may be lost;
+    # duplicates and damage are not allowed.
     for counts in (there, back):
         assert counts["duplicated"] == counts["corrupted"] == 0, counts
         assert counts["received"] > 100, counts
@@ -120,8 +121,8 @@ def test_pairs_change_while_a_file_is_sent(sound):
 
 @pytest.mark.parametrize("kill", [True, False], ids=["killed", "ended"])
 def test_vswitchd_ends_under_traffic_and_rings_resume(sound, kill):
-    """A packed ring has no index in memory that tells its place: that comes
-    from the state page."""
+    """A packed ring has no index in memory that tells how far the driver has
+    come: the new driver reads its place in the state page."""
     sw, a, b = sound.sw, sound.a, sound.b
     boots = [p.sh("cat /proc/sys/kernel/random/boot_id") for p in (a, b)]
     before = sw.ovs.switch_pid()
@@ -139,7 +140,8 @@ def test_vswitchd_ends_under_traffic_and_rings_resume(sound, kill):
     assert sw.ovs.switch_pid() != before
     for counts in (there, back):
         assert counts["corrupted"] == 0, counts
-        # Killed between the packet and its place, it takes that packet again.
+        # A driver that is killed after it has passed on a burst, and before it
+        # has stored its place, takes the burst again.
         assert counts["duplicated"] <= (32 if kill else 0), counts
     for way in WAYS:
         traffic.raw_frames(*sound.named(way), 1000)

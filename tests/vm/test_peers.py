@@ -6,13 +6,14 @@ import pytest
 
 from harness import traffic
 
-# name: size, machine, and the regions its memory has to come in.
+# name: (MiB, machine, number of memory regions).
 MEMORY = {"small": (128, "pc", 1), "large": (4096, "q35", 2)}
 
 
 @pytest.fixture(scope="module")
 def sizes(module_topology):
-    """128 MiB beside 4 GiB, whose memory is split around the PCI hole."""
+    """A peer of 128 MiB, and one of 4 GiB, whose memory has two regions: below
+    and above the PCI hole."""
     net = module_topology
     net.sw = net.switch(["small", ("large", ",window-size=8G")])
     for name, (mib, machine, _) in MEMORY.items():
@@ -34,8 +35,8 @@ def test_all_of_a_peers_memory_is_seen_in_its_regions(sizes, name):
 
 
 def test_buffers_above_the_pci_hole_carry_packets(sizes):
-    """A guest of 4 GiB takes its buffers from the memory above first: its
-    free memory there shrinks, and packets pass both ways."""
+    """A guest of 4 GiB takes its buffers first from the memory above the PCI
+    hole: the free memory there shrinks, and packets pass both ways."""
     zones = sizes.large.sh("cat /proc/zoneinfo")
     assert re.search(r"zone\s+Normal\n\s+pages free\s+[1-9]", zones), zones
     traffic.every_size(sizes.small, sizes.large, 1500, first=1400)

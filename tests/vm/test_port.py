@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""type=vhostpci on real devices: which one serves a port, and what is said
-when none does.  No peers are needed: a device is there without one.
+"""Ports of type=vhostpci with real devices: which device serves a port, and
+which error a port has when no device does.  The tests need no peers: a device
+exists without its peer.
 
-Two devices with one peer name cannot be: the device refuses a name that
-another has.  Behind vfio-pci the switch runs as an unprivileged user.
+No test has two devices with one peer name: QEMU refuses the second device.
+With vfio-pci, the switch runs as an unprivileged user.
 """
 import pytest
 
@@ -46,8 +47,8 @@ def error(sw, name):
 
 
 def bind(sw, address):
-    """Give a device to the userspace driver and to the switch's user: the
-    file of its group is a new one each time."""
+    """Give a device to the userspace driver, and the file of its group to the
+    switch's user: each binding makes a new file."""
     sw.bind(address, sw.driver)
     if sw.user:
         sw.sh(f"chown {sw.user} /dev/vfio/*")
@@ -88,7 +89,7 @@ def test_peer_finds_its_device(switch):
 
 
 def test_function_of_a_peer(switch):
-    """This device has one, of number 0."""
+    """The device has only function 0."""
     address = switch.ports["b"].address
     add(switch, "q", peer="b/1")
     assert "no device for peer 'b': " in error(switch, "q")
@@ -100,7 +101,8 @@ def test_function_of_a_peer(switch):
     assert error(switch, "p") == ""
     assert device(switch, "p") == address
     assert switch.ovs.get("p", "status")["peer-function"] == "0"
-    # The device is there now; DPDK would take its port for any other.
+    # p has attached the device.  DPDK would now take its only port as the port
+    # of any function.
     switch.ovs.del_port("r")
     add(switch, "r", vhostpci_devargs=f"{address},function=1")
     assert "the device has no function 1" in error(switch, "r")
@@ -114,7 +116,7 @@ def test_deleted_port_lets_go_of_its_device(switch):
         add(switch, "p", peer="b")
         assert error(switch, "p") == ""
         switch.ovs.del_port("p")
-    # With vfio-pci, unbinding waits for whoever holds the device.
+    # With vfio-pci, unbinding waits until no process holds the device.
     bind(switch, address)
     add(switch, "p", vhostpci_devargs=address)
     assert error(switch, "p") == ""
@@ -128,7 +130,7 @@ def test_unknown_peer_is_told_which_there_are(switch):
     assert f"device {switch.ports['b'].address} has peer 'b'" in said
     assert f'{switch.ports["c"].address}: the peer is "c", not "nobody"' \
         in said
-    # What was only tried is not held.
+    # The search tried the device of c, and has let go of it.
     assert switch.ovs.appctl("vhostpci/show").count("device 0000:") == 1
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of two releases of Debian in one network: the ABI between device and
-driver, and vhost-user between device and peer, are what holds them together.
+"""Parts of two releases of Debian work together in one network.  Device and
+driver share an ABI; device and peer share the vhost-user protocol.
 
-Needs a root of another release: `quickstart check` makes one, with a driver in
-it, and `quickstart check --release NUMBER` one with all parts.
+The tests need a root of another release.  `quickstart check` makes one with a
+driver in it; `quickstart check --release NUMBER` makes one with all parts.
 """
 import pytest
 
@@ -33,7 +33,7 @@ def needs(release, *parts):
     (HERE, THERE, HERE), (THERE, HERE, THERE)])
 def test_driver_and_device_of_two_releases(topology, there, device, driver,
                                            peers):
-    """Under testpmd, on both kernel drivers' ways: Open vSwitch plays no part."""
+    """testpmd runs the driver, so Open vSwitch plays no part."""
     needs(there, *(["device"] if device == THERE else []), "testpmd", "peer")
     options = there.inside("testpmd") if driver == THERE else {}
     if device == THERE:
@@ -56,7 +56,8 @@ def test_driver_and_device_of_two_releases(topology, there, device, driver,
 
 @pytest.mark.parametrize("switch, peers", [(HERE, THERE), (THERE, HERE)])
 def test_switch_and_peers_of_two_releases(topology, there, switch, peers):
-    """The switch VM whole, device, driver and Open vSwitch; the peers whole."""
+    """Device, driver and Open vSwitch are of one release; the peers' QEMU and
+    guests are of the other."""
     needs(there, *(["device", "switch"] if switch == THERE else ["peer"]))
     net = topology
     sw = net.switch(**(dict(there.inside("switch"), qemu=there.our_qemu())

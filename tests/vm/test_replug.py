@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices are plugged out and in again under a running Open vSwitch, at other
-PCI addresses; ports follow them by the peer's name, or come by themselves.
+"""Unplugs devices while Open vSwitch runs, and plugs them in again at other PCI
+addresses.  Ports follow a device by its peer's name, or Open vSwitch makes and
+removes ports itself (vhostpci-auto).
 
-    peers c and d: the traffic that nothing may happen to
-    device x: comes and goes between two root ports; its peer is scripted
+    peers c and d: their traffic must not be disturbed
+    device x: moves between two root ports; FrontEnd plays its peer
 """
 import contextlib
 
@@ -18,7 +19,7 @@ UUID = "2f1b7a0e-5d34-4a59-9c5c-0f6d1f3b8a11"
 
 
 class Plugs:
-    """Root ports without a device at first, and what is plugged there."""
+    """Root ports that are empty at first, and the devices plugged there."""
 
     def __init__(self, net, sw, ports):
         self.net, self.sw, self.ports = net, sw, ports
@@ -43,7 +44,8 @@ class Plugs:
         ).split())
 
     def plug(self, name, port, **properties):
-        """Returns the PCI address, bound to the userspace driver."""
+        """Plug a device, and bind it to the userspace driver; returns its PCI
+        address."""
         before = self.devices()
         self.sw.qmp.command("device_add", driver="vhost-pci-net-pci",
                             id=f"plug-{name}", bus=port, chardev=f"c-{name}",
@@ -146,7 +148,7 @@ def test_ports_come_and_go_by_themselves(net):
                 sw.ovs.wait_link_up("y")
             plugs.unplug("y")
             wait_until(lambda: ports(sw) == own, 30, "it went with y")
-            # One that has a port already gets no other.
+            # A peer that has a port already gets no second one.
             plugs.plug("x", "px", peer="x")
             wait_until(lambda: error(sw, "x") == "", 30, "x is served")
             plugs.plug("y", "py", peer="a name/that is:too long")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ends at a random moment under load comes back, and the others do not
-notice: see harness/rounds.py.  Limits are those that hold under emulation on
-a busy machine, too; figures of an idle one are in doc/performance.md."""
+"""A process or VM that ends at a random moment under load comes back, and the
+others do not notice: see harness/rounds.py.  The limits hold under emulation on
+a busy machine, too; doc/performance.md has the figures of an idle machine."""
 import pytest
 
 from harness import rounds

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VMs join one server; the switch VM's guest gets a port for each device."""
+"""VMs join one server: the device's QEMU plugs a vhost-pci device for each VM,
+and Open vSwitch in the switch VM serves a port for each network device."""
 import pytest
 
 from harness import config, traffic
@@ -9,7 +10,8 @@ PORTS = 2
 
 
 def server_arguments(path, ports=PORTS, reserve="512M", options=""):
-    """The switch VM's, in the place of devices with sockets of their own."""
+    """Arguments of the switch VM's QEMU: a server and root ports, instead of
+    devices with sockets of their own."""
     roots = [word for n in range(ports) for word in (
         "-device", f"pcie-root-port,id=rp{n},chassis={n + 1},slot={n + 1},"
         f"pref64-reserve={reserve}")]
@@ -19,7 +21,7 @@ def server_arguments(path, ports=PORTS, reserve="512M", options=""):
 
 
 def second_nic(peer):
-    """Of a peer: one more connection to the same server."""
+    """Give a peer a second NIC: one more connection to the same server."""
     nic = f"virtio-net-pci,netdev=n1,mac=52:54:00:00:01:{peer.mac[-2:]}"
     if not config.is_kvm():
         nic += ",vectors=0"
@@ -33,7 +35,8 @@ def peers_of(sw):
 
 
 def bind(sw, peer):
-    """Wait until Linux has the device of a peer, and give it to the driver."""
+    """Wait until Linux has found the device of a peer, and give the device to
+    the userspace driver."""
     port = wait_until(lambda: peers_of(sw).get(peer, {}).get("port"), 60,
                       f"a device for {peer}")
     address = f"0000:0{int(port[2:]) + 1}:00.0"
@@ -45,8 +48,9 @@ def bind(sw, peer):
 
 @pytest.fixture(scope="module")
 def served(module_topology):
-    """a, with two NICs, and b join a server; this project's QEMU says what
-    they are called. Ports are added before there is any device."""
+    """Peer a, with two NICs, and peer b join a server.  Their QEMU is this
+    project's, which tells the server their names.  Ports are added before any
+    device exists."""
     net = module_topology
     net.sw = net.switch([], hugepages=144, memory_mb=544)  # four ports
     link = net.link("s")
@@ -83,7 +87,8 @@ def test_ports_of_peers_that_were_plugged_carry_packets(served):
 
 
 def test_window_is_behind_the_port_in_full(served):
-    """A window as large as what was reserved finds its place, too."""
+    """Behind a port that reserves 512 MiB the window has 256 MiB, and the
+    peer's whole memory is mapped there."""
     peers = peers_of(served.sw)
     assert {p["window"] for p in peers.values()} == {256 << 20}
     for name, peer in peers.items():
@@ -106,7 +111,8 @@ def test_peer_that_restarts_finds_its_device_and_ports(served):
 
 
 def connect_second_nic(peer):
-    """A machine that runs gets what a NIC needs, as libvirt does it."""
+    """Give a running peer the chardev and the netdev of a second NIC, as
+    libvirt does."""
     peer.qmp.command("chardev-add", id="link1", backend={
         "type": "socket", "data": {"server": False, "reconnect": 1, "addr": {
             "type": "unix", "data": {"path": str(peer.link)}}}})
@@ -123,16 +129,16 @@ def plug_second_nic(peer):
 
 
 def unplug_second_nic(peer):
-    # QEMU frees the device some time after the guest let it go.
+    # QEMU removes the device some time after the guest has released it.
     peer.qmp.command("device_del", id="nic1")
     wait_until(lambda: "nic1" not in peer.qmp.hmp("info qtree"), 60,
                "the NIC is gone")
 
 
 def test_function_that_comes_later_finds_its_port(served):
-    """A NIC is plugged into a peer that has one: the device gets a second
-    function. Open vSwitch has the port before. The port goes down and comes
-    back with the NIC, and the first function loses no packet."""
+    """A second NIC is plugged into a peer, so the peer's device gets a second
+    function.  Open vSwitch has a port for this function before.  The port's
+    link follows the NIC, and the first function loses no packet."""
     ovs, a, b = served.sw.ovs, served.a, served.b
     traffic.wait_reachable(a, b)
     ovs.add_port("b1", "vhostpci", options={"peer": "b/1"})

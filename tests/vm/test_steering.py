@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that run inside the driver, from one device's ring to the other's.
+"""Rules that run inside the driver: it moves packets from one device's ring to
+another's.
 
     peer a --- switch VM, hw-offload=true: port a, port b --- peer b
 """
@@ -31,7 +32,7 @@ def machines(module_topology):
 
 @pytest.fixture
 def steered(machines):
-    """Both ways have a rule; afterwards no ring is broken."""
+    """Both ways have a rule.  After the test, check that no ring is broken."""
     put_rules(machines.sw.ovs)
     wait_steered(machines)
     yield machines
@@ -43,7 +44,7 @@ def moved(net, source):
 
 
 def wait_steered(net, seconds=30):
-    """Pings are answered, and rules inside the driver move both ways."""
+    """Wait until pings are answered, and the driver moves packets both ways."""
     before = [moved(net, source) for source in WAYS]
     wait_until(lambda: traffic.reachable(net.a, net.b) and
                all(moved(net, source) > then for source, then
@@ -56,7 +57,7 @@ def wait_grows(count, what, by=3):
 
 
 def wait_rests(count, other, what):
-    """Until a counter stands while the other, of what still moves, grows."""
+    """Wait until `count` stands still while `other` grows."""
     def rests():
         before = count()
         wait_grows(other, f"what moves while {what} rests")
@@ -115,7 +116,8 @@ def test_peer_is_killed_and_returns_while_steered(steered):
 
 
 def test_vswitchd_is_killed_and_rules_come_back(steered):
-    """hw-offload is in the database; OpenFlow rules come from a controller."""
+    """The new vswitchd finds hw-offload in the database.  As a controller
+    would, the test adds the OpenFlow rules again."""
     sw, a, b = steered.sw, steered.a, steered.b
     with traffic.numbered_stream(a, b, rate=100) as counts:
         wait_grows(lambda: moved(steered, "a"), "what is steered")
@@ -125,6 +127,6 @@ def test_vswitchd_is_killed_and_rules_come_back(steered):
         put_rules(sw.ovs)
         wait_steered(steered)
     assert counts["corrupted"] == 0, counts
-    # A burst that was steered, and not yet given back to its sender, is taken
-    # again.
+    # A driver that is killed after it has moved a burst, and before it has
+    # given the burst back to the sender, takes the burst again.
     assert counts["duplicated"] <= 32, counts

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver as plain type=dpdk in the distribution's unpatched OVS."""
+"""The driver under ports of type=dpdk in the distribution's unpatched OVS."""
 import pytest
 
 from harness import traffic
@@ -14,7 +14,7 @@ def stock(module_topology):
     net.up()
     net.sw.start_ovs()
     net.sw.add_ports()
-    # Without our port type the link is looked at every 5 seconds.
+    # For type=dpdk, Open vSwitch polls the link state every 5 seconds.
     net.sw.ovs.wait_link_up("a", "b")
     traffic.wait_reachable(net.a, net.b)
     return net

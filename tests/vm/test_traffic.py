@@ -67,7 +67,7 @@ def test_udp_at_a_low_rate_loses_nothing(shared):
 
 
 def test_flow_counters_agree_with_the_guests(shared):
-    """What a's guest sent, OVS received from a and sent to b, and b got."""
+    """a's guest, the flow in OVS, and b's guest count the same packets."""
     ovs = shared.sw.ovs
     with _Flow(ovs, "udp,in_port=a,tp_dst=9000", "output:b"):
         before = shared.b.counters()
@@ -75,7 +75,7 @@ def test_flow_counters_agree_with_the_guests(shared):
             traffic.ping(shared.a, shared.b, count=2)
         after = shared.b.counters()
         expected = counts["sent"] + counts["ends"]
-        # Revalidators bring the datapath's counters up to date in a moment.
+        # Revalidators soon add the datapath's counters to the flow's.
         wait_until(lambda: ovs.flow_packets("udp,in_port=a,tp_dst=9000")
                    == expected, 10, f"the flow counts {expected}")
         assert after["rx_packets"] - before["rx_packets"] >= expected

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The device behind an IOMMU: bound to vfio-pci, and Open vSwitch run by an
-unprivileged user; at the end, without it, receive interrupts."""
+"""The device behind an IOMMU, bound to vfio-pci.  An unprivileged user runs
+Open vSwitch.  The last test runs without Open vSwitch, and checks receive
+interrupts."""
 import pytest
 
 from harness import traffic
@@ -67,7 +68,8 @@ def idle_devices(vfio):
 @pytest.mark.parametrize("port, queues", [("a", 1), ("a", 2), ("b", 1)])
 def test_each_single_frame_wakes_a_sleeping_thread(idle_devices, images, port,
                                                    queues):
-    """Peer a has two queue pairs, with split rings, b one with packed ones."""
+    """Peer a has two queue pairs with split rings; peer b has one queue pair
+    with packed rings."""
     net = idle_devices
     peer = net.vms[port]
     sleeper = Sleeper(net.sw, images, port, queues).ready()
@@ -76,13 +78,14 @@ def test_each_single_frame_wakes_a_sleeping_thread(idle_devices, images, port,
     before = sleeper.report()
     frames = SINGLE_FRAMES * peer.queues
     assert before["frames"] == frames, before
-    # Each comes when the sleeper has answered the one before it, and so has
-    # to wake it; whoever looked all the time would look far more often.
+    # A frame comes only after the sleeper has answered the last one, so each
+    # frame has to wake the sleeper.  A sleeper that polled would look far more
+    # often.
     assert frames <= before["wakeups"] < 3 * frames, before
     assert before["sleeps"] < 3 * frames, before
     for queue in range(queues):
         assert before[f"queue{queue}"] >= SINGLE_FRAMES, before
-    # While nothing comes, nothing runs.
+    # While no frame comes, the sleeper uses no CPU time.
     net.sw.sh("sleep 1")
     after = sleeper.report()
     assert after["wakeups"] - before["wakeups"] <= 2, (before, after)

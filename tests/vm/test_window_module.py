@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel module vhost_pci_window (guest-pmd/kmod): the driver uses it where
-it is loaded.  What goes on without it is in test_pmd.py."""
+"""The kernel module vhost_pci_window (guest-pmd/kmod): the driver uses the
+module if it is loaded.  test_pmd.py tests the driver without the module."""
 import errno
 import re
 
@@ -35,7 +35,7 @@ def path(port):
 
 
 class Holder:
-    """Somebody with a mapping of a port's window."""
+    """A process that maps a port's window."""
 
     def __init__(self, sw, port):
         self.command = sw.start_command(
@@ -43,7 +43,7 @@ class Holder:
         self.command.wait_output("ready\n")
 
     def read(self, order=b""):
-        """The first and the last word there are."""
+        """Returns the first and the last word of the mapping."""
         lines = self.command.stdout.count("\n")
         self.command.write(order + b"\n")
         wait_until(lambda: self.command.stdout.count("\n") > lines, 10,
@@ -76,7 +76,7 @@ def test_driver_maps_the_window_cached_and_huge(topology, driver):
         assert HUGE_CACHED in seen, seen
         assert all(cached for _, cached in seen), seen
         assert pmd.xstats(number)["window_type"] == 1
-    # In use it stays.
+    # The module cannot be removed while a driver uses it.
     busy = net.sw.run(f"rmmod {kmod.NAME}")
     assert busy.code and "emporarily unavailable" in busy.stderr, busy
     pmd.quit()
@@ -98,8 +98,9 @@ def test_mapped_device_is_unplugged_and_peer_returns(topology, driver):
                "the file is gone")
     wait_until(lambda: 'id "dev-c"' not in net.sw.qmp.hmp("info qtree"), 30,
                "the device is gone")
-    # A bus without the device reads as this, and nobody dies of it. But it
-    # would forget what is written: this is a page of the module's.
+    # Reads find ONES, as from a bus without the device, and no process dies.
+    # But a bus would lose what the holder writes: here the module has put a
+    # page of its own into the mapping.
     assert holder.read() == [ONES, ONES]
     assert holder.write() == [1, 1]
     wait_until(lambda: "Now total ports is 2" in pmd.text, 20,
@@ -113,7 +114,7 @@ def test_mapped_device_is_unplugged_and_peer_returns(topology, driver):
     pmd.wait_link(0, True)
     traffic.wait_reachable(net.a, net.b)
     traffic.ping(net.b, net.a, 20)
-    # The slot's next device has a file of its own, beside the old mapping.
+    # The next device in the slot gets a new file; the old mapping stays.
     net.sw.qmp.command("device_add", **{
         "driver": "vhost-pci-net-pci", "id": "dev-c", "bus": "rp2",
         "chardev": "link-c", "peer": "c",
@@ -142,14 +143,15 @@ def test_file_maps_its_windows_and_nothing_else(topology):
     assert results["exec_later"] == errno.EACCES
     assert {"private", "beyond", "across", "next_bar", "grow", "bar0", "bar4",
             "bar7"} <= set(results)
-    # Pages that the kernel knows nothing of are not given to it.
+    # The kernel cannot pin pages of the window, for it has no struct page for
+    # them.
     pmd = Testpmd(net.sw)
     traffic.wait_reachable(net.a, net.b)
     said = net.sw.sh(f"windowmap pin {path(port)} {WINDOW_BAR} {MEMORY}")
     assert said.split() == [f"huge={errno.EFAULT}", f"small={errno.EFAULT}",
                             "copy=0"]
     pmd.quit()
-    # Memory that is not decoded is not mapped.
+    # The file maps nothing while the device does not decode its memory.
     net.sw.sh(f"cd /sys/bus/pci/devices/{port.address}; printf '\\000\\000' | "
               "dd of=config bs=1 seek=4 conv=notrunc")
     off = net.sw.run(f"windowmap pin {path(port)} {WINDOW_BAR} {MEMORY}")
@@ -158,7 +160,8 @@ def test_file_maps_its_windows_and_nothing_else(topology):
 
 
 def test_an_mtrr_against_it_changes_nothing(topology):
-    """As OVMF has one."""
+    """OVMF sets an MTRR that makes the window uncachable.  With such an MTRR
+    the module still maps the window cached."""
     net = make(topology, "uio_pci_generic", ["a", "b"])
     for port in net.sw.ports.values():
         first, last = kmod.window(net.sw, port.address)
@@ -175,7 +178,7 @@ def test_an_mtrr_against_it_changes_nothing(topology):
 def test_driver_does_without_a_file_that_fails(topology):
     net = make(topology, "uio_pci_generic", ["a", "b"])
     for port in net.sw.ports.values():
-        # A file of nobody's in its place.
+        # Replace the file by a device node that has no driver.
         net.sw.sh(f"rm {path(port)} && mknod {path(port)} c 10 77")
     pmd = Testpmd(net.sw)
     traffic.wait_reachable(net.a, net.b)

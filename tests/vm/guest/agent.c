@@ -3,12 +3,14 @@
  * Command channel of a test VM: runs commands that the host sends over a
  * serial port and sends back their output and exit status.
  *
- * It is the guest's init (pid 1) once the init script has set the machine up,
- * so it also reaps orphans, and the VM ends with a kernel panic if it fails.
+ * The init script sets the machine up, and then executes this program, which
+ * so becomes the guest's init (pid 1).  Therefore the program also reaps
+ * orphans, and the VM ends with a kernel panic if the program fails.
  *
  * Every frame, both ways, is four little-endian 32-bit words and a payload:
  *     magic, type, id, payload length
- * `id` is chosen by the host and names the command.  Several run at once.
+ * The host chooses `id`, which names the command.  Several commands can run at
+ * once.
  */
 #define _GNU_SOURCE /* pipe2 */
 #include <errno.h>
@@ -122,7 +124,8 @@ close_fd(int *fd)
 	*fd = -1;
 }
 
-/* Forward what is in a pipe now; `all` empties it. */
+/* Forward output that is in a pipe now; with `all`, forward until the pipe is
+ * empty. */
 static void
 forward(struct job *j, int *fd, uint32_t type, int all)
 {
@@ -235,8 +238,8 @@ reap(void)
 			struct job *j = &jobs[i];
 			if (j->pid != pid)
 				continue;
-			/* A daemon it left behind may hold the pipes open:
-			 * the command has ended all the same. */
+			/* The command has ended, even if a daemon that it has
+			 * left behind holds the pipes open. */
 			forward(j, &j->out, FRAME_STDOUT, 1);
 			forward(j, &j->err, FRAME_STDERR, 1);
 			close_fd(&j->in);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * dfping DEST FIRST LAST: one ICMP echo with the don't-fragment bit for every
- * IP packet size FIRST..LAST (28 is the smallest: IP and ICMP headers alone).
- * The whole payload of every reply is compared with what was sent.  Prints
+ * dfping DEST FIRST LAST: sends one ICMP echo with the don't-fragment bit for
+ * every IP packet size FIRST..LAST (at least 28: the IP and ICMP headers), and
+ * compares the whole payload of each reply with that of the request.  Prints
  *     sizes=N answered=N retried=N corrupted=N
- * and exits 0 if all were answered unchanged.  Busybox's ping can do neither,
- * and one process per size would take minutes under emulation.
+ * and exits with 0 if all replies came and are correct.  Busybox's ping can
+ * neither set the bit nor compare; one process for each size would take minutes
+ * under emulation.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,8 +34,9 @@ static unsigned retried, answered, corrupted;
 static uint16_t ident;
 static int sock;
 
-/* Payloads are windows into one random-looking block, a different one for each
- * size: copied and compared whole, since byte loops are slow under emulation. */
+/* Each payload is a part of one random-looking block, a different part for each
+ * size.  memcpy() and memcmp() work on a whole payload: loops over bytes are
+ * slow under emulation. */
 static unsigned char block[2 * MAX_SIZE];
 
 static const unsigned char *

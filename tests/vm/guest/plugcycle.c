@@ -2,12 +2,12 @@
  *
  * plugcycle COUNT DEVICE ARGS -- EAL OPTIONS
  *
- * Probes and removes a PCI device COUNT times in one process, each time
- * started as a port with two queues, every other two times with receive
- * interrupts where there are some, and prints as name=value what the process
- * had after the first cycles and at the end: open files, mappings, memory
- * zones and bytes of DPDK's heap. The first cycles fill caches, so they are
- * not compared.
+ * Probes and removes a PCI device COUNT times in one process. In each cycle the
+ * program starts the device as a port with an rx and a tx queue; in two of four
+ * cycles, with receive interrupts if the device has them. It prints, as
+ * name=value, how many open files, mappings, memory zones and bytes of DPDK's
+ * heap the process had after the first cycles and has at the end. The first
+ * cycles fill caches, so the numbers before them are of no use.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -89,7 +89,9 @@ cycle(const char *device, const char *args, unsigned int n)
 		return rc;
 	got = rte_eth_rx_burst(port, 0, pkts, 32);
 	rte_pktmbuf_free_bulk(pkts, got);
-	/* Both ways to end are in use: closed first, or removed at once. */
+	/* Applications end a device in two ways: they close the port first, or
+	 * remove the device at once.
+	 */
 	if (n % 2 == 0) {
 		rte_eth_dev_stop(port);
 		rc = rte_eth_dev_close(port);

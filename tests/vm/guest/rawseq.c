@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rawseq echo IFACE                          answers frames until SIGTERM
+ * rawseq echo IFACE                          sends frames back until SIGTERM
  * rawseq send IFACE MAC COUNT SMALLEST LARGEST [WINDOW]
- *                                            sends that many, and counts
+ *                                            sends COUNT frames, and counts
+ *                                            those that come back
  *
- * Ethernet frames straight from and to the network device: no protocol of the
- * kernel repairs what the rings did to them.  Each carries a sequence number,
- * its length, and a checksum over a payload that differs from frame to frame.
- * The echo sends every good frame back; so no more than WINDOW (32) are under way,
- * which fit any ring, and none may be lost.  Both print one line of
- * name=value about what they received; the sender exits with 0 if all came
- * back, once, in order and unchanged.
+ * The frames go straight from and to the network device: no protocol of the
+ * kernel repairs damage done by the rings.  Each frame carries a sequence
+ * number, its length, and a checksum over a payload that differs from frame to
+ * frame.  The echo sends every good frame back.  At most WINDOW (32) frames are
+ * under way, which fit any ring, so none may be lost.  Both programs print one
+ * line of name=value about the frames that they received; the sender exits with
+ * 0 if all frames came back, once, in order and unchanged.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,11 +30,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ETHERTYPE 0x88b5 /* IEEE 802: for local experiments */
+#define ETHERTYPE 0x88b5 /* IEEE 802 reserves it for local experiments */
 #define MAGIC 0x57415253u
 #define MAX_FRAME 9216
 #define WINDOW 32
-#define IDLE_MS 20000 /* after this without a frame the rest is lost */
+#define IDLE_MS 20000 /* if no frame comes for so long, the rest is lost */
 
 struct frame {
 	struct ether_header eth;
@@ -46,8 +47,8 @@ struct frame {
 
 static struct {
 	unsigned received, lost, duplicated, reordered, corrupted;
-	uint32_t next; /* sequence number that is due */
-	uint32_t late, late_next; /* the first that came late; what was due then */
+	uint32_t next; /* the sequence number that is due */
+	uint32_t late, late_next; /* first late frame; the value of next then */
 	unsigned char *seen;
 	uint32_t limit;
 } counts;
@@ -62,7 +63,7 @@ on_term(int sig)
 	stop = 1;
 }
 
-/* Fletcher's: finds bytes that are swapped, too. */
+/* Fletcher's checksum finds swapped bytes, too. */
 static uint32_t
 checksum(const struct frame *f, size_t len)
 {
@@ -75,7 +76,8 @@ checksum(const struct frame *f, size_t len)
 	return b << 16 ^ a ^ f->h.len;
 }
 
-/* Windows into one random-looking block: byte loops are slow when emulated. */
+/* A payload is a part of one random-looking block: loops over bytes are slow
+ * under emulation. */
 static void
 fill(struct frame *f, uint32_t seq, size_t len)
 {
@@ -115,11 +117,11 @@ open_socket(const char *name)
 	return sock;
 }
 
-/* Count a frame; false if it is not a good one that comes for the first time. */
+/* Count a frame; returns true if it is good and comes for the first time. */
 static int
 judge(const struct frame *f, ssize_t len)
 {
-	/* Short frames may have been padded. */
+	/* A short frame may have been padded to ETH_ZLEN. */
 	if (len < (ssize_t)HEADERS || f->h.magic != MAGIC || f->h.len < HEADERS ||
 	    f->h.len > len || (f->h.len != len && len > ETH_ZLEN) ||
 	    f->h.sum != checksum(f, f->h.len) || f->h.seq >= counts.limit) {
@@ -140,7 +142,7 @@ judge(const struct frame *f, ssize_t len)
 	return 1;
 }
 
-/* The next frame for us, with @ms of patience; 0: none came. */
+/* Wait at most @ms for the next frame to this host; returns its length or 0. */
 static ssize_t
 receive(int sock, struct frame *f, int ms)
 {
@@ -218,7 +220,7 @@ send_all(int sock, const uint8_t *to, uint32_t count, uint32_t smallest, uint32_
 	counts.limit = count;
 	while (!stop && counts.received < count) {
 		while (sent < count && sent - counts.received < window) {
-			/* Sizes in no order, each of them once in so many. */
+			/* Each size comes once a round, in mixed order. */
 			fill(&f, sent, smallest + sent * 7919ull % (largest - smallest + 1));
 			transmit(sock, &f, to, f.h.len);
 			sent++;
@@ -228,7 +230,7 @@ send_all(int sock, const uint8_t *to, uint32_t count, uint32_t smallest, uint32_
 			break;
 		judge(&f, len);
 	}
-	/* What comes twice comes soon. */
+	/* A duplicate of the last frames would come soon. */
 	while ((len = receive(sock, &f, 500)) > 0)
 		judge(&f, len);
 	report(count);

@@ -2,15 +2,16 @@
  *
  * rxsleep QUEUES -- EAL OPTIONS
  *
- * Echoes rawseq's frames on DPDK's first port with that many receive queues,
- * and sleeps for ever in between: only an interrupt of the port wakes it, or
- * standard input. A byte there makes it print name=value of what it did so far,
- * the end of it ends it. Without receive interrupts it prints error=ERRNO and
- * exits with 1.
+ * Sends rawseq's frames back on DPDK's first port, which has QUEUES receive
+ * queues. In between the program sleeps without a deadline: only an interrupt
+ * of the port, or standard input, wakes it. For a byte of standard input it
+ * prints its counters as name=value; at the end of standard input it exits.
+ * Without receive interrupts it prints error=ERRNO and exits with 1.
  *
- * It answers only when nothing is left to receive, and enables the interrupt a
- * moment later, each time another one. Where one frame at a time is under way,
- * each therefore comes when the queue is about to sleep, or asleep.
+ * The program answers when no frame is left to receive, waits for a moment
+ * whose length changes each time, and then enables the interrupt. If one frame
+ * at a time is under way, each frame comes while the queue is about to sleep,
+ * or asleep.
  */
 #define _GNU_SOURCE /* RUSAGE_THREAD */
 #include <stdio.h>
@@ -56,7 +57,7 @@ start_port(uint16_t n_queues)
 	return rc == 0 ? rte_eth_dev_start(0) : rc;
 }
 
-/* Everything that wakes us: data is the queue's number + 1, or STDIN. */
+/* Watch all that wakes the program: data is a queue's number + 1, or STDIN. */
 static int
 watch(uint16_t n_queues)
 {
@@ -112,7 +113,7 @@ is_frame(struct rte_mbuf *m)
 	return 1;
 }
 
-/* Receive all there is, then answer. */
+/* Receive until the queues are empty, then answer. */
 static void
 echo(uint16_t n_queues)
 {
@@ -176,7 +177,7 @@ main(int argc, char **argv)
 	if (rc == 0)
 		rc = set_interrupts(n_queues, 1);
 	if (rc != 0) {
-		/* Asked directly as well: an application may have no epoll. */
+		/* Enabling must fail, too: an application may use no epoll. */
 		printf("error=%d enable=%d\n", rc, rte_eth_dev_rx_intr_enable(0, 0));
 		return 1;
 	}

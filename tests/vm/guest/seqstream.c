@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * seqstream recv PORT [GAP]      counts a stream of numbered UDP packets
- * seqstream send DEST PORT RATE  sends one (RATE packets a second) until
+ * seqstream send DEST PORT RATE  sends a stream (RATE packets a second) until
  *                                SIGTERM or the end of its standard input
  *
- * With GAP, the receiver says "gap MS" at once when a packet comes that many
- * milliseconds or more after the one before it.
+ * With GAP, the receiver prints "gap MS" at once when a packet comes GAP or
+ * more milliseconds after the last one.
  *
- * A test keeps one running across an event and then knows exactly how many
- * packets the event lost, duplicated, reordered or changed.  The sender ends
- * with a few "end" packets that tell the receiver how many there were; both
- * print one line of name=value.
+ * A test lets a stream run across an event, and so learns exactly how many
+ * packets the event lost, duplicated, reordered or changed.  At last the sender
+ * sends a few "end" packets, which tell the receiver the number of packets.
+ * Both print one line of name=value.
  */
 #define _GNU_SOURCE /* ppoll */
 #include <arpa/inet.h>
@@ -29,8 +29,8 @@
 #define SIZE 200
 #define MAX_PACKETS (1u << 22)
 #define END_PACKETS 5
-#define IDLE_MS 30000 /* the receiver's deadline without any packet */
-/* With GAP: the event may be that a machine boots, on cores that others use. */
+#define IDLE_MS 30000 /* the receiver ends if no packet comes for so long */
+/* The same with GAP: a machine may boot meanwhile, on cores that others use. */
 #define GAP_IDLE_MS (6 * IDLE_MS)
 
 struct packet {
@@ -90,7 +90,7 @@ send_stream(const char *dest, int port, unsigned rate)
 			continue;
 		}
 		/* After a stall of the emulator go on at the set rate: a burst
-		 * to catch up would measure queue lengths instead. */
+		 * that catches up would test the length of queues. */
 		next = now - next > 4 * step ? now + step : next + step;
 		fill(&p, seq, 0);
 		if (send(sock, &p, sizeof(p), 0) == sizeof(p))
@@ -101,9 +101,9 @@ send_stream(const char *dest, int port, unsigned rate)
 	for (int i = 0; i < END_PACKETS; i++) {
 		struct timespec t = { 0, 20000000 };
 		fill(&p, seq, 1);
-		/* Refused once the receiver took one and is gone. */
+		/* send() fails when the receiver has taken one and is gone. */
 		ends += send(sock, &p, sizeof(p), 0) == sizeof(p);
-		nanosleep(&t, NULL); /* spaced, so that one burst of loss cannot take all */
+		nanosleep(&t, NULL); /* one burst of loss must not take all */
 	}
 	printf("sent=%u failed=%u ends=%u\n", seq, failed, ends);
 	return 0;
@@ -121,7 +121,7 @@ tell_gap(uint64_t *last, unsigned gap_ms)
 	*last = now;
 }
 
-/* One function: a loop with what it counts. */
+/* One function: one loop, and the counters that the loop uses. */
 static int
 receive_stream(int port, unsigned gap_ms)
 {

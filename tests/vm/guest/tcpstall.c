@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tcpstall recv PORT        takes one TCP connection and times its records
- * tcpstall send DEST PORT   makes one: a record every RECORD_MS until the end
- *                           of its standard input
+ * tcpstall recv PORT        accepts one TCP connection and times its records
+ * tcpstall send DEST PORT   connects, and sends a record every RECORD_MS until
+ *                           the end of its standard input
  *
- * A stream that an event must not touch: the receiver prints stall=MS, the
- * longest time between two records, and both print lag=MS, the longest time by
- * which the system let them run late. What the machine itself stood still is in
- * both, so a test can tell it from what the network did.
+ * A test lets such a stream run across an event that must not disturb it. The
+ * receiver prints stall=MS, the longest time between two records. Both print
+ * lag=MS, the longest time by which a wait ended late. If the machine itself
+ * stands still, stall and lag both contain that time: a test can subtract it.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -40,7 +40,7 @@ raise_to(int64_t *most, int64_t value)
 		*most = value;
 }
 
-/* Wait for @p up to @ms, and note how much later than that it became. */
+/* Wait at most @ms for @p; raise @lag if the wait took longer than @ms. */
 static int
 wait_for(struct pollfd *p, int ms, int64_t *lag)
 {
@@ -74,7 +74,7 @@ receive_records(int port)
 		struct pollfd in = { sock, POLLIN, 0 };
 
 		if (wait_for(&in, TICK_MS, &lag) == 0) {
-			/* A connection that is dead shows while it is. */
+			/* No record yet: a stall counts before it ends. */
 			raise_to(&stall, now_ms() - last);
 			continue;
 		}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Offers a UNIX socket of the guest, such as Open vSwitch's control socket, at
- * a TCP port: unixport PORT PATH.  A process for each connection.
+ * unixport PORT PATH: connects each client of a TCP port to a UNIX socket of
+ * the guest, such as Open vSwitch's control socket.  Each connection has a
+ * process.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +22,7 @@ fail(const char *what)
     return 1;
 }
 
-/* Move what there is; 0 at the end of the stream. */
+/* Move the bytes that are there; returns 0 at the end of the stream. */
 static int
 move(int from, int to)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * windowmap refuse FILE BAR LEN    asks for mappings that may not be had
+ * windowmap refuse FILE BAR LEN    tries mappings, most of them forbidden
  * windowmap hold FILE BAR OFFSET   maps 4 MiB of a window until its standard
- *                                  input ends; for each line: what it reads there,
- *                                  first and last; "w": writes 1 there before
+ *                                  input ends; for each line prints the first
+ *                                  and the last word of the mapping; for a
+ *                                  line "w" writes 1 to both before
  * windowmap pin FILE BAR OFFSET    asks the kernel for the pages of a mapping
  *
- * For files of the module vhost_pci_window. The first and the last print errno
- * values by name; 0 is success.
+ * FILE belongs to the module vhost_pci_window. "refuse" and "pin" print the
+ * errno of each try by its name; 0 is success.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -89,7 +90,7 @@ hold(volatile uint64_t *p)
 	return 0;
 }
 
-/* Without a struct page the kernel has nothing to give, and must notice. */
+/* The window has no struct page: the kernel must refuse to pin its pages. */
 static int
 pin(char *p)
 {
@@ -102,7 +103,7 @@ pin(char *p)
 		return 1;
 	printf("huge=%d\n", vmsplice(fds[1], &huge, 1, 0) >= 0 ? 0 : errno);
 	printf("small=%d\n", vmsplice(fds[1], &small, 1, 0) >= 0 ? 0 : errno);
-	/* A copy is another matter. */
+	/* write() copies bytes and needs no page, so it must succeed. */
 	printf("copy=%d\n", write(fds[1], p, 8) == 8 ? 0 : errno);
 	return 0;
 }
@@ -131,7 +132,7 @@ main(int argc, char **argv)
 		perror("mmap");
 		return 1;
 	}
-	/* The mapping holds the device without it. */
+	/* The mapping holds the device, even without the open file. */
 	close(fd);
 	return strcmp(argv[1], "hold") == 0 ? hold(p) : pin(p);
 }

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """VM harness: boots Debian kernels in several QEMUs and drives them.
 
-Layers, each using only those above it:
+Layers.  Each layer uses only the layers above it:
     config    where programs are; what the user asked for
-    procs     child processes that never outlive us; waiting with a deadline
+    procs     child processes that end with this process; waiting with a
+              deadline
     cpio      an initramfs: files, library closure, modules in order
     images    what each role of VM carries
     agent     the command channel into a guest

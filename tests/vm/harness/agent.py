@@ -44,7 +44,8 @@ class Command:
         return -signal_number if signal_number else self.status >> 8
 
     def wait(self, seconds=30):
-        """Wait for its end; it is killed and AgentError raised when late."""
+        """Wait until the command ends.  If it does not end in time, kill it
+        and raise AgentError."""
         if not self.agent.wait(lambda: self.status is not None, seconds):
             self.signal(9)
             raise AgentError(f"{self.agent.name}: not done within {seconds} s:"
@@ -52,7 +53,8 @@ class Command:
         return self
 
     def wait_output(self, text, seconds=30):
-        """Wait until `text` is in its standard output, or it ended."""
+        """Wait until the command's standard output contains `text`.  Raise
+        AgentError if the command ends, or the time is over, without it."""
         if not self.agent.wait(lambda: text in self.stdout
                                or self.status is not None, seconds) \
                 or text not in self.stdout:
@@ -83,7 +85,8 @@ class Command:
 
 
 class Agent:
-    """One guest's channel.  Created before QEMU, which connects to `path`."""
+    """One guest's channel.  The caller creates it before it starts QEMU,
+    because QEMU connects to `path`."""
 
     def __init__(self, name, path):
         self.name = name
@@ -108,7 +111,8 @@ class Agent:
                              f"{seconds} s")
 
     def forget(self):
-        """The guest is about to begin anew: commands under way never end."""
+        """Forget all commands under way: the guest is about to reboot, so
+        their ends are never reported."""
         with self.changed:
             self.hello = False
             self.commands.clear()
@@ -118,7 +122,7 @@ class Agent:
         with self.changed:
             if self.changed.wait_for(lambda: self.broken or condition(),
                                      seconds * config.TIME_SCALE):
-                # What arrived before the end counts.
+                # Output that arrived before the channel broke counts.
                 if self.broken and not condition():
                     raise AgentError(f"{self.name}: the VM is gone")
                 return True

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the programs under test are, and which accelerator works here.
 
-Everything has a default below the build directory and can be overridden by an
-environment variable (named in each message), so that the same tests run on a
-build tree, on an installation, and on stock packages.
+Each path has a default: a place below the build directory, or the place where
+Debian's package has the program.  Environment variables, which the messages
+name, replace defaults.  So the same tests run on a build tree, on an
+installation, and on stock packages.
 """
 import functools
 import os
@@ -14,9 +15,9 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("VHOSTPCI_BUILDDIR", TOP / "build")).resolve()
 
-# Under emulation with busy cores everything is slow at times: deadlines are
-# multiplied by this. They only bound what never comes: tests wait for events,
-# so generous ones cost nothing.
+# All deadlines are multiplied by this factor, because emulated machines on busy
+# cores are slow at times. Tests wait for events, so a generous deadline costs
+# time only when an event never comes.
 TIME_SCALE = float(os.environ.get("VHOSTPCI_TIME_SCALE", "3"))
 
 
@@ -29,7 +30,7 @@ def _env_path(variable, default):
 
 
 def program(name):
-    """A program of the system, also where a user's PATH has no sbin."""
+    """Find a program of the system, even if the user's PATH has no sbin."""
     path = shutil.which(name, path=os.environ.get("PATH", "")
                         + ":/usr/local/sbin:/usr/sbin:/sbin")
     if not path:
@@ -61,7 +62,7 @@ def kernel_modules():
 
 
 def kernel_headers():
-    """What compiles modules for that kernel."""
+    """The headers with which modules for that kernel are compiled."""
     version = kernel_image().name[len("vmlinuz-"):]
     path = _env_path("VHOSTPCI_HEADERS", BUILD / "src" / "headers") \
         / "usr" / "src" / ("linux-headers-" + version)
@@ -85,7 +86,7 @@ def our_qemu():
 
 
 def plugin():
-    """The PMD; its symbolic links lie beside it."""
+    """The PMD.  Its symbolic links are in the same folder."""
     path = _env_path("VHOSTPCI_PMD",
                      BUILD / "guest-pmd" / "librte_net_vpci.so")
     if not path.exists():
@@ -154,7 +155,7 @@ def ovs(flavour):
 
 
 def _boots(accel):
-    """True if the stock kernel gets as far as its own console with it."""
+    """True if the stock kernel, run with `accel`, prints its first line."""
     command = [str(stock_qemu()), "-M", "q35", "-accel", accel, "-cpu", "max",
                "-nodefaults", "-display", "none", "-m", "256", "-no-reboot",
                "-serial", "stdio", "-kernel", str(kernel_image()),
@@ -170,8 +171,8 @@ def _boots(accel):
 
 @functools.lru_cache(maxsize=None)
 def accel():
-    """"kvm" only if a kernel really boots with it: /dev/kvm may be there and
-    refuse (facts: nested machines), so nothing less than trying tells."""
+    """Returns "kvm" only if a kernel really boots with KVM.  Only a try tells:
+    on some nested machines /dev/kvm opens, but runs no guest."""
     wanted = os.environ.get("VHOSTPCI_ACCEL")
     if wanted:
         return wanted
@@ -181,9 +182,10 @@ def accel():
 
 
 def cpu():
-    """An emulated CPU is AMD's, of 40 bits: QEMU reserves the end of its
-    addresses for HyperTransport, and Debian 13's SeaBIOS puts the windows of
-    root ports there. Linux then has no room for a device that is plugged."""
+    """The CPU model.  The emulated "max" would be a CPU of AMD with addresses
+    of 40 bits.  QEMU reserves the end of AMD's addresses for HyperTransport,
+    and Debian 13's SeaBIOS puts the windows of root ports there; then Linux
+    has no room for a device that is plugged in."""
     return "max" if is_kvm() else "max,vendor=GenuineIntel"
 
 

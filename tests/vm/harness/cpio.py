@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An initramfs in the kernel's own "newc" cpio format, made without root.
 
-Not compressed: the kernel unpacks it faster than it can decompress one under
-emulation, and its size is then honestly what the VM carries.
+The archive is not compressed: an emulated kernel takes longer to decompress an
+archive than to unpack a plain one, and the size of the file is then the memory
+that the files take in the VM.
 """
 import lzma
 import os
@@ -15,14 +16,14 @@ from . import config
 
 
 class Archive:
-    """Collects entries; the same name twice keeps the first."""
+    """Collects entries.  If a name is added twice, the first entry stays."""
 
     def __init__(self):
         self.entries = {}  # name -> (mode, data, rdev major, rdev minor)
         for d in ("bin", "dev", "etc", "proc", "sys", "run", "tmp", "usr",
                   "usr/bin", "usr/sbin", "usr/lib", "var", "var/log"):
             self.directory(d)
-        # Debian's merged /usr: a library has one place, whichever path names it.
+        # Debian's merged /usr: both paths of a library lead to the same file.
         for d in ("lib", "lib64", "sbin"):
             self.symlink(d, "usr/" + d)
         self.directory("usr/lib64")
@@ -85,8 +86,8 @@ class Archive:
             self.file(name, path, 0o755)
 
     def plugin(self, directory, stem, target_dir, strip=None):
-        """Copy stem.so* of a directory, which its links stay within;
-        `strip` as for file()."""
+        """Copy stem.so* of a directory.  Symbolic links among these files
+        must point into the same directory.  `strip` as for file()."""
         paths = sorted(Path(directory).glob(stem + ".so*"))
         if not paths:
             raise config.Missing(f"no {stem}.so in {directory}")
@@ -130,14 +131,15 @@ def libraries(path):
 
 
 def module_data(path):
-    """A module as insmod takes it: packed in releases from Debian 13 on."""
+    """A module as busybox's insmod reads it: unpacked.  Debian 13 compresses
+    its modules."""
     data = path.read_bytes()
     return lzma.decompress(data) if path.suffix == ".xz" else data
 
 
 def module_order(modules_dir, wanted):
-    """Paths of the wanted modules and what they depend on, in load order.
-    Built-in ones are skipped, unknown ones are an error."""
+    """Paths of the wanted modules, and of the modules that they depend on, in
+    load order.  Skips built-in modules; raises Missing for unknown ones."""
     files = {_plain(p.name): p for p in modules_dir.rglob("*.ko*")}
     builtin = {_plain(line) for line in
                (modules_dir / "modules.builtin").read_text().split()}

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines with Debian, made by the commands of doc/debian-guest.md.
 
-A block of the page begins with ```sh NAME; it runs in bash, in a folder of its
-own.  What a block would do to this host or to the network goes through programs
-of `bin/`, which are in front of PATH: debootstrap keeps what it made for the next
-run, and QEMU's only write down their arguments, which a Vm starts.
+A block of the page begins with ```sh NAME.  Bash runs the block in a Workshop's
+folder, with two stand-ins for programs in front of PATH.  The stand-in for
+debootstrap keeps the tree that debootstrap made, for the next run.  The
+stand-in for QEMU only writes down its arguments, with which a PageVm starts the
+real QEMU.
 """
 import os
 import re
@@ -17,7 +18,8 @@ from .vm import Vm
 
 PAGE = config.TOP / "doc" / "debian-guest.md"
 BLOCK = re.compile(r"^```sh ([\w-]+)\n(.*?)^```$", re.M | re.S)
-# Started by systemd as early as it can: what a test asks first is the order.
+# Systemd starts this as early as it can: a test that can run commands early can
+# check the order in which the other units start.
 UNIT = """[Unit]
 Description=Commands for a test
 [Service]
@@ -57,8 +59,8 @@ def blocks():
 
 
 def archives():
-    """What debootstrap and apt need to know: this release's archives of
-    Debian as apt resolves them, best first."""
+    """The archives of Debian 12 for debootstrap and apt, as this machine's apt
+    lists them: (URI, codename, component), best first."""
     done = subprocess.run(
         ["apt-get", "indextargets", "--format",
          "$(ORIGIN) $(REPO_URI) $(CODENAME) $(COMPONENT)",
@@ -115,7 +117,8 @@ class Workshop:
         return done.stdout
 
     def qemu_arguments(self, name, **variables):
-        """What the block NAME gives QEMU, but for console and accelerator."""
+        """The arguments that the block `name` gives to QEMU, without those for
+        console and accelerator."""
         self.arguments.unlink(missing_ok=True)
         self.run(name, **variables)
         words = self.arguments.read_text().split("\0")[:-1]
@@ -129,13 +132,13 @@ class Workshop:
         return left
 
     def image(self, agent):
-        """guest.img, with the harness's agent in it besides."""
+        """Make guest.img by the page's blocks, and add the harness's agent."""
         root = self.folder / "guest"
         self.run("root")
         self.run("install")
         shutil.copy(agent, root / "usr/local/sbin/test-agent")
         (root / "etc/systemd/system/test-agent.service").write_text(UNIT)
-        # Emulated, on a machine that is busy with other tests.
+        # The guest is emulated, and other tests keep this machine busy.
         patience = root / "etc/systemd/system.conf.d"
         patience.mkdir(exist_ok=True)
         (patience / "patience.conf").write_text(
@@ -162,9 +165,9 @@ class Root:
         return done.stdout
 
     def run(self, words, seconds=1800):
-        """Run a program with /proc, /dev and the network, as process 1 of a
-        name space of its own: what it starts ends with it. Returns its exit
-        code and its output."""
+        """Run a program with /proc, /dev and the network.  The program is
+        process 1 of a name space of its own, so its children end with it.
+        Returns exit code and output."""
         enter = """for d in dev sys; do mount --rbind /$d $0/$d; done
             mount -t proc proc $0/proc; exec chroot $0 "$@\""""
         done = subprocess.run(
@@ -182,7 +185,7 @@ class Root:
                        "--no-install-recommends " + " ".join(arguments))
 
     def put(self, files):
-        """Copy files into it; returns their paths there."""
+        """Copy files into the folder's /root; returns their paths there."""
         files = list(files)
         for file in files:
             shutil.copy(file, self.folder / "root")
@@ -190,7 +193,7 @@ class Root:
 
 
 class PageVm(Vm):
-    """A machine whose QEMU gets what the page says."""
+    """A machine whose QEMU gets the arguments of the page."""
 
     def __init__(self, name, words, folder, **options):
         super().__init__(name, image=None, **options)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A vhost-user front-end that can be as wrong as a test wants.
+"""A vhost-user front-end that can break any rule of the protocol.
 
-Every method sends one message; the well-formed ones together make a session
-that a back-end accepts, from which a test departs at the point it is about.
+drive() sends the well-formed messages of a whole session, which a back-end
+accepts.  A test calls the other methods, which send one message each, to break
+the one rule that the test is about.
 """
 import array
 import fcntl
@@ -28,8 +29,8 @@ DESC_F_WRITE = 2
 class FrontEnd:
     def __init__(self, path, seconds=10):
         self.socket = socket.socket(socket.AF_UNIX)
-        # Blocking: the connection before may not have been taken down yet,
-        # and a full backlog answers a non-blocking connect with an error.
+        # A blocking connect: the back-end may not have closed the previous
+        # connection yet, and a non-blocking connect to a full backlog fails.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO,
                                struct.pack("ll", seconds, 0))
         self.socket.connect(str(path))
@@ -38,18 +39,18 @@ class FrontEnd:
         self.fds = []
 
     def raw(self, data, fds=()):
-        """Bytes as they are."""
+        """Send bytes as they are."""
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                     array.array("i", fds))] if fds else []
         self.socket.sendmsg([data], control)
 
     def send(self, request, payload=b"", fds=(), flags=VERSION, size=None):
-        """A message; `size` overrides what its header announces."""
+        """Send a message; the header announces `size`, if given."""
         size = len(payload) if size is None else size
         self.raw(struct.pack("<III", request, flags, size) + payload, fds)
 
     def ask(self, request, payload=b"", fds=(), flags=VERSION):
-        """A message that is answered; returns the answer's payload."""
+        """Send a message, wait for the answer, and return its payload."""
         self.send(request, payload, fds, flags)
         header = self._exactly(12)
         answered, answer_flags, size = struct.unpack("<III", header)
@@ -69,8 +70,8 @@ class FrontEnd:
         return data
 
     def wait_closed(self):
-        """Returns when the back-end ended the connection, else TimeoutError.
-        Replies that were still under way are read and dropped."""
+        """Wait until the back-end ends the connection; raise TimeoutError if
+        it does not.  Replies that were still under way are dropped."""
         try:
             while self.socket.recv(4096):
                 pass
@@ -82,7 +83,7 @@ class FrontEnd:
         self.ask_u64(GET_PROTOCOL_FEATURES)
         self.send(SET_PROTOCOL_FEATURES, struct.pack("<Q", 0))
         self.send(SET_OWNER)
-        # What is offered is acknowledged, of what is asked for.
+        # A front-end may acknowledge only features that were offered.
         self.send(SET_FEATURES, struct.pack(
             "<Q", (features | F_PROTOCOL_FEATURES) & offered))
         return offered
@@ -157,7 +158,8 @@ class FrontEnd:
         for fd in self.fds:
             os.close(fd)
         self.fds = []
-        # The mapping goes with the last reference; others may still read it.
+        # Python unmaps the memory with the last reference to it: the test may
+        # still read it.
 
     def __enter__(self):
         return self

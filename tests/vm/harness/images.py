@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each role of VM carries, and the sizes of it."""
+"""The initramfs of each kind of VM: its programs, libraries and modules."""
 import os
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ PEER_MODULES = ["virtio_pci", "virtio_net", "virtio_mem"]
 SWITCH_MODULES = ["virtio_pci", "virtio_net", "tun", "uio", "uio_pci_generic",
                   "vfio", "vfio_iommu_type1", "vfio-pci"]
 DPDK_PLUGINS = ["librte_mempool_ring", "librte_bus_pci", "librte_bus_vdev"]
-# The init has loaded all modules that there are.
+# modprobe for the guest: init has already loaded every module of the image.
 HAVE_MODULE = """#!/bin/sh
 exec grep -q "^$(echo "$2" | tr - _) " /proc/modules
 """
@@ -39,16 +39,18 @@ class Images:
             a, flavour, with_plugin, extra_plugins))
 
     def mesh(self, ovn=False):
-        """A switch VM's, with a workload's programs, iproute2's ip and a
-        shell that uses it: a workload lives in a network namespace."""
+        """The image of a switch VM, with the programs of a workload, too.  The
+        workload lives in a network namespace; so the image has iproute2's ip,
+        and dash, a shell that runs this ip."""
         def fill(archive):
             for name in ("iperf3", "tcpdump", "ethtool", "ip", "dash",
                          "flock"):
                 archive.program(config.program(name), name=name)
             archive.file("usr/bin/unixport", self._guest_tool("unixport"),
                          0o755)
-            # A virtio-net device of the VM's own may be a port of type dpdk.
-            # Not by busybox's shell, which prefers busybox's modprobe.
+            # vhost-pci-bind gives the VM's own virtio-net devices to DPDK.  It
+            # runs in dash, because busybox's shell would run busybox's
+            # modprobe.
             script = (config.TOP / "guest" / "vhost-pci-bind").read_text()
             archive.data("usr/sbin/vhost-pci-bind", script.replace(
                 "#!/bin/sh", "#!/usr/bin/dash", 1), 0o755)
@@ -109,7 +111,7 @@ class Images:
     def _peer(self, archive):
         for name in ("iperf3", "tcpdump", "ethtool"):
             archive.program(config.program(name), name=name)
-        # Loaded by name where iperf3's threads end (from Debian 13 on).
+        # iperf3 of Debian 13 loads this by name when one of its threads ends.
         archive.library(config.libgcc())
         for name in ("dfping", "rawseq"):
             archive.file("usr/bin/" + name, self._guest_tool(name), 0o755)
@@ -129,7 +131,7 @@ class Images:
         target = str(config.dpdk_plugin_dir()).lstrip("/")
         for stem in [*DPDK_PLUGINS, *extra_plugins]:
             archive.plugin(config.dpdk_plugin_dir(), stem, target)
-        # pthread_cancel, which EAL uses when it ends, loads this by name.
+        # EAL calls pthread_cancel at its end, which loads this by name.
         archive.library(config.libgcc())
         if with_plugin:
             archive.plugin(config.plugin().parent, "librte_net_vpci",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looking around in VMs that another process keeps running.
+"""Runs commands and opens consoles in VMs that another process keeps running.
 
-The keeper writes a small state file (where the sockets are) and serves one
-Unix socket, on which `run_in` asks for commands; consoles are QEMU's own
-sockets, so `console` talks to the guest's shell directly.
+The process that keeps the VMs writes a small state file with the paths of the
+sockets.  It serves one Unix socket, through which `run_in` runs commands.  The
+consoles are sockets of QEMU, so `console` talks to the guest's shell directly.
 """
 import json
 import os
@@ -18,7 +18,7 @@ DETACH = b"\x1d"  # Ctrl-]
 
 
 def serve(net, state_path):
-    """Start answering run_in(); returns a function that ends it."""
+    """Start to answer run_in(); returns a function that stops answering."""
     path = net.rundir / "control"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
@@ -64,7 +64,7 @@ def _state(state_path):
 
 
 def run_in(state_path, name, command, seconds=60):
-    """Run a command in a VM that is kept; returns its exit code."""
+    """Run a command in a kept VM; returns the command's exit code."""
     state = _state(state_path)
     if name not in state["consoles"]:
         raise SystemExit(f"no VM is named {name}: there are "
@@ -81,7 +81,7 @@ def run_in(state_path, name, command, seconds=60):
 
 
 def console(state_path, name):
-    """Join the terminal with a guest's console until Ctrl-]."""
+    """Connect this terminal to a guest's console until Ctrl-] is typed."""
     path = _state(state_path)["consoles"].get(name)
     if not path:
         raise SystemExit(f"no VM is named {name}")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The module vhost_pci_window: compiled for the test machines' kernel, loaded,
-and looked at from outside the guest."""
+"""Compiles the module vhost_pci_window for the kernel of the test machines,
+loads it in a guest, and looks at its work from outside the guest."""
 import re
 import shutil
 import subprocess
@@ -9,13 +9,13 @@ from . import config
 
 SOURCE = config.TOP / "guest-pmd" / "kmod"
 NAME = "vhost_pci_window"
-# What a kernel says of itself when something is wrong with it.
+# Words in a kernel's log when something is wrong with the kernel.
 WRONG = re.compile(r"BUG:|WARNING:|Oops|general protection|Call Trace|"
                    r"refcount_t|bad page|Bad rss")
 
 
 def build(images):
-    """Compile it, once per run; returns the file."""
+    """Compile the module, once per run; returns the file's path."""
     folder = images.workdir / "kmod"
     module = folder / (NAME + ".ko")
     if "kmod" not in images.made:
@@ -24,11 +24,11 @@ def build(images):
         run = subprocess.run(
             ["make", "-C", folder, f"KDIR={config.kernel_headers()}", "W=1",
              "KCFLAGS=-Werror",
-             # Type information, for which one would need pahole.
+             # No type information: to make it, one would need pahole.
              "CONFIG_DEBUG_INFO_BTF_MODULES="], stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, check=False)
         assert run.returncode == 0, run.stdout
-        # It enters a guest by a serial line.
+        # The module enters a guest through a slow serial line.
         subprocess.run([config.program("strip"), "--strip-debug", module],
                        check=True)
         images.made["kmod"] = module
@@ -46,15 +46,16 @@ def tool(sw, images):
 
 
 def counters(sw, address):
-    """(huge, small) entries that were made of a device's window."""
+    """(huge, small): how many page-table entries of either size the module has
+    made for a device's window."""
     base = f"/sys/class/misc/vhost-pci-{address}"
     text = sw.sh(f"cat {base}/huge_pages {base}/small_pages")
     return tuple(int(x) for x in text.split())
 
 
 def entries(sw, address, cpu):
-    """{(huge, cached)} of a window's page-table entries, for the process that
-    runs on the guest's CPU, as the emulator itself reads them."""
+    """{(huge, cached)} of a window's page-table entries.  The emulator reads
+    the page table of the process that runs on the guest's CPU `cpu`."""
     first, last = window(sw, address)
     found = set()
     # Virtual: physical XGPDACTUW; P: huge, C and T: the memory type.
@@ -72,7 +73,7 @@ def window(sw, address):
 
 
 def check_kernel(sw):
-    """The guest's kernel has no complaint."""
+    """Check that the guest's kernel has logged no complaint."""
     said = sw.sh("dmesg")
     wrong = [l for l in said.splitlines() if WRONG.search(l)]
     assert not wrong, "\n".join(wrong) + said[-4000:]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A management network, as hosts have one: a bridge and a tap device for each
-VM, in a network namespace, so that nothing of this machine's own is touched.
-Programs that talk over it, and QEMU, run in the namespace; sockets with a path
-are everybody's.
+"""A management network, as hosts have one: a bridge, and a tap device for each
+VM.  The network lives in a network namespace, so that it does not touch this
+machine's own interfaces.  QEMU, and programs that use the network, run in the
+namespace; a Unix socket with a path works from inside and outside.
 """
 import itertools
 import os
@@ -14,7 +14,7 @@ _numbers = itertools.count()
 
 
 class Lan:
-    """192.0.2.0/24; this machine is .254, VM number N is .N."""
+    """The network 192.0.2.0/24: this machine is .254, VM number N is .N."""
 
     host = "192.0.2.254"
 
@@ -42,13 +42,13 @@ class Lan:
         self._ip("-n", self.name, *words)
 
     def arguments(self, number):
-        """Of a VM's QEMU; its device has the address mac(number)."""
+        """Arguments for a VM's QEMU: a NIC with the address mac(number)."""
         tap = f"tap{number}"
         self._inside("tuntap", "add", "dev", tap, "mode", "tap")
         self._inside("link", "set", "dev", tap, "master", "lan0", "up")
         nic = f"virtio-net-pci,netdev=lan,mac={self.mac(number)},addr=0x3"
         if not config.is_kvm():
-            nic += ",vectors=0"  # as every one under emulation
+            nic += ",vectors=0"  # see Peer in topology.py
         return ["-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no",
                 "-device", nic]
 
@@ -61,7 +61,7 @@ class Lan:
         return f"192.0.2.{number}"
 
     def commands(self, number):
-        """For inside the VM."""
+        """Commands that set up the NIC inside the VM."""
         return [f"ip link set dev \"$(basename $(dirname $(grep -l "
                 f"{self.mac(number)} /sys/class/net/*/address)))\" name lan",
                 f"ip addr add {self.address(number)}/24 dev lan",

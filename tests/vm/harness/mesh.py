@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VMs that are switches and peers of each other, as vhost-pci-topology
-describes them: its arguments start them, and its commands run inside.
+"""VMs that are switches and peers of each other.  vhost-pci-topology reads
+their description, and prints QEMU's arguments and the commands for the guests;
+this module starts QEMU with these arguments, and runs these commands.
 
     with Mesh("name", images, path) as mesh:
         mesh.up()
@@ -26,7 +27,7 @@ from .procs import Child, wait_until
 from .topology import Topology
 from .vm import Vm
 
-PORT_HUGEPAGES, NIC_HUGEPAGES = 32, 48  # of 2 MiB: as the tool counts
+PORT_HUGEPAGES, NIC_HUGEPAGES = 32, 48  # of 2 MiB, as in vhost-pci-topology
 TOOL = config.TOP / "topology" / "vhost-pci-topology"
 CONTROLLER = config.TOP / "examples" / "controller" / "mesh_controller.py"
 CHAIN_RULE = re.compile(
@@ -35,7 +36,7 @@ CONTROLLER_PORT, DATABASE_PORT, CONTROL_PORT = 6653, 6640, 6641
 
 
 def topology_tool():
-    """The program as a module."""
+    """Import the program vhost-pci-topology as a module."""
     sys.dont_write_bytecode = True
     loader = SourceFileLoader("vhost_pci_topology", str(TOOL))
     module = module_from_spec(spec_from_loader(loader.name, loader))
@@ -44,8 +45,8 @@ def topology_tool():
 
 
 class MeshVm(Vm):
-    """One VM of a description.  `run` and what is built on it act on its
-    workload's side where they say so; all else is the switch."""
+    """One VM of a description.  Its commands run on the side of its switch;
+    reaches(), ping() and iperf3() run on the side of its workload."""
 
     def __init__(self, plan, vm, lan, **options):
         self.plan, self.vm, self.lan = plan, vm, lan
@@ -71,8 +72,8 @@ class MeshVm(Vm):
         return self.lan.within + super().command_line()
 
     def set_up(self):
-        """Open vSwitch, which may be asked over the management network; then
-        the commands of the description as printed."""
+        """Start Open vSwitch, reachable through the management network; then
+        run the commands that vhost-pci-topology prints for this VM."""
         self.sh(" && ".join(self.lan.commands(self.vm.number)))
         self.ovs.start_database()
         self.ovs.appctl("-t", "ovsdb-server", "ovsdb-server/add-remote",
@@ -87,23 +88,24 @@ class MeshVm(Vm):
             "/run/openvswitch/ovs-vswitchd.$(cat "
             "/run/openvswitch/ovs-vswitchd.pid).ctl")
         for command in self.plan.guest(self.vm):
-            # Not by busybox's shell: it prefers busybox's ip, which knows no
-            # network namespaces by name.
+            # In dash: busybox's shell would run busybox's ip, which does not
+            # know network namespaces by name.
             done = self.run(["dash", "-c", command], 60)
             if done.code != 0 or "rror" in done.stderr:
                 raise AssertionError(f"{self.name}: {command}: {done}")
         return self
 
     def workload(self, command):
-        """As it has to be run to be the workload."""
+        """The command line that runs `command` on the workload's side."""
         return f"/usr/bin/ip netns exec work {command}"
 
     def wait_ports(self, names=None):
         self.ovs.wait_link_up(*(self.serves if names is None else names))
 
     def chained(self):
-        """{(port, IP address): packets} by the rules of chains; one program
-        for all of them, because starting one is what takes time."""
+        """{(port, IP address): packets} as the rules of chains count them.
+        One ovs-ofctl asks for all rules, because its start takes most of the
+        time."""
         counts = {}
         for count, port, address in CHAIN_RULE.findall(self.ovs.ofctl(
                 "--names", "dump-flows", "br0", "table=0,ip")):
@@ -112,12 +114,13 @@ class MeshVm(Vm):
         return counts
 
     def reaches(self, other):
-        """One ping of the workloads, answered or not."""
+        """Ping once, from workload to workload; returns whether it was
+        answered."""
         return self.run(self.workload(f"ping -c 1 -W 5 {other.address}"),
                         15).code == 0
 
     def ping(self, other, count=3):
-        """Ping until `count` answers came; returns the mean in ms."""
+        """Ping `count` times; all must be answered; returns the mean in ms."""
         done = self.run(self.workload(
             f"ping -c {count} -i 0.2 -W 5 {other.address}"), 30)
         match = re.search(r"(\d+) packets received", done.stdout)
@@ -126,7 +129,7 @@ class MeshVm(Vm):
         return float(re.search(r"= [\d.]+/([\d.]+)/", done.stdout)[1])
 
     def iperf3(self, other, seconds=2):
-        """TCP; returns bits per second that arrived."""
+        """Send by TCP; returns the received bits per second."""
         listener = other.start_command(other.workload(
             "iperf3 -s -1 --forceflush"))
         listener.wait_output("listening", 20)
@@ -168,8 +171,8 @@ class Mesh(Topology):
         return self
 
     def set_up(self):
-        """All VMs at once: each waits for its own Open vSwitch most of the
-        time."""
+        """Set up all VMs at once: most of the time each one only waits for its
+        own Open vSwitch."""
         self.each(MeshVm.set_up)
 
     def each(self, function):
@@ -181,7 +184,7 @@ class Mesh(Topology):
             return list(pool.map(function, items))
 
     def control(self):
-        """Start the sample controller, which all switches look for."""
+        """Start the sample controller, to which all switches connect."""
         chains, settings = (self.rundir / name for name
                             in ("chains.json", "controller.conf"))
         chains.write_text(json.dumps(self.plan.controller_chains()))
@@ -196,7 +199,7 @@ class Mesh(Topology):
         return child
 
     def live(self, count=1, seconds=3):
-        """vhost-pci-topology --live; returns its exit status and output."""
+        """Run vhost-pci-topology --live; returns exit status and output."""
         words = [sys.executable, TOOL, self.path, "--live", "--count",
                  str(count), "--interval", str(seconds), "--svg",
                  self.logdir / "live.svg"]
@@ -210,8 +213,8 @@ class Mesh(Topology):
         return done.returncode, done.stdout
 
     def through(self, names):
-        """Packets that a chain's rules moved on in each of the VMs, which the
-        chain passes in this order, and then those of the way back."""
+        """How many packets a chain's rules passed on in each VM of `names`,
+        which has the order of the chain; then the same for the way back."""
         tables = dict(zip(names, self._all(
             lambda name: self.vms[name].chained(), names)))
         return [tables[at].get((before, self.vms[way[-1]].address), 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PORT_STATUS as a controller sees it."""
+"""Sees the messages PORT_STATUS that a controller sees."""
 import contextlib
 import time
 
@@ -7,16 +7,16 @@ from .procs import wait_until
 
 
 class Monitor:
-    """`ovs-ofctl monitor` in the switch VM: sees PORT_STATUS as a controller
-    does."""
+    """`ovs-ofctl monitor` in the switch VM."""
 
     def __init__(self, sw):
-        # With a length for packet-ins: without, a client of the management
-        # socket is sent nothing unasked.
+        # 65534, the length of packet-ins, makes Open vSwitch send unasked
+        # messages to this client of the management socket, too.
         self.command = sw.start_command(
             "exec ovs-ofctl -O OpenFlow13 monitor br0 65534 2>&1")
         self.seen = 0
-        # It says nothing by itself: change a port until it tells of it.
+        # The monitor does not say when it is ready: change a port until the
+        # monitor reports a change.
         wait_until(lambda: self._tells_of_a_change(sw), 20,
                    "the monitor listens")
         self.seen = len(self.marks())
@@ -30,8 +30,9 @@ class Monitor:
         return self.command.stdout.split("PORT_STATUS")
 
     def wait(self, port, up, seconds=20):
-        """Seconds until a PORT_STATUS said that the port is up (or down),
-        after those that earlier calls waited for."""
+        """Wait for the next PORT_STATUS that says that the port is up (or
+        down), after those that earlier calls have found; returns the seconds
+        that this took."""
         started = time.monotonic()
 
         def came():

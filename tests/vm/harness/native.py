@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The distribution's own OVS-DPDK on the host, with vhost-user ports.
 
-The harness is tried against it: what passes there is known good, so a test
-that fails on vhost-pci alone points at vhost-pci.
+test_harness.py tries the harness against this OVS.  So, if a test passes here
+and fails with vhost-pci, the fault is in vhost-pci.
 """
 import os
 import subprocess
@@ -14,7 +14,7 @@ from .procs import Child, wait_until
 
 
 class _Done:
-    """What Ovs.run returns: subprocess's result with check()."""
+    """What Ovs.run returns: subprocess's result, with check() added."""
 
     def __init__(self, done):
         self.code = done.returncode
@@ -27,7 +27,7 @@ class _Done:
 
 
 class HostOvs(Ovs):
-    """Processes of the host, without root: what each such OVS needs."""
+    """What every OVS on the host needs.  Its processes run without root."""
 
     def __init__(self, flavour, rundir, logdir):
         super().__init__(self._run)
@@ -36,7 +36,7 @@ class HostOvs(Ovs):
             **os.environ, "OVS_RUNDIR": str(rundir),
             "OVS_LOGDIR": str(logdir), "OVS_DBDIR": str(rundir),
             "OVS_SYSCONFDIR": str(rundir),
-            # DPDK's own runtime files, which two OVS on a host would share
+            # or two OVS on a host would share DPDK's own runtime files
             "XDG_RUNTIME_DIR": str(rundir), "RUNTIME_DIRECTORY": str(rundir)}
 
     def _run(self, command, seconds=30):
@@ -57,7 +57,7 @@ class HostOvs(Ovs):
 
 
 class NativeOvs(HostOvs):
-    """Without hugepages; everything below `rundir`."""
+    """The OVS.  It uses no hugepages; its files are below `rundir`."""
 
     def __init__(self, rundir, logdir):
         super().__init__("stock", rundir, logdir)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Another release of Debian, from its root (tools/release-root), as the parts
-of machines that it brings: QEMUs, kernel, images.
+"""Another release of Debian: its QEMUs, kernel and images, as parts of test
+machines.  They come from a root that tools/release-root made.
 
-Its programs run here with the loader and the libraries of the root.
+QEMU of the root runs here with the loader and the libraries of the root.
 """
 from pathlib import Path
 
@@ -18,7 +18,7 @@ exec {root}/lib64/ld-linux-x86-64.so.2 --library-path {lib} {program} \\
 
 
 def roots():
-    """Folders of the other releases that there are."""
+    """Folders of all other releases that have a root with a build in it."""
     return sorted(p.parent for p in config.BUILD.glob("debian-*/root")
                   if (p / "srv/vhost-pci/build").exists())
 
@@ -63,7 +63,8 @@ class Release:
         return path
 
     def has(self, *parts):
-        """Are these there?  "device", "switch", "testpmd", "peer"."""
+        """True if the root has all these parts: "device", "switch", "testpmd"
+        or "peer"."""
         try:
             for part in parts:
                 if part == "device":
@@ -75,9 +76,9 @@ class Release:
         return True
 
     def inside(self, image):
-        """Of a switch VM: what its guest runs."""
+        """Options for a VM whose guest is of this release."""
         return {"kernel": self.kernel(), "image": self.image(image)}
 
     def peer(self):
-        """Of a peer: all of it."""
+        """Options for a peer whose guest and QEMU are of this release."""
         return {"qemu": self.stock_qemu(), **self.inside("peer")}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """OVN: the central databases and northd on the host, ovn-controller in VMs.
-Debian's programs, unpacked by `tools/fetch ovn`; doc/ovn.md has the commands.
+The programs are Debian's; `tools/fetch ovn` unpacks them.  doc/ovn.md has the
+commands.
 """
 import os
 import shlex
@@ -14,7 +15,8 @@ SOUTH_PORT = 6642
 
 
 class Central:
-    """Everything below `rundir`; `within`: as a command to run elsewhere."""
+    """Databases and northd.  Their files are below `rundir`.  `within`: words
+    in front of their command lines, to run them in a network namespace."""
 
     def __init__(self, rundir, logdir, within=()):
         self.rundir, self.logdir = Path(rundir), Path(logdir)
@@ -87,7 +89,8 @@ def join(vm, central_address):
 
 
 def logical_host(vm, port, mac, address, gateway):
-    """A network namespace as a logical port's: an internal port of br-int."""
+    """Make a network namespace whose only interface is a logical port: an
+    internal port of br-int."""
     for command in (
             f"ovs-vsctl add-port br-int {port} -- set Interface {port} "
             f"type=internal mac={shlex.quote(json_string(mac))} "

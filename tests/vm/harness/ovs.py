@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open vSwitch: the same helper drives one in a guest or one on the host.
+"""Open vSwitch: the same class drives one in a guest or one on the host.
 
-`run(command, seconds)` is all that differs; both return an object with
-.code, .stdout, .stderr and .check().
+Only `run(command, seconds)` differs.  It returns an object with .code, .stdout,
+.stderr and .check().
 """
 import json
 import re
@@ -10,8 +10,9 @@ import shlex
 
 from .procs import wait_until
 
-# An idle PMD thread sleeps (several VMs share few cores), and each port's
-# buffers are its own, which is what makes two ports fit in 192 MiB.
+# pmd-maxsleep: an idle PMD thread sleeps, because several VMs share few cores.
+# per-port-memory: each port has buffers of its own; only so do two ports fit in
+# 192 MiB.
 OTHER_CONFIG = {"dpdk-init": "true", "per-port-memory": "true",
                 "pmd-maxsleep": "100"}
 
@@ -20,7 +21,7 @@ LOGGED = re.compile(r"^[^|\n]*\|\d+\|[^|\n]*\|(WARN|INFO)\|.*\n?", re.M)
 
 
 class Ovs:
-    """Clients of a running ovs-vswitchd."""
+    """Runs ovs-vsctl, ovs-ofctl and ovs-appctl with one ovs-vswitchd."""
 
     bridge = "br0"
 
@@ -28,9 +29,10 @@ class Ovs:
         self.run = run
 
     def vsctl(self, *arguments, seconds=40):
-        """ovs-vsctl; exit code must be 0.  Returns its output, including the
-        'Error detected' text, which goes with exit code 0, but not what it
-        logs: that it had to wait long for the emulator, for one."""
+        """Run ovs-vsctl; its exit code must be 0.  Returns its output, also the
+        text 'Error detected', with which the exit code is 0, too.  Leaves out
+        the lines that ovs-vsctl logs, for example that it waited long for the
+        emulator."""
         done = self.run(shlex.join(["ovs-vsctl", f"--timeout={seconds}",
                                     *map(str, arguments)]), seconds + 5)
         done.check()
@@ -69,7 +71,7 @@ class Ovs:
         return self.vsctl("--if-exists", "del-port", self.bridge, name)
 
     def get(self, name, column):
-        """A column of an Interface; maps are returned as dictionaries."""
+        """A column of an Interface.  A map becomes a dictionary."""
         text = self.vsctl("--format=json", "--columns=" + column, "list",
                           "Interface", name)
         return _plain(json.loads(text)["data"][0][0])
@@ -98,33 +100,34 @@ class Ovs:
         self.ofctl("add-flow", self.bridge, flow)
 
     def normal(self):
-        """Back to one flow: a learning switch."""
+        """Replace all flows by one, which makes a learning switch."""
         self.ofctl("del-flows", self.bridge)
         self.add_flow("priority=0,actions=NORMAL")
 
     def flow_packets(self, match):
-        """Packets counted by the flows that `match` selects."""
+        """The sum of the packet counters of all flows that `match` selects."""
         text = self.ofctl("dump-flows", self.bridge, match)
         return sum(int(n) for n in re.findall(r"n_packets=(\d+)", text))
 
     def steered_packets(self, port, to=""):
-        """Packets that rules inside the driver have moved from a port, or
-        only those rules that move them to another."""
+        """How many packets the rules inside the driver have moved from `port`.
+        With `to`, only rules that move packets to that port count."""
         text = self.appctl("vhostpci/flows", port)
         return sum(int(packets) for packets, actions in re.findall(
             r"packets: (\d+),.*\n +actions: (.*)", text)
                    if not to or f"({to})" in actions)
 
     def steered_by_ring(self, port):
-        """The same, ever, as the counter of the port's first ring, which is
-        shown once it counts."""
+        """How many packets the driver has moved from the port's first ring
+        since the port exists.  Open vSwitch does not show this counter while
+        it is 0."""
         text = self.appctl("vhostpci/show", port)
         found = re.search(r"rx_ring0_steered\W+(\d+)", text)
         return int(found[1]) if found else 0
 
 
 def _plain(value):
-    """An OVSDB datum in JSON as Python's own types."""
+    """Convert an OVSDB datum in JSON to Python's own types."""
     if isinstance(value, list) and len(value) == 2:
         if value[0] == "map":
             return {k: _plain(v) for k, v in value[1]}
@@ -168,7 +171,7 @@ class GuestOvs(Ovs):
 
     @staticmethod
     def start_switch_command(user=None):
-        # The lock limit: vfio counts the hugepages it pins for the device.
+        # ulimit -l: vfio counts the hugepages that it pins as locked memory.
         return ("ulimit -l unlimited; ulimit -c 0; "
                 "ovs-vswitchd --detach --no-chdir --pidfile --log-file"
                 + (f" --user {user}:{user}" if user else ""))

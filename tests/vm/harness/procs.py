@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Child processes that never outlive us, and waiting with a deadline.
+"""Child processes that never outlive this process, and waiting with a deadline.
 
 Every child has a parent-death signal, so it ends even if this process is
-killed without a chance to clean up; `Child.end` ends it by its pid.  Each has
-its own process group: an interrupt from the keyboard reaches only us, and we
-end the children in order.
+killed and cannot clean up; `Child.end` ends it by its pid.  Each child has its
+own process group: an interrupt from the keyboard reaches only this process,
+which then ends the children in order.
 """
 import atexit
 import ctypes
@@ -39,16 +39,18 @@ def wait_until(condition, seconds, what, interval=0.1):
 
 
 def _die_with(parent):
-    """Runs in the child between fork and exec: Popen returns only after it,
-    so there is no moment in which the child could be left behind."""
+    """Ask the kernel to kill this process when `parent` ends.  The child calls
+    this between fork and exec, and Popen returns after that; so at no time
+    can the child outlive its parent."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
 class Child:
-    """A process of ours.  `log` gets its output; None inherits it.  With
-    `pipes`, it is talked to: process.stdin and .stdout are text files."""
+    """A child process.  Its output goes to the file `log`; with None, to the
+    output of this process.  With `pipes`, process.stdin and process.stdout
+    are text files, through which the caller talks to the child."""
 
     def __init__(self, command, log=None, env=None, cwd=None, pipes=False):
         self.command = [str(c) for c in command]
@@ -85,12 +87,12 @@ class Child:
             os.kill(self.pid, number)
 
     def kill(self):
-        """End it at once, as a crash would."""
+        """End the child at once, as a crash would."""
         self.signal(signal.SIGKILL)
         self.process.wait(30)
 
     def end(self, seconds=5):
-        """End it politely, then not."""
+        """Ask the child to end; kill it if it does not."""
         if self.running():
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)

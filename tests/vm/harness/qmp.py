@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small QMP client.  QEMU connects to us, so there is nothing to poll."""
+"""A small QMP client.  QEMU connects to the client's socket, so the client need
+not poll until QEMU has made a socket."""
 import json
 import socket
 
@@ -23,11 +24,11 @@ class Qmp:
         self.connection = self.listener.accept()[0]
         self.connection.settimeout(seconds * config.TIME_SCALE)
         self.file = self.connection.makefile("rw")
-        json.loads(self.file.readline())  # the greeting
+        json.loads(self.file.readline())  # QEMU's greeting
         self.command("qmp_capabilities")
 
     def command(self, name, **arguments):
-        """Run one command; returns what it returned."""
+        """Run one QMP command; returns its "return" value."""
         self.file.write(json.dumps({"execute": name,
                                     "arguments": arguments}) + "\n")
         self.file.flush()

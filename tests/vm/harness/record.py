@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A proxy that records what a vhost-user front-end says to a back-end.
+"""A proxy that records the messages from a vhost-user front-end to a back-end.
 
-File format (.vus), the same record for every message of the front-end:
-    le32 length   header and payload
-    le32 nfds     file descriptors that came with it
-    length bytes
-Descriptors themselves cannot be recorded; their number is what a replay
-needs to make up its own.  What the back-end answers is passed on unseen.
+File format (.vus): one record for each message of the front-end:
+    le32 length   of header and payload
+    le32 nfds     number of file descriptors that came with the message
+    length bytes  header and payload
+A file cannot hold file descriptors; a replay makes up as many as nfds says.
+The proxy passes on the back-end's answers, and does not record them.
 """
 import array
 import os

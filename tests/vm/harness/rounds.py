@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""Processes and machines that end at a random moment under load.
+r"""Ends processes and machines at a random moment under load.
 
     peer a --- port a \                   / port c2 --- eth1 of c
                        switch VM sw   sw2
@@ -8,8 +8,9 @@ r"""Processes and machines that end at a random moment under load.
                           |    |
                     eth0 of c  eth0 of d
 
-Events happen to a, b and sw.  What passes between c and d is not concerned:
-by way of sw where an event is a peer's, by way of sw2 where it is sw's.
+Events happen to a, b and sw.  No event may disturb the packets between c and d.
+While a peer has an event, these packets pass through sw; while sw has one, they
+pass through sw2.
 """
 import contextlib
 import random
@@ -22,7 +23,7 @@ from .shared import HostOf
 from .topology import Topology
 
 RATE = 200      # packets a second, of each stream
-GAP_MS = 1000   # a stream that was cut has one this long
+GAP_MS = 1000   # a longer gap shows that an event cut the stream
 HALT_SECONDS = 5
 ANSWER_SECONDS = 1.0
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
@@ -30,7 +31,7 @@ DRIVER = "/sys/bus/virtio/drivers/virtio_net"
 
 
 def second_nic(number, link):
-    """Arguments that give a peer eth1, to another switch."""
+    """QEMU arguments that give a peer eth1, linked to the second switch."""
     nic = f"virtio-net-pci,netdev=n2,mac=52:54:00:00:01:{number:02x}"
     if not config.is_kvm():
         nic += ",vectors=0"
@@ -39,8 +40,8 @@ def second_nic(number, link):
 
 
 class Rounds:
-    """The topology, and what can happen to it.  Each event returns figures
-    in seconds; figures named status_* end a wait for PORT_STATUS."""
+    """The topology, and the events that can happen to it.  Each event returns
+    times in seconds; status_* are the times until PORT_STATUS came."""
 
     def __init__(self, name, images, packed=False):
         net = self.net = Topology(name, images)
@@ -85,14 +86,16 @@ class Rounds:
 
     @contextlib.contextmanager
     def uninvolved(self, side):
-        """Traffic that nothing may happen to while the body runs."""
+        """Traffic between c and d while the body runs, which must suffer no
+        loss and no pause.  `side`: the kind of event, a key of self.sides."""
         c, d = self.sides[side]
         with traffic.tcp_stall(d, c) as tcp, \
                 traffic.numbered_stream(c, d, rate=100, port=9050) as udp:
             yield
         if not udp["lost"] == udp["duplicated"] == udp["corrupted"] == 0:
             raise AssertionError(f"others' packets: {udp}")
-        # What either machine itself stood still is not the network's.
+        # The lag is the time for which c or d itself stood still: the network
+        # does not answer for that.
         if tcp["stall"] - tcp["lag"] > 1000 or tcp["bytes"] != tcp["sent"]:
             raise AssertionError(f"others' TCP stream: {tcp}")
         print(f"uninvolved: {udp['received']} packets, none lost; TCP stalls "
@@ -100,7 +103,7 @@ class Rounds:
               flush=True)
 
     def at_random(self):
-        """Let a random part of a second of load pass."""
+        """Wait, under load, for a random part of a second."""
         deadline = time.monotonic() + self.random.uniform(0.2, 1.0)
         wait_until(lambda: time.monotonic() > deadline, 5, "it is time", 0.01)
 
@@ -110,8 +113,9 @@ class Rounds:
     # Events of a peer.
 
     def _first_packet(self):
-        """b's guest has booted: seconds from its interface's being up to its
-        first packet, which a sends all the time."""
+        """Called when b's guest has booted.  Sets b's interface up; returns the
+        seconds from then until b has received the first packet of a, which
+        sends all the time."""
         text = self.b.sh(
             "ip addr add " + self.b.address + "/24 dev eth0; "
             "ip link set eth0 up; read t0 x < /proc/uptime; "
@@ -122,7 +126,8 @@ class Rounds:
 
     @contextlib.contextmanager
     def _load_on_b(self):
-        """Both ways, for as long as b lives; a goes on sending after."""
+        """Streams both ways.  b's stream ends with b; a sends until the body
+        ends."""
         a, b = self.a, self.b
         a.sh(f"arp -s {b.address} {b.mac}")
         b.start_command(f"seqstream send {a.address} 9001 {RATE}")
@@ -149,22 +154,22 @@ class Rounds:
         return figures
 
     def peer_killed(self):
-        """kill -9 of b's QEMU, and a new one."""
+        """kill -9 ends b's QEMU; a new QEMU starts."""
         def begin():
             self.b.start()
             super(type(self.b), self.b).ready()
         return self._peer_round(self.b.kill, begin)
 
     def peer_rebooted(self):
-        """b's guest reboots under its programs."""
+        """b's guest resets its machine while its programs run."""
         return self._peer_round(self.b.reboot_now, self.b.wait_booted)
 
     # Events of the switch.
 
     @contextlib.contextmanager
     def _cut(self):
-        """A stream from a to b, and b's own to a; yields a function that
-        returns the time at which b's packets came back after a gap."""
+        """A stream from a to b, and one from b to a.  Yields a function that
+        waits until the stream to b has ended a gap, and returns the time."""
         a, b = self.a, self.b
         with traffic.numbered_stream(b, a, RATE, port=9001) as back, \
                 traffic.numbered_stream(a, b, RATE, gap=GAP_MS) as there:
@@ -183,7 +188,7 @@ class Rounds:
                 raise AssertionError(f"damaged packets: {counts}")
 
     def _restarted(self, end):
-        """ovs-vswitchd ends by end(); another one begins."""
+        """end() ends ovs-vswitchd; then a new ovs-vswitchd starts."""
         ovs, boots = self.sw.ovs, self.boots()
         with self._cut() as came_back:
             self.at_random()
@@ -205,7 +210,7 @@ class Rounds:
         return self._restarted(self.sw.ovs.kill_switch)
 
     def vswitchd_ended(self):
-        """As an upgrade does."""
+        """ovs-vswitchd exits cleanly, as for an upgrade; a new one starts."""
         return self._restarted(lambda: self.sw.sh(
             "ovs-appctl exit; while pidof ovs-vswitchd; do usleep 10000; "
             "done"))
@@ -230,7 +235,7 @@ class Rounds:
         return {"first_packet": first - begun}
 
     def ovsdb_killed(self):
-        """Nobody's packets depend on the database server."""
+        """kill -9 ends the database server; no packet may be lost by that."""
         sw = self.sw
         with traffic.numbered_stream(self.a, self.b, RATE) as counts:
             self.at_random()
@@ -238,7 +243,7 @@ class Rounds:
                   "while kill -0 $p 2>/dev/null; do usleep 10000; done")
             begun = time.monotonic()
             sw.ovs.start_database()
-            # vswitchd has to be connected again to do this.
+            # ovs-vsctl returns when vswitchd, connected again, has seen this.
             sw.ovs.vsctl("set", "bridge", "br0", "other_config:x="
                          f"{self.random.random()}")
             back = time.monotonic() - begun
@@ -247,8 +252,9 @@ class Rounds:
         return {"database_back": back}
 
     def vswitchd_halted(self):
-        """SIGSTOP for some seconds.  Meanwhile b's driver leaves and comes
-        back, which the device may not wait for."""
+        """SIGSTOP halts ovs-vswitchd for some seconds.  Meanwhile b's driver
+        leaves and comes back.  The device must not wait for ovs-vswitchd then:
+        each QEMU's monitor still answers."""
         sw, b, slowest = self.sw, self.b, 0
         pid, boots = sw.ovs.switch_pid(), self.boots()
         device = b.sh(f"cd {DRIVER} && echo virtio[0-9]*").strip()
@@ -283,7 +289,7 @@ def answer_time(vm):
     return time.monotonic() - begun
 
 
-# Event: the pair that it does not concern.
+# Event: the side of c and d (a key of Rounds.sides) that it must not disturb.
 EVENTS = {"peer_killed": "peer", "peer_rebooted": "peer",
           "ovsdb_killed": "peer", "vswitchd_killed": "switch",
           "vswitchd_ended": "switch", "vswitchd_halted": "switch",
@@ -291,8 +297,8 @@ EVENTS = {"peer_killed": "peer", "peer_rebooted": "peer",
 
 
 def run(net, event, count, found=None):
-    """`count` rounds of an event; returns a list of each figure's values,
-    which `found` also gets round by round."""
+    """Run `count` rounds of an event.  Returns {figure: list of its values};
+    `found`, if given, is this dictionary, filled after each round."""
     found = {} if found is None else found
     with net.uninvolved(EVENTS[event]):
         for number in range(count):

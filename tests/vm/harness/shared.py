@@ -4,8 +4,9 @@
     peer a (q35, 1 GiB) --- switch VM: port a, port b --- peer b (pc, 128 MiB)
                             device x: no peer, for front-ends made by tests
 
-A test leaves it as it found it; if one did not (a VM died, a link stays
-down), it is booted anew, so that one failure does not bring others.
+A test leaves the topology as it found it.  If a test does not (a VM died, a
+link stays down), the VMs are booted anew, so that one failure does not cause
+others.
 """
 import contextlib
 
@@ -19,10 +20,10 @@ MTU_MAX = 9000
 class Shared:
     def __init__(self, images):
         self.images, self.net, self.boots = images, None, 0
-        self.broken = None  # why it cannot be booted at all
+        self.broken = None  # the error that the first boot ended in
 
     def healthy(self):
-        """The net, booted if need be, with its links up."""
+        """Returns the net with its links up; boots it if necessary."""
         if self.net and not self._usable():
             self.close()
         if self.broken:
@@ -31,8 +32,8 @@ class Shared:
             try:
                 self._boot()
             except AssertionError as error:
-                # What does not come up once will not for the next test: fail
-                # each at once, not each after the same deadlines.
+                # The VMs would not come up for the next test either: let
+                # each test fail at once, not after the same deadlines.
                 self.broken = error
                 self.close()
                 raise
@@ -60,7 +61,7 @@ class Shared:
         net.sw.start_ovs()
         net.sw.add_ports("a", "b")
         net.two_port_memory = memory(net.sw)
-        # Test files add a third port; the promise is about two.
+        # Test files add a third port, but the promised 192 MiB are for two.
         net.sw.sh(f"echo {HUGEPAGES * 3 // 2} > /proc/sys/vm/nr_hugepages")
         for peer in (net.a, net.b):
             peer.sh(f"ip link set {peer.interface} mtu {MTU}")
@@ -75,9 +76,9 @@ class Shared:
 
 @contextlib.contextmanager
 def largest_mtu(net, names, pages):
-    """The ports named, and their peers, have MTU_MAX while the body runs.  The
-    switch VM has `pages` hugepages meanwhile: for buffers of 9 KiB, while
-    those for MTU still exist."""
+    """While the body runs, the ports `names` and their peers have MTU_MAX, and
+    the switch VM has `pages` hugepages: enough for buffers of 9 KiB beside
+    the buffers for MTU, which still exist."""
     ovs, peers = net.sw.ovs, [net.vms[name] for name in names]
     hugepages = "/proc/sys/vm/nr_hugepages"
     before = net.sw.sh(f"cat {hugepages}").strip()
@@ -93,7 +94,7 @@ def largest_mtu(net, names, pages):
 
 
 def _set_mtu(ovs, peers, mtu):
-    for peer in peers:  # without a request a port would keep the last
+    for peer in peers:  # a port keeps its last MTU until it gets a request
         ovs.vsctl("set", "Interface", peer.name, f"mtu_request={mtu}")
         ovs.wait_interface(peer.name, "mtu", mtu)
     for peer in peers:
@@ -101,7 +102,7 @@ def _set_mtu(ovs, peers, mtu):
 
 
 class HostOf:
-    """Another address of a VM, for traffic helpers."""
+    """A VM under another of its addresses, for the functions of traffic.py."""
 
     def __init__(self, vm, address):
         self.vm, self.address = vm, address

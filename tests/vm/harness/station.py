@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A peer without a guest that answers ARP and ping, and pings others: as good
-as a small VM for whoever counts joins, ports and answers."""
+"""A peer without a guest, which answers ARP and ping, and pings others.  It can
+replace a small VM in tests that count joins, ports and answers."""
 import socket
 import struct
 import sys
@@ -26,7 +26,7 @@ def checksum(data):
 
 
 class Station:
-    """One NIC of such a peer.  `beside`: another one of the same peer."""
+    """One NIC of such a peer.  `beside`: another NIC of the same peer."""
 
     def __init__(self, path, number, nics=1, beside=None):
         self.address = f"10.0.0.{number}"
@@ -77,7 +77,7 @@ class Station:
             if struct.unpack_from("!H", frame, 20)[0] == 1:
                 self._arp(2, sender, frame[28:32])
             else:
-                # The other's address is known: now the echo.
+                # The answer to an ARP request of ping(): send the echo request.
                 self._echo(sender, frame[28:32], 8, bytes(32))
         elif kind == IPV4 and frame[30:34] == self.ip and frame[23] == ICMP:
             length = struct.unpack_from("!H", frame, 16)[0]
@@ -87,7 +87,7 @@ class Station:
                 self.answers.add(socket.inet_ntoa(frame[26:30]))
 
     def ping(self, addresses, seconds=20):
-        """Until all have answered."""
+        """Ping the addresses until all have answered."""
         self.answers = set()
         wanted = set(addresses)
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What testpmd answers to a line.
+"""Finds testpmd's answer to a typed line.
 
 testpmd writes the echo of a line, and its prompt, with one system call for each
-character.  A log line of another thread may fall between any two of them, so
-neither can be looked for.  Each question is therefore followed by another one,
-for a port that cannot be, whose answer has a number of its own and leaves
-testpmd in one system call.
+character.  A log line of another thread may stand between any two characters,
+so a search for echo or prompt could fail.  Therefore a second question follows
+each question, for a port that cannot exist.  testpmd writes the answer to the
+second question with one system call, and the answer contains a number that is
+used only once.
 """
 from .procs import Late, wait_until
 
@@ -13,17 +14,17 @@ FIRST, LAST = 40000, 60000
 
 
 class Talk:
-    """For a class with `text`, all that was printed; `type(words)`; and
-    `name`."""
+    """For a class that has `text`, everything that testpmd has printed;
+    `type(words)`, which types words; and `name`, for error messages."""
     _number = FIRST
 
     def ended(self):
-        """Whether no answer can come any more."""
+        """True if testpmd has ended, so that no answer can come any more."""
         return False
 
     def said(self, line, seconds=20, interval=0.05):
-        """Type a line; returns what was printed up to the end of its answer,
-        the echo included, which may have log lines inside."""
+        """Type a line.  Returns all that testpmd printed until the end of the
+        answer: echo, answer, and log lines between or within them."""
         number = self._number
         self._number = number + 1 if number < LAST else FIRST
         end = f"Invalid port {number}"

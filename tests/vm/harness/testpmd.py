@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A switch VM without OVS: Debian's testpmd drives the ports, so what is
-tested is the driver alone."""
+"""A switch VM without OVS: Debian's testpmd drives the ports, so that a test
+tests only the driver."""
 import os
 import re
 import subprocess
@@ -30,7 +30,8 @@ def image(images):
     """The image that switch() boots."""
     def fill(archive):
         archive.program(config.program("dpdk-testpmd"))
-        # testpmd keeps what it prints to a pipe until it ends.
+        # testpmd flushes its output to a terminal, but not to a pipe: `script`
+        # gives it a terminal.
         archive.program(config.program("script"))
         archive.program(dpdk_tool(images, "plugcycle"))
         archive.library(config.libgcc())
@@ -57,8 +58,8 @@ def switch(net, ports=("a", "b"), **options):
 
 def plugcycle(sw, count, port, args="-", seconds=600):
     """Run guest/plugcycle.c on a port; returns the Command."""
-    # EAL loads the whole plugin directory, into which testpmd's image has
-    # brought more drivers, and those find their libraries only with this.
+    # EAL loads all drivers of the plugin directory.  testpmd's image has put
+    # more drivers there, which find their libraries only by LD_LIBRARY_PATH.
     return sw.run(
         f"ulimit -l unlimited; LD_LIBRARY_PATH={config.dpdk_plugin_dir()} "
         f"plugcycle {count} {sw.ports[port].address} {args} -l 0 "
@@ -66,7 +67,7 @@ def plugcycle(sw, count, port, args="-", seconds=600):
 
 
 class Sleeper:
-    """guest/rxsleep.c on a port that nobody else has in the switch VM."""
+    """guest/rxsleep.c on a port that no other program in the switch VM uses."""
 
     def __init__(self, sw, images, port, queues=1, eal=""):
         sw.put("/usr/bin/rxsleep", dpdk_tool(images, "rxsleep").read_bytes(),
@@ -80,7 +81,7 @@ class Sleeper:
         return self
 
     def report(self):
-        """What it counted, by name."""
+        """rxsleep's counters, by name."""
         lines = self.command.stdout.count("\n")
         self.command.write(b"?")
         wait_until(lambda: self.command.stdout.count("\n") > lines, 20,
@@ -96,7 +97,7 @@ class Sleeper:
 class Testpmd(Talk):
     """One run of testpmd in a switch VM, forwarding between two ports."""
 
-    __test__ = False  # not a test, whatever pytest makes of the name
+    __test__ = False  # pytest takes a class named Test* for tests
     name = "testpmd"
 
     def __init__(self, sw, options="", eal="", wait=60):
@@ -133,7 +134,7 @@ class Testpmd(Talk):
         return int(self.sw.sh("pidof dpdk-testpmd"))
 
     def kill(self):
-        """End it as a crash would; returns when it is gone."""
+        """Kill testpmd as a crash would; returns when it is gone."""
         pid = self.pid()
         self.sw.sh(f"kill -9 {pid}; while kill -0 {pid} 2>/dev/null; do "
                    "usleep 10000; done")

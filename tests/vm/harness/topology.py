@@ -14,7 +14,7 @@ from . import config
 from .ovs import GuestOvs
 from .vm import Vm
 
-HUGEPAGES = 96  # of 2 MiB: the promised 192 MiB for two ports
+HUGEPAGES = 96  # of 2 MiB: two ports are promised to fit in 192 MiB
 PORT_ID = ("0x1af4", "0x1077")
 
 
@@ -30,14 +30,14 @@ class Peer(Vm):
         self.mac = f"52:54:00:00:00:{number:02x}"
         nic = f"virtio-net-pci,netdev=n,mac={self.mac}"
         if not config.is_kvm():
-            nic += ",vectors=0"  # QEMU 7.2 crashes with MSI-X here (facts)
+            nic += ",vectors=0"  # emulating, QEMU 7.2 crashes with MSI-X
         if queues > 1:
             nic += ",mq=on"
             netdev = f",queues={queues}" + netdev
             options.setdefault("cpus", queues)
         if mtu:
             nic += f",host_mtu={mtu}"
-        # No IPv6: its own chatter would be counted by the flows under test.
+        # No IPv6: the flows under test would count its own messages, too.
         super().__init__(
             name, append="ipv6.disable=1", shared_memory=True,
             arguments=["-chardev", f"socket,id=link,path={link},reconnect=1",
@@ -64,12 +64,12 @@ class Port:
 
     def __init__(self, name, link, options=""):
         self.name, self.link, self.options = name, Path(link), options
-        self.address = None  # PCI address in the guest, once it is up
+        self.address = None  # PCI address in the guest; bind_ports() finds it
 
 
 class Switch(Vm):
-    """The VM with the device and OVS.  driver: uio_pci_generic or vfio-pci;
-    kind: the port type used, "vhostpci" or "dpdk"."""
+    """The VM with the devices and OVS.  `driver`: uio_pci_generic or vfio-pci.
+    `kind`: the type of OVS's ports, "vhostpci" or "dpdk"."""
 
     def __init__(self, name, ports, *, driver="uio_pci_generic",
                  kind="vhostpci", hugepages=HUGEPAGES, **options):
@@ -103,7 +103,7 @@ class Switch(Vm):
                 "-device", device + port.options]
 
     def command_line(self):
-        for port in self.ports.values():  # a killed QEMU leaves its socket
+        for port in self.ports.values():  # a killed QEMU leaves its sockets
             port.link.unlink(missing_ok=True)
         return super().command_line()
 
@@ -147,30 +147,33 @@ class Switch(Vm):
                                  **columns)
 
     def add_ports(self, *names):
-        """Add the ports named, or all; an error of one is an error here."""
+        """Add the ports named, or all.  Raise if Open vSwitch reports an error
+        of a port."""
         for name in names or self.ports:
             said = self.add_port(name)
             if "rror" in said:
                 raise AssertionError(f"add-port {name}: {said}")
 
     def check_rings(self):
-        """No port's peer broke a rule, and no ring stopped for it."""
+        """Check that no port's peer broke a rule, and that no ring stopped
+        because of that."""
         for port in self.ports:
             status = self.ovs.get(port, "status")
             if (status["violations"], status["broken-rings"]) != ("0", "0"):
                 raise AssertionError(f"{port}: {status}")
 
     def qemu_lines(self, text):
-        """Lines that the device's QEMU logged, with `text` in them."""
+        """Lines with `text` that this VM's QEMU has logged."""
         return [l for l in self.child.output().splitlines() if text in l]
 
 
 class Topology:
-    """Everything started for one purpose, ended together."""
+    """VMs, and whatever else is started for one purpose and ended together."""
 
     def __init__(self, name, images, logdir=None):
         self.name, self.images = name, images
-        # Socket paths have 107 bytes, and a build directory may be deep.
+        # A socket's path has at most 107 bytes, and the path of the build
+        # directory may be long.
         self.rundir = Path(tempfile.mkdtemp(prefix="vhostpci-"))
         self.logdir = Path(logdir or config.BUILD / "tests" / "vm" / name)
         shutil.rmtree(self.logdir, ignore_errors=True)
@@ -212,10 +215,10 @@ class Topology:
         return vm
 
     def up(self):
-        """Start what is not running, all at once; wait until all are ready.
-        A switch VM's OVS is started too, without ports."""
+        """Start all VMs that are not running, at once; wait until all are
+        ready.  The caller starts Open vSwitch."""
         waiting = [vm.start() for vm in self.vms.values() if not vm.running()]
-        # Switches first: a front-end's QEMU waits for its back-end.
+        # Switches first: the QEMU of a peer waits for its back-end, a switch.
         for vm in sorted(waiting, key=lambda v: not isinstance(v, Switch)):
             vm.ready()
         return self
@@ -229,7 +232,7 @@ class Topology:
         shutil.rmtree(self.rundir, ignore_errors=True)
 
     def _save_ovs_log(self, vm):
-        """Keep the guest's OVS log beside the console's, if it can be had."""
+        """Copy OVS's log, if the guest still answers, to the console's log."""
         if not isinstance(vm, Switch) or not vm.running():
             return
         try:

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traffic between two guests, each with a verdict that can be wrong."""
+"""Traffic between two guests.  Each function checks its own result."""
 import contextlib
 import json
 import re
 
 from .procs import wait_until
 
-SMALLEST_PING = 28  # IP and ICMP headers
+SMALLEST_PING = 28  # bytes of the IP and ICMP headers
 
 
 def ping(a, b, count=3, seconds=20):
-    """Ping b from a until `count` answers came; returns the mean in ms."""
+    """Ping b from a `count` times; all must be answered; returns the mean round
+    trip in ms."""
     done = a.run(f"ping -c {count} -i 0.2 -W 5 {b.address}", seconds)
     match = re.search(r"(\d+) packets received", done.stdout)
     if not match or int(match.group(1)) != count:
@@ -19,7 +20,7 @@ def ping(a, b, count=3, seconds=20):
 
 
 def reachable(a, b):
-    """One ping, answered or not."""
+    """Ping b from a once; returns whether b answered."""
     return a.run(f"ping -c 1 -W 1 {b.address}", 15).code == 0
 
 
@@ -30,8 +31,8 @@ def wait_reachable(a, b, seconds=30):
 
 @contextlib.contextmanager
 def pinging(a, b, inside=""):
-    """Ping b from a while the body runs; yields a function that says how many
-    answers came by now.  inside: what comes before the command."""
+    """Ping b from a while the body runs.  Yields a function that returns how
+    many answers have come.  `inside`: words in front of the command."""
     command = a.start_command(f"exec {inside}ping -i 0.1 {b.address}")
     try:
         yield lambda: command.stdout.count(" bytes from ")
@@ -41,8 +42,9 @@ def pinging(a, b, inside=""):
 
 
 def every_size(a, b, mtu, first=SMALLEST_PING, seconds=120):
-    """A don't-fragment ping of every IP packet size up to the MTU, payload
-    compared; and the next size must be refused, or the MTU was not tested."""
+    """Ping once with every IP packet size up to the MTU, with don't-fragment
+    set, and compare the payloads.  The next larger size must be refused, which
+    shows that `mtu` really is the limit."""
     done = a.run(f"dfping {b.address} {first} {mtu}", seconds).check()
     values = _values(done.stdout)
     assert values["sizes"] == mtu - first + 1 == values["answered"], values
@@ -54,8 +56,8 @@ def every_size(a, b, mtu, first=SMALLEST_PING, seconds=120):
 
 def iperf3(client, server, *, udp=False, reverse=False, seconds=3, rate="10M",
            port=5201, patience=10, options=""):
-    """Run iperf3; returns bits per second that arrived (and, for UDP, the
-    fraction lost) as a dictionary."""
+    """Run iperf3.  Returns a dictionary: the received bits per second and
+    bytes; for UDP also the numbers of packets and of lost packets."""
     listener = server.start_command(f"iperf3 -s -1 -p {port} -B "
                                     f"{server.address} --forceflush")
     listener.wait_output("listening", 20)
@@ -68,7 +70,7 @@ def iperf3(client, server, *, udp=False, reverse=False, seconds=3, rate="10M",
     try:
         done = client.run(command, seconds + 60).check()
     finally:
-        # A client that never got through leaves the server waiting.
+        # If the client has not reached the server, the server still waits.
         with contextlib.suppress(AssertionError):
             listener.wait(3)
     end = json.loads(done.stdout).get("end", {})
@@ -86,18 +88,18 @@ def iperf3(client, server, *, udp=False, reverse=False, seconds=3, rate="10M",
 
 
 def send_file(sender, receiver, mib, port=7000, seconds=240):
-    """Send a file of that many MiB over TCP.  Both ends compute the checksum
-    as the bytes pass, so neither needs the memory for a copy (a peer of
-    128 MiB has none).  Returns ((sender's, receiver's checksum), bytes).
+    """Send a file of `mib` MiB over TCP.  Both ends compute the checksum while
+    the bytes pass, so neither end stores the file: a peer of 128 MiB lacks the
+    memory.  Returns ((sender's, receiver's checksum), bytes).
 
-    The file is a block of random bytes again and again, each numbered: random
-    bytes for all of it, or a stronger checksum, would take most of the time
-    under emulation."""
+    The file repeats one block of random bytes, each time with a new number in
+    front.  Random bytes for the whole file, or a stronger checksum, would take
+    most of the time under emulation."""
     block = (1 << 20) - 8
     sender.sh(f"dd if=/dev/urandom of=/run/block bs={block} count=1 "
               "2>/dev/null && { mkfifo /run/out 2>/dev/null; true; }")
-    # The listener's nc keeps its stdin: at the end of that it would close the
-    # connection, and the sender's nc would stop half-way.
+    # The receiver's nc gets a stdin that stays open: at the end of its stdin nc
+    # would close the connection, and the sender's nc would stop half-way.
     listener = receiver.start_command(
         "mkfifo /run/in 2>/dev/null; md5sum < /run/in > /run/in.sum & "
         f"nc -l -p {port} | tee /run/in | wc -c; wait; cat /run/in.sum")
@@ -113,16 +115,16 @@ def send_file(sender, receiver, mib, port=7000, seconds=240):
 
 
 def wait_listening(vm, port):
-    """Until a TCP socket of the guest listens on the port."""
+    """Wait until a TCP socket of the guest listens on the port."""
     vm.sh(f"i=0; until grep -q ':{port:04X} 00000000:0000 0A' /proc/net/tcp; "
           "do i=$((i+1)); [ $i -lt 500 ] || exit 1; usleep 20000; done")
 
 
 def raw_frames(a, b, count=5000, sizes=(60, 1514), seconds=240):
-    """Numbered, checksummed Ethernet frames from a to b, and back.  None may
-    be lost, reordered, duplicated or changed; returns the counts of both.
-    Each end stays on one CPU, and so with one of its queue pairs: there is no
-    order between two."""
+    """Send numbered, checksummed Ethernet frames from a to b, which sends them
+    back.  None may be lost, reordered, duplicated or changed; returns the
+    counts of both ways.  Each end runs on one CPU, and so uses one queue pair:
+    frames of two queue pairs have no order."""
     echo = b.start_command(f"exec taskset 1 rawseq echo {b.interface}")
     echo.wait_output("ready", 20)
     try:
@@ -142,8 +144,8 @@ def raw_frames(a, b, count=5000, sizes=(60, 1514), seconds=240):
 
 
 def single_frames(vm, count, cpu=0, seconds=120):
-    """As raw_frames(), but to whatever echoes them at the other end of the
-    link, and the next is sent when the last is back."""
+    """As raw_frames(), but the program that drives the other end of the link
+    sends the frames back, and a frame is sent when the last one is back."""
     done = vm.run(f"taskset {1 << cpu} rawseq send {vm.interface} "
                   f"02:00:00:00:00:fe {count} 60 1514 1", seconds)
     counts = _values(done.stdout)
@@ -152,7 +154,7 @@ def single_frames(vm, count, cpu=0, seconds=120):
 
 
 def frames_of_every_size(a, b, mtu):
-    """raw_frames() of each size up to the MTU, once."""
+    """raw_frames() with one frame of each size up to the MTU."""
     header, smallest = 14, 60
     return raw_frames(a, b, mtu + header - smallest + 1,
                       (smallest, mtu + header))
@@ -160,10 +162,10 @@ def frames_of_every_size(a, b, mtu):
 
 @contextlib.contextmanager
 def tcp_stall(a, b, port=9100):
-    """A TCP stream of small records from a to b while the body runs;
-    afterwards the yielded dictionary has `stall`, the longest time without
-    one, and `lag`, the longest times by which the two guests themselves ran
-    late, together (milliseconds)."""
+    """A TCP stream of small records from a to b while the body runs.
+    Afterwards the yielded dictionary has, in milliseconds, `stall`, the longest
+    time without a record, and `lag`: for each guest the longest time by which
+    the guest itself ran late; the sum of both."""
     counts = {}
     receiver = b.start_command(f"exec tcpstall recv {port}")
     receiver.wait_output("ready", 20)
@@ -171,7 +173,7 @@ def tcp_stall(a, b, port=9100):
     try:
         sender.wait_output("connected", 20)
     except AssertionError:
-        receiver.signal(9)  # the next test wants its port
+        receiver.signal(9)  # the next test needs the port
         raise
     try:
         yield counts
@@ -185,9 +187,10 @@ def tcp_stall(a, b, port=9100):
 
 @contextlib.contextmanager
 def numbered_stream(a, b, rate=200, port=9000, gap=0):
-    """Numbered packets from a to b while the body runs; afterwards the
-    yielded dictionary has the counts of both ends.  With `gap`, its
-    "receiver" says at once when a packet ends so many milliseconds without."""
+    """Numbered packets from a to b while the body runs.  Afterwards the yielded
+    dictionary has the counts of both ends.  With `gap`, its "receiver", a
+    Command, prints a line at once when a packet comes after a gap of at least
+    `gap` milliseconds."""
     receiver = b.start_command(f"seqstream recv {port} {gap}")
     counts = {"receiver": receiver} if gap else {}
     receiver.wait_output("ready", 20)

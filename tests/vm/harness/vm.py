@@ -18,11 +18,11 @@ KERNEL_DIED = re.compile("Kernel panic - not syncing: Fatal exception"
 
 
 class Vm:
-    """Options are attributes until start(); start, kill and start again is a
-    restart of the same machine.
+    """A VM.  Until start(), the caller may change the options, which are
+    attributes.  After kill(), start() starts the same machine again.
 
-    rundir: short path for sockets; logdir: where NAME.console.log,
-    NAME.qemu.log go (appended to by each start)."""
+    `rundir`: a folder with a short path, for sockets.  `logdir`: the folder of
+    NAME.console.log and NAME.qemu.log, to which each start appends."""
 
     def __init__(self, name, rundir, logdir, qemu, image, memory_mb=256,
                  machine="q35", cpus=1, append="", arguments=(),
@@ -47,7 +47,8 @@ class Vm:
         return self.logdir / f"{self.name}.qemu.log"
 
     def socket_path(self, what):
-        """A fresh socket name for each start: the last one's may linger."""
+        """A new path for each start: the socket of the last start may still
+        exist."""
         return self.rundir / f"{self.name}.{what}{self.generation}"
 
     def channels(self):
@@ -71,10 +72,11 @@ class Vm:
             "-m", f"{self.memory_mb}M", "-L", "/usr/share/qemu",
             "-L", "/usr/share/seabios",
             "-kernel", self.kernel, "-initrd", self.image,
-            # The kernel's timer check counts ticks in a busy loop: on an
-            # emulator that is short of CPU time it fails, and panics.
-            # Without norandmaps each process has libc elsewhere, and the
-            # emulator translates all code of each anew.
+            # no_timer_check: the kernel's timer check counts ticks in a busy
+            # loop; if the emulator is short of CPU time, the check fails and
+            # the kernel panics.
+            # norandmaps: libc has the same address in all processes, so the
+            # emulator translates its code only once.
             "-append", "console=ttyS0 panic=-1 loglevel=4 no_timer_check "
             "norandmaps " + self.append,
             *self.channels(),
@@ -102,9 +104,10 @@ class Vm:
         except AgentError as error:
             if config.is_kvm() or not KERNEL_DIED.search(str(error)):
                 raise
-        # QEMU 10's emulator sometimes runs half of an instruction that Linux
-        # patches on another CPU (jump labels), 2 s after the start. Tests see
-        # it in one of a hundred boots. A fault of ours would come again.
+        # Two seconds after the start, Linux patches instructions (jump labels)
+        # while other CPUs run.  QEMU 10's emulator sometimes runs a
+        # half-patched one, in one of a hundred boots.  A fault of this project
+        # would show in the second boot, too.
         print(f"{self.name}: the kernel died in the emulator; a second start",
               flush=True)
         self.kill()
@@ -127,15 +130,16 @@ class Vm:
         return self.agent.start(command)
 
     def run(self, command, seconds=30):
-        """Run to the end, whatever its exit code; returns the Command."""
+        """Run a command to its end; returns the Command, with any exit code."""
         return self.agent.start(command).wait(seconds)
 
     def sh(self, command, seconds=30):
-        """Run to the end; exit code must be 0; returns its output."""
+        """Run a command, whose exit code must be 0; returns its output."""
         return self.run(command, seconds).check().stdout
 
     def put(self, path, data, mode=0o644):
-        """Write a file in the guest; the guest's own checksum is compared."""
+        """Write a file in the guest, and compare the checksum that the guest
+        computes."""
         if isinstance(data, str):
             data = data.encode()
         command = self.agent.start(
@@ -155,7 +159,7 @@ class Vm:
         return self.child is not None and self.child.running()
 
     def pause(self):
-        """Freeze the whole process, as a host that stops scheduling it."""
+        """Stop the whole QEMU process, as if the host did not schedule it."""
         self.child.signal(signal.SIGSTOP)
 
     def resume(self):
@@ -172,13 +176,13 @@ class Vm:
         self._close()
 
     def restart(self):
-        """Kill and boot again; waits until ready."""
+        """Kill QEMU, start it again, and wait until the guest is ready."""
         self.kill()
         return self.start().ready()
 
     def reboot_now(self):
-        """The guest's kernel resets the machine under running programs; QEMU
-        lives on.  wait_booted() waits for the guest."""
+        """Make the guest's kernel reset the machine while programs run.  QEMU
+        goes on.  wait_booted() waits for the guest."""
         self.qmp.command("set-action", reboot="reset")
         self.agent.forget()
         self.agent.start("echo b > /proc/sysrq-trigger")
