@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random frames, valid and odd, for the differential test of steering.
 
-Values come from small pools, so that rules and frames meet.
+Values come from small pools, so that rules and frames often match.
 """
 import ipaddress
 import struct
@@ -99,7 +99,7 @@ def _icmp(rng, pseudo, payload, six):
 
 
 def _l4(rng, six, pseudo, tag):
-    """A protocol number and its bytes."""
+    """Returns a protocol number, and the header's bytes."""
     payload = _payload(rng, tag)
     proto = rng.choice([6, 6, 6, 17, 17, 17, 58 if six else 1, 132, 2, 47, 50,
                         1 if six else 58, rng.randrange(256)])
@@ -140,7 +140,7 @@ def _ip4(rng, tag):
 
 
 def _extension(rng, kind, after):
-    """One IPv6 extension header; `after`: the number of what follows it."""
+    """One IPv6 extension header; `after`: the number of the next header."""
     if kind == 44:
         offset = rng.choice([0, 0, 1, 2, 8, 0x5c8, 0x5c9, 0xfff8, 0xfff9, 6])
         return struct.pack("!BBHI", after, rng.choice([0, 0, 7]), offset,
@@ -217,9 +217,10 @@ def _tags(rng):
 
 
 def _complete_mpls(data):
-    """Open vSwitch cannot read its own flow of an MPLS frame whose labels have
-    no end: it removes the flow again and again, steered or not, and forgets to
-    count packets that come meanwhile."""
+    """Mark a label of an MPLS frame as the bottom of the stack, if none is.
+    Without a bottom Open vSwitch cannot read its own flow of the frame: it
+    removes the flow again and again, steered or not, and does not count packets
+    that come meanwhile."""
     at = 12
     while data[at:at + 2] in (b"\x81\0", b"\x88\xa8"):
         at += 4
@@ -232,7 +233,8 @@ def _complete_mpls(data):
 
 
 def frame(rng, tag):
-    """The same frame from the same random numbers, but for its tag."""
+    """A random frame.  The same random numbers make the same frame, except for
+    its tag."""
     head = mac(rng.choice(MACS)) + mac(rng.choice(MACS[:4])) + _tags(rng)
     outside = is_rare(rng, 0.3)
     kind = rng.choices([_ip4, _ip6, _arp, _llc, _mpls, _other, _garbage],
@@ -256,7 +258,7 @@ def make_tag(case, template, copy):
 
 
 def read_tag(data):
-    """(case, template, copy) or None."""
+    """Read a frame's tag: (case, template, copy), or None without a tag."""
     at = data.rfind(TAG)
     if at < 0 or at + TAG_SIZE > len(data):
         return None

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unfinished packets, for the differential test of steering: what a peer leaves
-to whoever gets its packet (virtio 1.x, 5.1.6.2), and what such a packet means.
+"""Unfinished packets, for the differential test of steering.  With offloads, a
+peer leaves checksums and segmentation to the receiver of a packet (virtio 1.x,
+5.1.6.2).  This module makes such packets, and completes received ones.
 
-Also odd ones, but for those for which the driver stops a ring, and TCP or UDP
-packets without the sum of the pseudo header that a checksum starts from: Open
-vSwitch's way mends that sum, the driver's rules pass it on.
+It makes odd packets, too, with two exceptions: packets for which the driver
+stops a ring; and TCP or UDP packets whose checksum field lacks the sum of the
+pseudo header, because Open vSwitch mends that sum, but the driver's rules do
+not.
 """
 import struct
 
@@ -19,7 +21,8 @@ MTU = 1500
 TAGS = (b"\x81\0", b"\x88\xa8")
 CWR = 0x80
 
-# What a peer asks for, as bits of its features: sent by it, and taken by it.
+# Offloads of a peer, as feature bits: "host_*" for packets that it sends,
+# "guest_*" for packets that it receives.
 CSUM = {"csum": 0, "guest_csum": 1}
 TSO = {**CSUM, "host_tso4": 11, "host_tso6": 12, "host_ecn": 13,
        "guest_tso4": 7, "guest_tso6": 8, "guest_ecn": 9}
@@ -32,8 +35,8 @@ def features(names):
 
 
 class Packet:
-    """Where the parts of a TCP or UDP packet are; `proto` is None if it is
-    another one. `odd`: not one that an honest driver leaves unfinished."""
+    """Finds the parts of a TCP or UDP packet.  `proto` is None for any other
+    packet, and for one that an honest driver would not leave unfinished."""
 
     def __init__(self, frame):
         self.proto, self.odd = None, False
@@ -97,11 +100,13 @@ class Packet:
             "!II", self.proto, self.end - self.l4)) & 0xffff
 
     def size_of_open_vswitch(self):
-        """It cuts to the MTU of the port, whatever the sender said."""
+        """The size of Open vSwitch's segments: it segments to the MTU of the
+        port, and ignores the size that the sender gave."""
         return MTU - (self.l4 - self.l3) - self.l4_len
 
     def size_that_was_sent(self, frame):
-        """Of segments. By what no rule changes: the sequence number."""
+        """The size of segments that unfinished() writes into the header.  It
+        follows from the sequence number, which no rule changes."""
         return [self.size_of_open_vswitch(), 1200, 536, 100][
             frame[self.l4 + 4] & 3]
 
@@ -114,7 +119,7 @@ def put(frame, at, data):
 
 
 def _long(rng, frame, packet):
-    """With payload for some segments."""
+    """Lengthen a TCP packet's payload to that of some segments."""
     size = packet.size_that_was_sent(frame)
     want = rng.choice([0, 1, size, size + 1, 2 * size, 3 * size, 2000, 2919,
                        rng.randrange(1, 4 * size + 2)])
@@ -137,7 +142,8 @@ def _long(rng, frame, packet):
 
 
 def _segmented(rng, frame, packet, names):
-    """(gso_type, frame)"""
+    """Make a TCP packet one to be segmented, if the peer may send such packets;
+    returns (gso_type, frame)."""
     kind = TCPV6 if packet.is_six else TCPV4
     if packet.proto != 6 or packet.size_of_open_vswitch() < 100 \
             or is_rare(rng, 0.25) \
@@ -146,7 +152,7 @@ def _segmented(rng, frame, packet, names):
     at = packet.l4 + 13
     flags = frame[at] & ~CWR
     if not is_rare(rng, 0.1):
-        flags &= ~7  # SYN, FIN and RST: it would not be steered
+        flags &= ~7  # SYN, FIN, RST: the driver does not steer such packets
     if "host_ecn" in names and is_rare(rng, 0.2):
         kind |= ECN
         flags |= CWR
@@ -154,7 +160,7 @@ def _segmented(rng, frame, packet, names):
 
 
 def _anywhere(rng, frame):
-    """A checksum at any place, but for the frame's tag."""
+    """A header that asks for a checksum anywhere outside the frame's tag."""
     tag = frame.rfind(diff_frames.TAG)
     start = rng.choice([0, 14, 34, rng.randrange(len(frame))])
     fields = [at for at in range(start, min(len(frame) - 1, start + 200))
@@ -167,11 +173,11 @@ def _anywhere(rng, frame):
 
 
 def unfinished(rng, frame, names):
-    """A header for the frame of a peer that asked for `names`, and the frame as
-    it goes with that. The same from the same random numbers, but for its
-    tag."""
+    """Returns a header for a frame from a peer that negotiated `names`, and the
+    frame, changed to fit the header.  The same random numbers make the same
+    result, except for the tag."""
     if not names:
-        # It says nothing.
+        # Without offloads the back-end must ignore the header.
         junk = rng.randbytes(HEADER.size)
         return (junk if is_rare(rng, 0.3) else PLAIN), frame
     packet = Packet(frame)
@@ -193,8 +199,8 @@ def unfinished(rng, frame, names):
 
 
 def _check_segments(header, packet, frame, names):
-    """Of a packet that somebody is to segment: its size is the sender's, or
-    that of Open vSwitch."""
+    """Check the header of a packet to be segmented: the size of segments is the
+    sender's, or the size of Open vSwitch."""
     _, kind, hdr_len, size, start, _, _ = header
     assert packet.proto == 6 and start == packet.l4, header
     assert kind & ~ECN == (TCPV6 if packet.is_six else TCPV4), header
@@ -206,15 +212,16 @@ def _check_segments(header, packet, frame, names):
 
 
 def is_moved_whole(header, frame):
-    """Is it to be segmented as the sender said, not as Open vSwitch would?"""
+    """True if the header still has the sender's size of segments, and not that
+    of Open vSwitch: then the driver's rules have moved the packet."""
     _, kind, _, size, *_ = HEADER.unpack(header)
     return kind != 0 and size != Packet(frame).size_of_open_vswitch()
 
 
 def meaning(header, frame, names):
-    """What a frame that arrived means, in bytes: its checksum complete, and in
-    front whether it is to be segmented. AssertionError: a peer that takes
-    `names` must not be sent that."""
+    """What a received frame means: the frame with a complete checksum, and
+    words in front that tell what was left to do.  Raises AssertionError if a
+    peer that negotiated `names` must not receive such a frame."""
     if header[:10] == PLAIN[:10]:
         return frame
     header = HEADER.unpack(header)
@@ -229,7 +236,8 @@ def meaning(header, frame, names):
     words = b"partial "
     if kind:
         _check_segments(header, packet, frame, names)
-        # Open vSwitch does not leave to others what is one of its segments.
+        # A packet that is not larger than one of Open vSwitch's segments leaves
+        # Open vSwitch without a gso_type.
         if packet.payload() > packet.size_of_open_vswitch():
             words += b"large " + (b"ECN " if kind & ECN else b"")
     else:

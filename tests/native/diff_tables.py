@@ -23,7 +23,7 @@ def _mac(rng):
 
 
 def _match_vlan(rng):
-    """Returns the match, and whether it is of tagged packets."""
+    """Returns the match, and whether it selects tagged packets."""
     kind = rng.random()
     if kind < 0.4:
         return f"dl_vlan={rng.choice(f.VIDS)}", True
@@ -81,7 +81,8 @@ def _match_l4(rng, layer):
 
 
 def _match(rng):
-    """Returns words, the layer and what is known of a tag."""
+    """Returns (words, layer, whether the packets are tagged, or None if that is
+    unknown)."""
     words, tagged = [], None
     if is_rare(rng, 0.4):
         words.append(f"in_port={rng.choice(NAMES)}")
@@ -99,7 +100,7 @@ def _match(rng):
         words.append(f"dl_type=0x{rng.choice([0x88b5, 0x0600, 0x05ff]):04x}")
     if layer in SIX + FOUR:
         words += _match_ip(rng, layer)
-        # Which have no ports.
+        # Later fragments have no ports.
         if "ip_frag=later" in words:
             return words, "ipv6" if layer in SIX else "ip", tagged
         words += _match_l4(rng, layer)
@@ -124,9 +125,9 @@ def _ip_edit(rng, layer):
 
 
 def _vlan_edit(rng, tags):
-    """Words, and the number of tags then; None: unknown. OpenFlow removes only
-    tags that are there for certain, does not change those it removed, and knows
-    two."""
+    """Returns (words, the number of tags after these actions).  `tags` is the
+    number before; None: unknown.  OpenFlow refuses to remove a tag that may be
+    missing, and to change a removed tag; it knows at most two tags."""
     kind = rng.random()
     if tags and kind < 0.5:
         return ["pop_vlan"], tags - 1
@@ -138,7 +139,7 @@ def _vlan_edit(rng, tags):
 
 
 def _edits(rng, layer, tags):
-    """Some, and the number of tags."""
+    """Returns (some actions, the number of tags after them)."""
     words = []
     for _ in range(rng.choice([1, 1, 2, 3])):
         kind = rng.random()
@@ -181,7 +182,8 @@ def _actions(rng, layer, tagged, more):
 
 
 def table(rng):
-    """Lines for `ovs-ofctl bundle`, without those that come before."""
+    """Lines for `ovs-ofctl bundle`, which the caller puts behind those that
+    delete all flows and groups."""
     lines = []
     for number in range(1, 3):
         buckets = ",".join(
@@ -206,9 +208,9 @@ def table(rng):
 
 
 def with_normal(rng, lines):
-    """The table with NORMAL in place of some ports. What comes from a port has
-    one source address, and keeps it: nothing moves, as when that is noticed
-    depends on the time."""
+    """Replace some ports of the table by NORMAL.  All packets from a port have
+    one source address, and keep it, so that no address moves to another port:
+    the two switches would notice a move at different times."""
     def change(line):
         match, actions = line.split(" actions=")
         actions = re.sub(r"mod_dl_src:[^,]*,", "", actions)

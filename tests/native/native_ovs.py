@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An Open vSwitch on this machine, and virtio-user peers for its ports.
 
-No root, no hugepages, no kernel devices: DPDK takes ordinary memory, and the
-bridge uses OVS's "dummy" datapath, which is the userspace datapath but for its
-local port, which needs no tap device.
+This needs no root, no hugepages and no kernel devices: DPDK takes ordinary
+memory, and the bridge uses OVS's "dummy" datapath.  That is the userspace
+datapath, except that its local port needs no tap device.
 """
 import os
 import re
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-# As automake calls it; the harness goes by its own variable.
+# Automake sets top_builddir; the harness reads VHOSTPCI_BUILDDIR.
 if "top_builddir" in os.environ:
     os.environ.setdefault("VHOSTPCI_BUILDDIR", os.environ["top_builddir"])
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
@@ -29,16 +29,17 @@ MEMORY_MIB = 512
 
 
 class NativeOvs(HostOvs):
-    """Everything lies in a directory of its own, ended with close()."""
+    """The OVS.  Its files are in a directory of its own, which close()
+    removes."""
 
-    # What DPDK and the switch are told, for others to change.
+    # Settings for DPDK and the switch; derived classes may change them.
     memory = f"--no-huge --legacy-mem -m {MEMORY_MIB}"
     devices = ""  # for DPDK to attach when it is initialized
     other_config = {"per-port-memory": "true", "pmd-maxsleep": "100"}
-    all_logs = None  # where the folder of its logs goes; None: log_dir()
+    all_logs = None  # the parent of its folder of logs; None: log_dir()
 
     def __init__(self, flavour, pmd=True, name="ovs"):
-        # Short: names of sockets have 107 characters.
+        # A short path: names of sockets have at most 107 characters.
         self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
         self.logs = (self.all_logs or log_dir()) / name
         shutil.rmtree(self.logs, ignore_errors=True)
@@ -51,7 +52,7 @@ class NativeOvs(HostOvs):
         bins = {str(path.parent) for path in self.programs.values()}
         self.environment.update({
             "PATH": ":".join([*bins, os.environ.get("PATH", "")]),
-            # Whatever devices this machine has, these are the test's own.
+            # The test's devices, in place of this machine's.
             "SYSFS_PCI_DEVICES": str(self.pci)})
 
     def start(self):
@@ -81,8 +82,8 @@ class NativeOvs(HostOvs):
 
     @property
     def control(self):
-        """Named by us: the default depends on the program's name, which
-        differs between distributions."""
+        """The control socket.  Its name is set here, because the default
+        contains the program's name, which differs between distributions."""
         return self.dir / "ovs-vswitchd.ctl"
 
     def appctl(self, *arguments, seconds=20):
@@ -102,7 +103,7 @@ class NativeOvs(HostOvs):
         return self.children["ovs-vswitchd"].output()
 
     def rx_queues(self, port):
-        """How many there are, as Open vSwitch 3.1 shows it, or 3.5."""
+        """The port's number of rx queues, shown by Open vSwitch 3.1 or 3.5."""
         shown = re.search(fr"{port} \(vhostpci:.*configured_rx_queues=(\d+)",
                           self.appctl("dpctl/show"))
         return int(shown.group(1) if shown else
@@ -124,7 +125,7 @@ class NativeOvs(HostOvs):
         return ""
 
     def counters(self, port):
-        """The port's counters now; the database's are seconds old."""
+        """The port's counters; those in the database would be seconds old."""
         text = self.ofctl("dump-ports", self.bridge, port)
         return {f"{way}_{name}": int(value)
                 for way, values in re.findall(r"(rx|tx) +(pkts=.*)", text)
@@ -135,7 +136,8 @@ class NativeOvs(HostOvs):
         """ofctl monitor in the background; its output is the Child's."""
         log = self.logs / "monitor.log"
         log.unlink(missing_ok=True)
-        # Without a miss-len the switch sends it no asynchronous messages.
+        # Without 64, the miss-len, the switch would send this client no
+        # asynchronous messages.
         child = Child([self.programs["ovs-ofctl"], "-O", "OpenFlow13",
                        "monitor", self.bridge, "64"], log=log,
                       env=self.environment)
@@ -150,7 +152,7 @@ class NativeOvs(HostOvs):
 
 
 def native_ovs(*arguments, **keywords):
-    """A NativeOvs; skips the test if a program for it was not built."""
+    """Make a NativeOvs; skip the test if one of its programs was not built."""
     try:
         return NativeOvs(*arguments, **keywords)
     except config.Missing as missing:
@@ -158,7 +160,7 @@ def native_ovs(*arguments, **keywords):
 
 
 class Pci:
-    """PCI devices of an OVS, as files: what sysfs would show."""
+    """PCI devices for an OVS, as a folder of files like sysfs's."""
 
     def __init__(self, ovs):
         self.root = ovs.pci
@@ -188,7 +190,7 @@ class Peer(Process):
 
     def __init__(self, ovs, socket, name="peer", args="", forward="rxonly",
                  options="", within=()):
-        """`within`: a command that runs the command after it elsewhere."""
+        """`within`: words in front of the command, to run it in a container."""
         self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
         command = [
             *within, "stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "128", "--no-pci",
@@ -200,7 +202,7 @@ class Peer(Process):
         self.start_process(name, command, ovs.logs / f"{name}.log")
 
     def _counter(self, name):
-        # Not those that "stop" shows, of one run.
+        # The port's statistics; "stop" would show those of one run only.
         return int(re.search(rf"NIC statistics.*?{name}: (\d+)",
                              self.said("show port stats 0"), re.S)[1])
 

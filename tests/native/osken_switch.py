@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A learning switch for os-ken, as its tutorial has one: run by osken-manager.
+"""A learning switch for os-ken, like the one of its tutorial.  osken-manager
+runs it.
 
-Debian's package of os-ken has the framework and no application.  A flow is in
-port, source and destination, so that each way between two stations has one.
+Debian's package of os-ken contains the framework and no application.  A flow
+matches in port, source and destination, so each way between two stations has a
+flow.
 """
 from os_ken.base import app_manager
 from os_ken.controller import ofp_event

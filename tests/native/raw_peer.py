@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A vhost-user front-end whose driver is the test: bytes go into its rings, and
-come out of them, as they are.
+"""A vhost-user front-end whose driver is the test: the test itself writes bytes
+into the rings, and reads bytes from them.
 
-One queue pair of split or packed rings. The switch polls, so nobody need be kicked or
-called.
+The front-end has one queue pair, of split or packed rings. The switch polls, so
+kicks and calls are not needed.
 """
 import fcntl
 import mmap
@@ -16,7 +16,7 @@ import struct
 GPA = 0x10000000
 UVA = 0x7e0000000000
 HDR = 12
-# Where each ring's parts are, from its beginning.
+# Offsets of a ring's parts from its beginning.
 DESC, AVAIL, USED, RING_ROOM = 0, 0x10000, 0x18000, 0x30000
 BUFFERS = 2 * RING_ROOM
 
@@ -36,19 +36,20 @@ TABLE = 64  # bytes: four descriptors
 
 
 def pieces(at, length, cuts):
-    """(address, bytes) of each part."""
+    """Cut `length` bytes at `at` into parts: (address, bytes) of each one."""
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < length}), length]
     return [(at + start, end - start) for start, end in zip(edges, edges[1:])]
 
 
 class Ring:
-    """A split ring as its driver has it."""
+    """The driver's side of a split ring."""
 
     base = 0  # SET_VRING_BASE
 
     def __init__(self, memory, at, num):
         self.memory, self.at, self.num = memory, at, num
-        # Each index is read and written at once; "<H" takes it by the byte.
+        # To read and write an index in one access; struct's "<H" accesses
+        # single bytes.
         self.words = memoryview(memory).cast("H")
         self.avail = self.used = 0
         self.next = 0
@@ -60,7 +61,7 @@ class Ring:
                          GPA + offset, length, flags, (index + 1) % self.num)
 
     def offer(self, head):
-        """Not to be seen by the device before publish()."""
+        """Put a chain into the ring; the device sees it after publish()."""
         struct.pack_into("<H", self.memory, self.at + AVAIL + 4
                          + 2 * (self.avail % self.num), head)
         self.avail = (self.avail + 1) & 0xffff
@@ -69,7 +70,7 @@ class Ring:
         self.words[(self.at + AVAIL + 2) // 2] = self.avail
 
     def add(self, slot, parts, flags=0):
-        """A buffer, to be seen by the device after publish()."""
+        """Add a buffer; the device sees it after publish()."""
         head = slot if flags & WRITE else self.next
         for i, (at, length) in enumerate(parts):
             last = i + 1 == len(parts)
@@ -79,22 +80,22 @@ class Ring:
         self.offer(head)
 
     def table(self, at, parts):
-        """An indirect table."""
+        """Write an indirect table at `at`."""
         for i, (start, length) in enumerate(parts):
             struct.pack_into("<QIHH", self.memory, at + 16 * i, GPA + start,
                              length, NEXT if i + 1 < len(parts) else 0, i + 1)
 
     def is_empty(self):
-        """Has the device taken all?"""
+        """True if the device has used all buffers."""
         self.used = self.place()
         return self.used == self.avail
 
     def place(self):
-        """The device's."""
+        """The device's used index."""
         return self.words[(self.at + USED + 2) // 2]
 
     def taken(self):
-        """The next chain that came back, and its length, or None."""
+        """The next chain that the device has used, and its length; or None."""
         if self.used == self.place():
             return None
         at = self.at + USED + 4 + 8 * (self.used % self.num)
@@ -103,16 +104,16 @@ class Ring:
 
 
 class PackedRing:
-    """A packed ring as its driver has it."""
+    """The driver's side of a packed ring."""
 
     base = 0x80008000
 
     def __init__(self, memory, at, num):
         self.memory, self.at, self.num = memory, at, num
         self.words = memoryview(memory).cast("H")
-        self.avail = self.used = 0  # descriptors, ever
-        self.lengths = {}  # descriptors of the buffer with an id
-        self.heads = []  # not published yet
+        self.avail = self.used = 0  # descriptors since the start
+        self.lengths = {}  # id: number of the buffer's descriptors
+        self.heads = []  # first descriptors that are not published yet
         # RING_EVENT_FLAGS_DISABLE
         struct.pack_into("<HH", memory, at + AVAIL, 0, 1)
 
@@ -142,7 +143,7 @@ class PackedRing:
                              length, 0, 0)
 
     def publish(self):
-        """The first one last: the device sees all at once."""
+        """Publish the first chain last, so that the device sees all at once."""
         for index, flags in reversed(self.heads):
             self.words[self._flags_at(index)] = flags
         self.heads = []
@@ -166,10 +167,10 @@ class PackedRing:
 
 
 class RawPeer:
-    """`buffer`: bytes of each receive buffer; small ones need `mergeable`.
-    `room`: bytes for each frame that is sent. `features`: more bits.
-    `nics`: leave room for so many; `beside`: the peer whose memory this one,
-    another NIC of the same VM, uses from `place` on."""
+    """`buffer`: bytes of each receive buffer; small buffers need `mergeable`.
+    `room`: bytes for each sent frame.  `features`: more feature bits.  `nics`:
+    leave room in the memory for so many NICs.  `beside`: another NIC of the
+    same VM; this NIC uses the room number `place` in that NIC's memory."""
 
     def __init__(self, path, num=1024, buffer=2048, mergeable=True,
                  packed=False, indirect=False, shared=True, room=2048,
@@ -189,7 +190,7 @@ class RawPeer:
         if not beside:
             os.ftruncate(self.fd, self.size)
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        # Without shared=, what a guest without share=on does.
+        # Without `shared`, a private copy, as a guest without share=on has.
         self.memory = mmap.mmap(self.fd, self.size, mmap.MAP_SHARED if shared
                                 else mmap.MAP_PRIVATE)
         kind = PackedRing if packed else Ring
@@ -253,11 +254,11 @@ class RawPeer:
         self.rx.add(slot, [(self._rx_buffer(slot), self.buffer)], WRITE)
 
     def put(self, frame, cuts=(), header=bytes(HDR)):
-        """Place a frame behind the earlier ones; it goes with send(). `cuts`:
-        where the bytes of header and frame part into descriptors; of an even
-        length these are in a table, where the switch takes any."""
+        """Place a frame behind the earlier ones; send() makes it available.
+        `cuts`: where header and frame are cut into descriptors.  If indirect
+        tables were negotiated, packets of even length use one."""
         data = header + frame
-        # No more are on their way than the ring has descriptors.
+        # A slot is free again: at most `num` frames are under way.
         slot, self.n_sent = self.n_sent % self.num, self.n_sent + 1
         at = self.base + BUFFERS + self.room * slot
         assert len(data) <= self.room
@@ -275,7 +276,7 @@ class RawPeer:
         self.tx.publish()
 
     def kick(self):
-        """Both rings, as a driver does who was not told that we poll."""
+        """Kick both rings, as a driver that ignores the back-end's polling."""
         for event in self.events[1::2]:
             os.eventfd_write(event, 1)
 
@@ -283,15 +284,15 @@ class RawPeer:
         return not select.select(self.events[1::2], [], [], 0)[0]
 
     def sent(self):
-        """Has the switch taken all?"""
+        """True if the switch has taken all frames."""
         return self.tx.is_empty()
 
     def receive(self):
-        """The frames that have come since."""
+        """The frames that have arrived since the last call."""
         return [frame for _, frame in self.packets()]
 
     def packets(self):
-        """As receive(), each with its header."""
+        """As receive(), but each frame with its header: (header, frame)."""
         packets = []
         while (first := self.rx.taken()) is not None:
             slot, length = first
@@ -303,7 +304,7 @@ class RawPeer:
             data = self.memory[at + HDR:at + length]
             self._post(slot)
             for _ in range(count - 1):
-                # The device publishes a packet's buffers together.
+                # The device publishes all buffers of a packet together.
                 slot, length = self.rx.taken()
                 at = self._rx_buffer(slot)
                 data += self.memory[at:at + length]
@@ -323,7 +324,7 @@ class RawPeer:
 
 
 def cuts(rng: random.Random, length):
-    """Where to part header and frame: mostly nowhere."""
+    """Places at which to cut header and frame; none for most frames."""
     kind = rng.random()
     if kind < 0.7:
         return ()

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steered and unsteered ports do the same: a differential test.
+"""A differential test: steered and unsteered ports must do the same.
 
-Two switches have the same ports, the same random OpenFlow table and the same
-random frames; hw-offload is on in one of them. What each peer receives, and
-what OpenFlow counts, must be the same. A case is a table; each of its frames
-comes once, so that the datapath has flows, and then several times more, so that
-the driver's rules carry them out.
+Two switches have the same ports and the same random OpenFlow table, and get the
+same random frames; hw-offload is on in only one of them. The peers of both must
+receive the same frames, and OpenFlow's counters must be equal. A case is a
+table with frames. Each frame is sent once, so that the datapath gets flows, and
+then several times more, so that the driver's rules move the frame.
 
-    steering_diff.py --cases 10000           as many cases, from --first on
-    steering_diff.py --seed 7 --first 42 --cases 1     one case again
+    steering_diff.py --cases 10000           run 10000 cases, from --first on
+    steering_diff.py --seed 7 --first 42 --cases 1     repeat one case
 """
 import argparse
 import json
@@ -29,13 +29,13 @@ from raw_peer import RawPeer, cuts
 from steering_rig import DATAPATH, OffloadOvs
 
 NAMES = "abc"
-# Small buffers: a frame goes over several.
+# b has small receive buffers: most frames need several.
 PEERS = {"a": {"mergeable": False}, "b": {"buffer": 300, "num": 2048},
          "c": {}}
-# With "offloads" (diff_offloads.py) in a peer, the switch takes unfinished
-# packets; each peer leaves to others, and takes, what its own names.
+# With "offloads" in the peers (see diff_offloads.py), the switch forwards
+# unfinished packets; each peer sends and receives the kinds that it names.
 ROOM = {"room": 1 << 15, "num": 512}
-# What runs with what: peers, PMD threads.
+# name: (the peers, the number of PMD threads).
 CONFIGS = {
     "split": (PEERS, 1),
     "packed": ({name: {**peer, "packed": True, "indirect": name != "b"}
@@ -53,7 +53,7 @@ CONFIGS = {
               "offloads": diff_offloads.TSO},
         "c": {**ROOM, "indirect": True, "offloads": {}}}, 2),
 }
-# Of what comes from a port under NORMAL.
+# The source addresses of all frames from a port, in cases with NORMAL.
 MACS = dict(zip(NAMES, diff_frames.MACS))
 LESSON = 0x88b7
 SENTINEL = 0x88b6
@@ -61,7 +61,7 @@ OFCTL = ["-O", "OpenFlow13"]
 
 
 class Unixctl:
-    """ovs-appctl without a process for each command."""
+    """Does what ovs-appctl does, without a new process for each command."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -89,7 +89,7 @@ class Unixctl:
 
 
 class Switch(OffloadOvs):
-    """Three vhostpci ports, and a peer at each."""
+    """A switch with three vhostpci ports, and a peer at each port."""
 
     def __init__(self, name, steers, cpus, peers):
         self.steers, self.kinds = steers, dict(peers)
@@ -140,7 +140,8 @@ class Switch(OffloadOvs):
         return self.start_command("dump-ports", self.bridge)
 
     def rules(self):
-        """Rules in the driver, and frames that they have moved and dropped."""
+        """The number of the driver's rules, and the numbers of frames that the
+        rules have moved and dropped."""
         rules, counts = 0, {"moved": 0, "dropped": 0}
         for name in NAMES:
             for match, packets, actions in re.findall(
@@ -158,7 +159,7 @@ class Switch(OffloadOvs):
             r"Enqueued offloads: +(\d+)", text))
 
     def has_flows(self):
-        """In the datapath."""
+        """True if the datapath has flows."""
         return "actions:" in self.appctl_now("dpctl/dump-flows", DATAPATH)
 
     def close(self):
@@ -176,7 +177,7 @@ class Different(AssertionError):
 
 
 class Case:
-    """Table and frames; the same for the same numbers."""
+    """A table and its frames.  The same seed and number make the same case."""
 
     def __init__(self, seed, number, config="split"):
         self.name = f"--seed {seed} --first {number} --config {config}"
@@ -213,7 +214,7 @@ class Case:
         return data
 
     def packet(self, template, copy):
-        """Header and frame."""
+        """Header and frame of a copy of a template."""
         data = self.frame(template, copy)
         if not self.offloads:
             return diff_offloads.PLAIN, data
@@ -222,14 +223,14 @@ class Case:
             self.offloads[self.sources[template]])
 
     def frames(self, number):
-        """Of a round: source, frame, cuts, header."""
+        """The frames of a round: (source, frame, cuts, header) each."""
         rng = random.Random(self.cuts + number)
         for template, copy in self.rounds[number]:
             header, data = self.packet(template, copy)
             yield (self.sources[template], data, cuts(rng, len(data)), header)
 
     def one(self, template, copy):
-        """As frames(), of a single frame."""
+        """As frames(), but for a single frame."""
         header, data = self.packet(template, copy)
         return [(self.sources[template], data, (), header)]
 
@@ -245,7 +246,7 @@ class Case:
 
 
 def finish(children, what):
-    """The output of each of them."""
+    """Wait until all children end; returns their outputs."""
     texts = []
     for child in children:
         text, errors = child.communicate(timeout=30)
@@ -263,21 +264,22 @@ SENTINELS = {sentinel(name): name for name in NAMES}
 
 
 def describe_template(template):
-    """A frame that is of another case has come late, or took a flow of it."""
+    """Name a frame.  If its case is not the present one, then the frame came
+    late, or it matched a flow that the other case left."""
     if template == (None,):
         return "frame without a tag"
     return f"frame {template[1]} of case {template[0]}"
 
 
 def came_of(frames, template, copy):
-    """What arrived of one frame; by port."""
+    """The frames that arrived for one sent frame; a tuple for each port."""
     return tuple(tuple(data for data in frames[name] if (
         diff_frames.read_tag(data) or (None,))[1:] == (template, copy))
                  for name in NAMES)
 
 
 class Differ:
-    """A pair of switches and what they did so far."""
+    """A pair of switches, and counts of what they have done."""
 
     def __init__(self, config="split"):
         peers, threads = CONFIGS[config]
@@ -301,8 +303,8 @@ class Differ:
         return self
 
     def teach(self):
-        """NORMAL where each address is, in each VLAN: before the first case,
-        and it is not forgotten."""
+        """Teach NORMAL the port of each address, in each VLAN, before the first
+        case.  The switch does not forget it later."""
         finish([switch.start_table([
             f"flow add dl_type=0x{LESSON:x},actions=NORMAL",
             f"flow add dl_type=0x{SENTINEL:x},actions=a,b,c"])
@@ -328,7 +330,8 @@ class Differ:
         wait_until(condition, 20, what, interval=0.0003)
 
     def collect(self, got, seen):
-        """Take what has come; sentinels apart."""
+        """Collect the frames that have arrived: sentinels into `seen`, others
+        into `got`."""
         for switch, frames, sentinels in zip(self.switches, got, seen):
             for name, peer in switch.peers.items():
                 for header, data in peer.packets():
@@ -343,8 +346,9 @@ class Differ:
                         frames[name].append(data)
 
     def exchange(self, sent):
-        """Send frames into both switches, and wait until all that comes of
-        them has arrived. Returns what arrived, for each switch by port."""
+        """Send frames into both switches, and wait until everything has
+        arrived: sentinels, sent last, show that.  Returns for each switch the
+        frames that arrived, by port."""
         got = [{name: [] for name in NAMES} for _ in self.switches]
         seen = [Counter() for _ in self.switches]
         peers = [peer for switch in self.switches
@@ -377,8 +381,8 @@ class Differ:
                   for name, both in re.findall(r"port +(\d+): (.*\n.*)", text)
                   for way, values in re.findall(r"(rx|tx) +(pkts=.*)", both)}
                  for text in texts]
-        # Not the bridge's own: behind a long frame it drops what else is in
-        # the same batch.
+        # Not the bridge's own port: it drops frames that follow a long frame
+        # in the same batch.
         assert all(len(ports) == 2 * len(NAMES) for ports in found)
         return found
 
@@ -414,15 +418,17 @@ class Differ:
 
     @staticmethod
     def rows(frames):
-        """Of each frame its copies, in the order in which they came first, and
-        what came of each: a rule may send several. (Open vSwitch does each
-        action for a batch of packets; the driver does all for one packet.)"""
+        """{template: [(copy, frames that arrived for the copy)]}, copies in the
+        order of their first frames.  If a rule has several outputs, frames of
+        several copies may arrive mixed: Open vSwitch does one action for a
+        batch of packets, then the next; the driver does all actions for one
+        packet."""
         rows = {}
         for data in frames:
             *template, copy = diff_frames.read_tag(data) or (None, None)
             template = tuple(template)
             rows.setdefault(template, {}).setdefault(copy, []).append(data)
-        # Frames without a tag cannot be told apart.
+        # Frames that lost their tag have no known order.
         if (None,) in rows:
             rows[None,][None].sort()
         return {template: list(row.items()) for template, row in rows.items()}
@@ -448,8 +454,8 @@ class Differ:
             raise Different("\n".join(lines), templates)
 
     def outcomes(self, case, template, copy):
-        """All that the switch that does not steer makes of a frame: when it
-        has no flow, or first gets one for any of the other frames."""
+        """All results that the switch without steering can have for a frame: if
+        it has no flow, and if another frame first makes a flow."""
         for other in [None, *case.sources]:
             self.purge()
             if other is not None and other != template:
@@ -458,12 +464,14 @@ class Differ:
                           template, copy)
 
     def is_undecided(self, case, got, different):
-        """Open vSwitch's flow of one frame may match another one, for which
-        its tables say something else: it forgets to look at the number of VLAN
-        tags where it adds one, and whether an IP header is whole where it
-        changes one. What becomes of such a frame depends on which flow came
-        first and is found first, steered or not. That is shown by having the
-        switch that does not steer do both."""
+        """True if Open vSwitch itself can treat the different frames in both
+        ways.  A datapath flow that Open vSwitch made for one frame may match
+        another frame, for which the OpenFlow tables have another result: an
+        action that adds a VLAN tag does not make the flow match the number of
+        tags, and an action that changes an IP header does not make it match
+        whether the header is complete.  The result for such a frame depends on
+        which flow was made and found first, steered or not.  To prove this, the
+        switch without steering must produce both results."""
         for template in different.templates:
             if template == (None,) or template[0] != case.tag:
                 return False
@@ -476,20 +484,20 @@ class Differ:
                     if not both <= set(self.outcomes(case, template[1],
                                                      copy)):
                         return False
-            if not found:  # it is their order
+            if not found:  # the copies differ only in their order
                 return False
         return True
 
     def settle(self):
-        """Until the driver has the rules that it will have."""
+        """Wait until the driver has got all rules."""
         switch = self.switches[0]
         self.wait(switch.offload_is_idle, "flows are offloaded")
 
     def purge(self):
-        """Until no datapath has a flow: else the next frames may take the way
-        that the table before says. One purge is not enough: it passes over a
-        flow that a revalidator looks at just then, and a thread adds a flow
-        after it has sent the first packet of it."""
+        """Remove all flows of both datapaths, so that no frame of the next case
+        matches a flow of the last table.  One purge is not enough: a purge
+        skips a flow that a revalidator holds, and a thread adds a flow after it
+        has sent the flow's first packet."""
         for switch in self.switches:
             switch.appctl_now("revalidator/purge")
 
@@ -528,7 +536,7 @@ class Differ:
             if number == 0:
                 self.settle()
         steered = self.switches[0].rules()[1]
-        # Credits all that the flows have counted.
+        # The purge adds the counters of the datapath's flows to OpenFlow's.
         self.purge()
         self.compare_flows()
         self.compare_ports()
@@ -566,7 +574,8 @@ def main(arguments):
     counts = Counter()
     begun = time.monotonic()
     while number < end:
-        # Each has a row of its own: to begin takes longer than a case.
+        # Each configuration gets a row of cases: starting two switches takes
+        # longer than a case.
         share = (number - args.first) * len(CONFIGS) // args.cases
         until = end if args.config else args.first - (
             -(share + 1) * args.cases // len(CONFIGS))

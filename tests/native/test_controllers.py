@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stock OpenFlow controllers, whose flows run inside the driver.
 
-The controllers know nothing of that, and the peers are stock virtio-user
-front-ends. What they send is learned, and the learned flows are steered.
+The controllers do not know the driver, and the peers are stock virtio-user
+front-ends. A controller learns where the peers are, and adds flows, which Open
+vSwitch offloads to the driver.
 """
 import re
 import shutil
@@ -18,7 +19,7 @@ MACS = {"a": "52:54:00:00:00:01", "b": "52:54:00:00:00:02",
         "c": "52:54:00:00:00:03"}
 OTHER = {"a": "b", "b": "a"}
 BURST = 32  # packets
-IDLE = 2  # seconds that ovs-testcontroller's flows live unused
+IDLE = 2  # idle timeout of ovs-testcontroller's flows, in seconds
 
 
 class LearningOvs(OffloadOvs):
@@ -30,13 +31,13 @@ class LearningOvs(OffloadOvs):
                    "the controller is connected")
 
     def learned(self, port):
-        """Packets of the controller's flows for the port, each."""
+        """The packet counters of the controller's flows for the port."""
         text = self.ofctl("dump-flows", self.bridge, f"in_port={port}")
         return [int(n) for n in re.findall(r"n_packets=(\d+)", text)]
 
 
 class Rig:
-    """Three peers: a and b talk to each other, c hears what is flooded."""
+    """Three peers: a and b talk to each other, c receives flooded packets."""
 
     def __init__(self):
         self.ovs = LearningOvs("ours", name="controllers")
@@ -54,7 +55,7 @@ class Rig:
         return self
 
     def control(self, command, where, environment=None):
-        """Start a controller that listens where the switch looks for it."""
+        """Start a controller, and connect the switch to it at `where`."""
         log = f"{Path(command[0]).name}.log"
         self.controller = Child(
             command, log=self.ovs.logs / log,
@@ -62,7 +63,7 @@ class Rig:
         self.ovs.obey(where)
 
     def forget(self):
-        """No controller, and nothing of what it said."""
+        """End the controller, and remove all of its flows."""
         self.ovs.vsctl("del-controller", self.ovs.bridge)
         if self.controller:
             self.controller.end()
@@ -73,7 +74,7 @@ class Rig:
                    "the driver has no rule")
 
     def send(self, name):
-        """One burst to the other; returns how many packets that is."""
+        """Send one burst to the other peer; returns its number of packets."""
         peer = self.peers[name]
         before = peer.transmitted()
         peer.command("start tx_first")
@@ -81,7 +82,7 @@ class Rig:
         return peer.transmitted() - before
 
     def exchange(self):
-        """Both say something until the controller knows both ways."""
+        """Let both peers send until flows of both ways are in the driver."""
         def known():
             for name in OTHER:
                 self.send(name)
@@ -110,8 +111,8 @@ def rig(made_rig):
 
 
 def expect_steered_both_ways(rig):
-    """All that is sent from now on is steered, arrives, and counts in the
-    controller's flows; c gets none of it."""
+    """Check that the driver moves all packets that are sent now, that they
+    arrive and count in the controller's flows, and that c gets none."""
     ovs = rig.ovs
     for name, other in OTHER.items():
         before, heard = ovs.steered_packets(name), rig.peers["c"].received()
@@ -129,7 +130,7 @@ def expect_steered_both_ways(rig):
 
 
 def find_testcontroller():
-    """Of our build, or Debian's package."""
+    """The program from this project's build, or of Debian's package."""
     path = config.BUILD / "ovs" / "utilities" / "ovs-testcontroller"
     found = path if path.exists() else shutil.which("ovs-testcontroller")
     if not found:
@@ -171,7 +172,7 @@ def test_what_a_controller_learns_is_steered(rig, control):
 
 
 def test_steered_flows_outlive_their_idle_timeout_and_end_with_traffic(rig):
-    """OpenFlow's timeout looks at the driver's counters."""
+    """OpenFlow's idle timeout takes the driver's counters into account."""
     ovs = rig.ovs
     control_by_testcontroller(rig)
     rig.exchange()

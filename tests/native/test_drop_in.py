@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vhostpci socket ports of a host's Open vSwitch, as one uses dpdkvhostuser
-and dpdkvhostuserclient ports: both socket roles, peers and switch that die and
-come back, containers.
+"""vhostpci socket ports of a host's Open vSwitch, used in the same ways as
+dpdkvhostuser and dpdkvhostuserclient ports: with both socket roles, with peers
+and a switch that die and come back, and with containers.
 """
 import os
 import re
@@ -39,7 +39,7 @@ def peers():
 
 
 def add(switch, name, role="server", more=""):
-    """A port; returns its socket's path."""
+    """Add a port; returns its socket's path."""
     path = switch.dir / f"{name}.sock"
     client = ",client=1" if role == "client" else ""
     switch.add_port(name, "vhostpci", options={
@@ -51,12 +51,12 @@ def add(switch, name, role="server", more=""):
 
 
 def peer_of(role):
-    """The front-end's options when the port has @role."""
+    """The options of the front-end for a port with @role."""
     return ",server=1" if role == "client" else ""
 
 
 def flows(switch, port):
-    """Packets of @port go on to whichever port the flow says: still."""
+    """Wait until 1000 more packets have left through @port."""
     before = switch.counters(port)["tx_pkts"]
     wait_until(lambda: switch.counters(port)["tx_pkts"] > before + 1000, 20,
                f"packets leave through {port}")
@@ -68,7 +68,8 @@ def start(peer):
 
 
 def restart(switch):
-    """Until it answers; the database's columns are its predecessor's."""
+    """Start the switch, and wait until it answers.  Columns in the database do
+    not show that: they may be those of the killed switch."""
     switch.start_switch()
 
     def answers():
@@ -81,7 +82,8 @@ def restart(switch):
 
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_peers_die_and_return_under_traffic(ovs, peers, role):
-    """The port and its flow stay; so does the other peer's traffic."""
+    """A peer dies and returns: its port and flow stay, and so does the other
+    peer.  Then the other peer does the same."""
     sockets = {name: add(ovs, name, role) for name in ("a", "b")}
     ovs.add_flow("in_port=a,actions=b")
     receiver = Peer(ovs, sockets["b"], "b", options=peer_of(role))
@@ -96,7 +98,7 @@ def test_peers_die_and_return_under_traffic(ovs, peers, role):
         start(sender)
         flows(ovs, "b")
         if round_ == 1:
-            # And the other one, with packets coming for it all the time.
+            # The receiver, too, dies and returns, while packets come for it.
             receiver.kill()
             ovs.wait_interface("b", "link_state", "down")
             if role == "client":
@@ -116,7 +118,7 @@ def test_peers_die_and_return_under_traffic(ovs, peers, role):
 
 
 def test_switch_that_is_killed_reconnects_to_its_peers(ovs, peers):
-    """client=1: the front-ends listen, and nobody restarts them."""
+    """With client=1 the front-ends listen; the test does not restart them."""
     paths = [add(ovs, name, "client") for name in ("a", "b")]
     ovs.add_flow("in_port=a,actions=b")
     sender, receiver = (
@@ -139,7 +141,7 @@ def test_socket_of_a_switch_that_was_killed_is_taken_over(ovs, peers):
     path = add(ovs, "a")
     ovs.kill_switch()
     assert path.exists(), "nobody was there to remove it"
-    # A file that nobody listens behind is replaced.
+    # The new switch replaces a socket at which nobody listens.
     restart(ovs)
     assert ovs.error("a") == ""
     peers.append(Peer(ovs, path))
@@ -185,7 +187,7 @@ def test_each_wrong_argument_is_named_in_the_error_column(ovs):
         assert f"cannot use device net_vpci_{port}: " in error
         assert sentence in error
         ovs.del_port(port)
-    # No file is taken away that is no socket,
+    # The driver removes neither a file that is not a socket,
     file = ovs.dir / "file"
     file.write_text("somebody's")
     ovs.add_port("f", "vhostpci", options={
@@ -193,7 +195,7 @@ def test_each_wrong_argument_is_named_in_the_error_column(ovs):
     assert "cannot listen: it exists and is not a socket" in ovs.error("f")
     ovs.del_port("f")
     assert file.read_text() == "somebody's"
-    # or a socket that somebody else listens at.
+    # nor a socket at which another one listens.
     path = add(ovs, "a")
     ovs.add_port("b", "vhostpci", options={
         "vhostpci-devargs": f"net_vpci_b,path={path}"})
@@ -202,14 +204,15 @@ def test_each_wrong_argument_is_named_in_the_error_column(ovs):
 
 
 def refused(switch, path, reason):
-    """A port that cannot listen at @path, and says why."""
+    """Add a port that cannot listen at @path; check its error."""
     switch.add_port("a", "vhostpci", options={
         "vhostpci-devargs": f"net_vpci_a,path={path}"})
     assert f"{path}: cannot listen: {reason}" in switch.error("a")
 
 
 def serves(switch, path, peers):
-    """The port has got its socket by itself, and a peer finds it."""
+    """Wait until the port, without a new command, listens at its socket; then
+    connect a peer."""
     wait_until(lambda: switch.error("a") == "", 60, "the port tried again")
     peers.append(Peer(switch, path))
     switch.wait_link_up("a")
@@ -223,7 +226,8 @@ def test_port_whose_directory_is_not_there_yet_tries_again(ovs, peers):
 
 
 def test_port_whose_address_is_in_use_tries_again(ovs, peers):
-    """Nothing in the file system tells that the other one has gone."""
+    """The file system does not show that the other listener has ended: the port
+    has to try."""
     path = ovs.dir / "a.sock"
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
@@ -234,7 +238,7 @@ def test_port_whose_address_is_in_use_tries_again(ovs, peers):
 
 
 def test_tries_for_a_socket_grow_rare(ovs):
-    """After 1, 2, 4 seconds and so on: they fill no log."""
+    """The port tries after 1, 2, 4 seconds and so on, to spare the log."""
     path = ovs.dir / "later" / "a.sock"
 
     def tries():
@@ -254,8 +258,8 @@ def test_mtu_and_announcement_of_a_peer_reach_the_switch(ovs):
         assert frontend.acked(NET_SET_MTU, struct.pack("<Q", 9000)) == 0
         ovs.wait_interface("a", "status",
                            lambda s: s.get("peer-mtu") == "9000")
-        # It arrives as a packet of the peer's: the switch learns where the
-        # peer is now.
+        # The switch receives the announcement as a packet from the peer, and so
+        # can learn the peer's new place.
         ovs.add_flow("in_port=a,dl_src=52:54:00:11:22:33,actions=drop")
         mac = bytes.fromhex("525400112233")
         assert frontend.acked(SEND_RARP, mac + b"\0\0") == 0
@@ -268,8 +272,9 @@ def test_mtu_and_announcement_of_a_peer_reach_the_switch(ovs):
 
 
 def container(ovs):
-    """A command that runs another one as a container runtime does: networks,
-    mounts and processes of its own; it finds the sockets in /mnt."""
+    """Words in front of a command, to run it as a container runtime does, in
+    new namespaces of networks, mounts and processes.  The sockets are in
+    /mnt."""
     if os.geteuid():
         pytest.skip("only root can make namespaces")
     command = ["unshare", "--net", "--mount", "--pid", "--fork",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Open vSwitch makes of flows that a driver carries out by itself.
+"""How Open vSwitch treats flows that are offloaded to a driver.
 
-The driver's rte_flow is a stand-in, flowstub.c, so that each answer of a
-driver can be tried, and each count is known.
+flowstub.c stands in for the driver's rte_flow, so that the tests can try each
+answer of a driver, and know each count.
 """
 import ctypes
 import mmap
@@ -35,8 +35,9 @@ class Shared(ctypes.Structure):
 
 
 class StubOvs(OffloadOvs):
-    """Two PMD threads; with the main thread that is three copies of a flow
-    that is put without saying for which."""
+    """An Open vSwitch with two PMD threads.  A datapath flow that is added
+    without naming a thread has three copies: for these, and for the main
+    thread."""
     other_config = {**OffloadOvs.other_config, "pmd-cpu-mask": "3"}
 
     def __init__(self, name):
@@ -61,17 +62,17 @@ class StubOvs(OffloadOvs):
             self.environment = plain
 
     def offloaded(self, kind="offloaded"):
-        """The packets of each copy that is offloaded."""
+        """The packet counters of all offloaded copies of flows."""
         text = self.appctl("dpctl/dump-flows", DATAPATH, f"type={kind}")
         return [int(n) for n in re.findall(r"packets:(\d+)", text)]
 
     def events(self, since=0):
-        """(kind, ns) of all calls from number `since` on."""
+        """(kind, ns) of all calls to the stub, from number `since` on."""
         return [(e.kind, e.ns)
                 for e in self.shared.events[since:self.shared.n_events]]
 
     def rounds(self, n):
-        """`n` looks of the revalidators at all flows have ended."""
+        """Wait until the revalidators have looked at all flows `n` times."""
         for _ in range(n):
             self.appctl("revalidator/wait")
 
@@ -96,7 +97,8 @@ def clean(ovs):
 
 
 def offload(ovs):
-    """An OpenFlow flow from a to b, its datapath flow in three copies."""
+    """Add an OpenFlow flow from a to b, and three copies of its datapath
+    flow."""
     ovs.add_flow("in_port=a,actions=b")
     ovs.put_everywhere("a", ovs.datapath_port("b"))
     wait_until(lambda: len(ovs.offloaded()) == 3, 10,
@@ -104,7 +106,8 @@ def offload(ovs):
 
 
 def hit(ovs, n):
-    """The driver counts `n` packets; a revalidator has read them."""
+    """Let the driver count `n` packets; wait until Open vSwitch has read the
+    counter."""
     ovs.shared.hits += n
     wait_until(lambda: not ovs.shared.hits, 10, "the count is read")
 
@@ -117,7 +120,7 @@ def test_packets_are_credited_once(ovs):
         total += n
         wait_until(lambda: ovs.packets("in_port=a") >= total, 10,
                    "the flow is credited")
-        # Nobody adds them once more.
+        # Later revalidations must not add the same packets again.
         ovs.rounds(4)
         assert ovs.packets("in_port=a") == total
         assert sum(ovs.offloaded()) == total
@@ -138,7 +141,8 @@ def test_count_survives_changes_and_a_flow_that_is_only_marked(ovs):
         return {kind for kind, _ in ovs.events(since)}
 
     for action in "c", "b":
-        # Just before the change; some of it is read as the rule is destroyed.
+        # Count just before the change: Open vSwitch may read the rest when it
+        # destroys the rule.
         ovs.shared.hits += 50
         total += 50
         assert change(action) == {DESTROY, TRANSFER}
@@ -176,7 +180,7 @@ def test_count_stays_when_the_rule_is_refused_and_made_anew(ovs):
 
 
 def test_copies_stay_as_long_as_the_rule_is_hit(ovs):
-    """Only one copy is credited, but none is idle."""
+    """Only one copy gets the packets, but no copy counts as idle."""
     ovs.vsctl("set", "Open_vSwitch", ".", "other_config:max-idle=1000")
     try:
         offload(ovs)
@@ -192,7 +196,7 @@ def test_copies_stay_as_long_as_the_rule_is_hit(ovs):
             return time.monotonic() > until
         wait_until(hits_for_four_idle_times, 20, "four times max-idle passed")
         assert not ovs.events(since)
-        # And they go when it is no longer.
+        # They go when the rule is no longer hit.
         wait_until(lambda: not ovs.offloaded(), 20, "idle copies are gone")
         assert ovs.packets("in_port=a") == total
     finally:
@@ -200,12 +204,13 @@ def test_copies_stay_as_long_as_the_rule_is_hit(ovs):
 
 
 def test_change_is_made_at_once(ovs):
-    """The offload thread had slept 64 ms at a time when nothing was queued
-    for as long: the median of 20 changes was 38 ms and more."""
+    """A change reaches the driver at once.  Without the patch, the offload
+    thread sleeps up to 64 ms at a time after a pause, and the median delay of
+    20 changes is at least 38 ms."""
     offload(ovs)
     late = []
     for i in range(20):
-        # Until the thread would sleep its longest.
+        # After such a pause an unpatched thread would sleep for 64 ms.
         quiet = time.monotonic() + 0.13
         wait_until(lambda: time.monotonic() > quiet, 1, "a pause")
         since = ovs.shared.n_events
@@ -213,13 +218,13 @@ def test_change_is_made_at_once(ovs):
         told = time.monotonic_ns()
         wait_until(lambda: len(ovs.events(since)) >= 6, 10, "it is changed")
         late.append((ovs.events(since)[1][1] - told) / 1e6)
-    # Of what is measured here, the revalidators and this machine have a part.
+    # These times contain the work of the revalidators, too.
     print("ms after ovs-ofctl has returned:", sorted(late))
     assert statistics.median(late) < 15, late
 
 
 def test_driver_refuses_without_a_word_in_the_log(ovs):
-    """What a driver may say without a line for each flow."""
+    """One error of a driver, ERROR_ACTION, makes no line in the log."""
     ovs.shared.refuse_transfer = ovs.shared.refuse_mark = ERROR_ACTION
     mark = len(ovs.switch_log())
     since = ovs.shared.n_events
@@ -231,8 +236,8 @@ def test_driver_refuses_without_a_word_in_the_log(ovs):
     assert {kind for kind, _ in ovs.events(since)} == {REFUSED}
     offload_logs = r"\|(netdev_offload|dpif_netdev)[^|]*\|(WARN|ERR)\|"
     assert not re.search(offload_logs, ovs.switch_log()[mark:])
-    # Any other error is logged, and this test would see it.  Open vSwitch 3.5
-    # says of no error more than when it is debugged.
+    # Any other error is logged, and this test finds the line.  Open vSwitch 3.5
+    # logs all such errors only at the debug level.
     if ") 3.1" not in ovs.appctl("version"):
         ovs.appctl("vlog/set", "netdev_offload_dpdk:dbg")
         offload_logs = "DBG[^\n]*rte_flow creation failed"
@@ -262,7 +267,7 @@ def test_policed_port_and_port_with_qos_are_not_steered(ovs):
         assert not off[number]
         ovs.vsctl(*on)
         wait_until(only_this, 10, f"{on} takes steering away")
-        # A reconfiguration of something else changes nothing.
+        # Another reconfiguration must not switch steering on.
         ovs.vsctl("set", "Interface", "a", "external_ids:again=1")
         assert only_this()
         ovs.vsctl(*away)
@@ -310,7 +315,7 @@ def test_older_driver_works(ovs):
 def busy_thread(ovs):
     """The counters of the PMD thread that receives packets."""
     text = ovs.appctl("dpif-netdev/pmd-perf-show")
-    # Without packets there are no lines of hits.
+    # A thread without packets has no lines with hits.
     threads = [{"PHWOL hits": 0} | {
         name.strip(" -"): int(n) for name, n in
         re.findall(r"^ +([\w -]+): +(\d+)", part, re.M)}
@@ -320,8 +325,8 @@ def busy_thread(ovs):
 
 
 def test_consumed_packets_are_work(ovs):
-    """They count as received, their cycles as the queue's, and nobody sleeps
-    with packets waiting."""
+    """Packets that the driver itself moves count as received, and their cycles
+    as those of the queue; the PMD thread does not sleep while packets wait."""
     peer = Peer(ovs, ovs.dir / "a.sock", forward="txonly")
     try:
         ovs.wait_link_up("a")
@@ -337,7 +342,7 @@ def test_consumed_packets_are_work(ovs):
         assert consumed / 2 < now["PHWOL hits"] <= consumed
         assert now["PHWOL hits"] <= now["Rx packets"] < consumed * 2
         assert now["busy iterations"] > consumed / 64
-        # Whoever seems idle sleeps in each iteration.
+        # A thread that counts as idle would sleep in each iteration.
         assert now["sleep iterations"] < now["Iterations"] * 0.7
         wait_until(lambda: re.search(
             r"port: a +queue-id: +0 \(enabled\) +pmd usage: +[1-9]",

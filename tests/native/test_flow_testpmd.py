@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""testpmd's flow commands on a port of the driver's."""
+"""testpmd's flow commands on a port of the driver."""
 import re
 
 import pytest
@@ -8,7 +8,7 @@ from testpmd import Testpmd, driver_eal
 
 @pytest.fixture(scope="module")
 def switch(tmp_path_factory):
-    """A testpmd with two ports, whose peers are not there."""
+    """A testpmd with two ports that have no peers."""
     path = tmp_path_factory.mktemp("flow")
     process = Testpmd("flow", [f"net_vpci{i},path={path}/{i},peer=p{i}"
                                for i in range(2)], "", driver_eal())

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every ring layout of stock virtio-user, with packets that cannot be mistaken.
+"""Every ring layout of stock virtio-user, with packets that carry numbers and
+checksums.
 
-The peer is seqcheck, which sends numbered packets with checksums and wants
-each of them back once, whole and in its queue's order. The switch is testpmd
-in io mode, one process for all cases: each case's peer is another connection
-to the same port. A case fails too if the peer's driver took another path than
-the one it is named after.
+The peer is seqcheck. It expects each packet back once, unchanged, and in the
+order of its queue. The switch is testpmd in io mode, one process for all cases:
+the peer of each case makes a new connection to the same port. A case also fails
+if the peer's driver used another path than the one in the case's name.
 
     INTEROP=all          the whole matrix, not the slice of `make check`
-    BACKEND=net_vhost    DPDK's own back-end as the switch: what fails there
-                         as well is not the driver's fault
+    BACKEND=net_vhost    DPDK's own back-end as the switch: if a case fails
+                         there, too, the driver is not the cause
 """
 import itertools
 import json
@@ -25,8 +25,8 @@ from testpmd import Testpmd, driver_eal, log_dir, wait_until
 from harness import config
 from harness.procs import Child
 
-# What the driver serves. While one is False, the cases that need it have to
-# fail for that reason.
+# Features that the driver serves. While one is False, the cases that need it
+# must fail with NotNegotiated.
 DRIVER_SERVES = {"packed": True, "in_order": True}
 
 BACKEND = os.environ.get("BACKEND", "net_vpci")
@@ -39,7 +39,7 @@ NOTHING_WRONG = dict.fromkeys(
 
 
 class Layout(NamedTuple):
-    """What the peer asks for on its virtio device."""
+    """The options of the peer's virtio device."""
     packed: bool
     in_order: bool
     mergeable: bool
@@ -66,7 +66,8 @@ class Layout(NamedTuple):
 
     @property
     def paths(self):
-        """The driver's names of its receive and transmit functions."""
+        """The names of virtio-user's receive and transmit functions for this
+        layout."""
         if self.packed:
             tx = "vectorized" if self.vectorized else "standard"
             rx = ("mergeable buffer" if self.mergeable else tx)
@@ -80,23 +81,26 @@ class Layout(NamedTuple):
     @property
     def mixes(self):
         """Shapes that vary from packet to packet. virtio-user of DPDK 22.11
-        loses its way in a packed ring that is not in order if indirect
-        tables and chains are mixed (seqcheck/shape.c), with any back-end."""
+        confuses descriptors of a packed ring without IN_ORDER if indirect
+        tables and chains are mixed, with any back-end (seqcheck/shape.c); so
+        there are two shapes for that layout."""
         return ("tables", "chains") if self.packed and not self.in_order \
             else ("mixed",)
 
     @property
     def exists(self):
-        """Does virtio-user have a vectorised path here? It has one for
-        receiving from split rings without either feature, and for packed
-        rings in order (sending; receiving if not mergeable)."""
+        """False if the layout is vectorised and virtio-user has no vectorised
+        path for it. virtio-user has one for receiving from split rings with
+        neither IN_ORDER nor mergeable buffers, and for packed rings with
+        IN_ORDER: for sending, and without mergeable buffers for receiving."""
         if self.packed:
             return self.in_order or not self.vectorized
         return not (self.vectorized and (self.in_order or self.mergeable))
 
 
 class Case(NamedTuple):
-    """Sizes are bytes of a frame; room is that of a receive buffer."""
+    """A case. `sizes` names the frame sizes; `room` is the bytes of a receive
+    buffer."""
     layout: Layout
     queues: int = 1
     shape: str = "push"
@@ -124,7 +128,7 @@ class Case(NamedTuple):
 
     @property
     def scattered(self):
-        """Packets come in several receive buffers."""
+        """True if packets come in several receive buffers."""
         return self.sizes == "fragments" or (
             self.wide and self.layout.mergeable)
 
@@ -157,7 +161,7 @@ def packed(*words):
 
 
 def matrix():
-    """All that vary together."""
+    """All combinations of layout, queues, shape and sizes."""
     for layout, queues in itertools.product(LAYOUTS, (1, 4)):
         for shape in *SHAPES, *layout.mixes:
             yield Case(layout, queues, shape)
@@ -167,7 +171,7 @@ def matrix():
 
 
 def slice_of_matrix():
-    """Every layout in every way that has code of its own."""
+    """Every layout, in each combination for which the driver has code."""
     for layout in LAYOUTS:
         yield Case(layout)
         for shape in layout.mixes:
@@ -183,7 +187,7 @@ def slice_of_matrix():
 
 
 def rings():
-    """Rings of other sizes, and more under way than they hold."""
+    """Rings of other sizes, and more packets under way than a ring holds."""
     for layout in split("mergeable"), packed(), packed("in_order"):
         shape = layout.mixes[-1]
         yield Case(layout, 1, shape, ring=64)
@@ -208,7 +212,8 @@ def not_served(layout):
 
 
 def parameter(case):
-    """The case; one that the driver cannot serve yet has to fail."""
+    """The case as pytest's parameter. A case that the driver does not serve
+    must fail."""
     lacks = not_served(case.layout) if BACKEND == "net_vpci" else []
     marks = [pytest.mark.xfail(strict=True, raises=NotNegotiated, reason=(
         "the driver does not serve " + " and ".join(lacks)))] if lacks else []
@@ -218,8 +223,9 @@ def parameter(case):
 # The switch.
 
 class Backend:
-    """A testpmd that sends back what it receives, on the same queue; started
-    when first needed, and again after a failure: each starts afresh."""
+    """A testpmd that sends each packet back on its queue. It is started when it
+    is first needed, and again after a failure, so that the next case begins
+    with a new process."""
 
     def __init__(self, name):
         self.name = name
@@ -237,7 +243,7 @@ class Backend:
         self.testpmd = Testpmd(
             self.name, [vdev],
             "--mbuf-size=10240 --rxq=4 --txq=4 --max-pkt-len=9018", eal())
-        # A peer that gets no time has a full ring.
+        # "retry": while a peer gets no CPU time, its ring is full.
         self.testpmd.start("io retry", seconds=120)
         wait_until(self.socket.exists, 10, "the back-end listens")
 
@@ -268,7 +274,8 @@ def the_backend():
 
 @pytest.fixture
 def backend(the_backend, request):
-    """The one back-end; no later test suffers from this one's failure."""
+    """The back-end that all tests share. It ends after a test that fails, so
+    that later tests do not suffer."""
     failed = request.session.testsfailed
     yield the_backend
     if request.session.testsfailed > failed:
@@ -313,10 +320,10 @@ def check_features(layout, result):
 
 
 def check_path(case, result):
-    """It passed as what it is named after."""
+    """Check that the peer used the features, paths and shapes of the case."""
     check_features(case.layout, result)
     assert (result["rx_path"], result["tx_path"]) == case.layout.paths
-    # In-order split rings take a chain where others take a table.
+    # With in-order split rings, virtio-user uses chains in place of tables.
     tables = not (case.layout.in_order and not case.layout.packed)
     indirect = case.shape in ("indirect", "tables", "mixed") and tables
     chained = case.shape in ("chain", "chains", "mixed") or (
@@ -346,7 +353,8 @@ def test_all_packets_come_back(backend, case):
 
 
 def test_no_peer_broke_a_rule(backend):
-    """After all those: the counters are of the whole life of the port."""
+    """This runs after all cases: the counters are those of the port's whole
+    life."""
     if BACKEND != "net_vpci" or not backend.testpmd:
         pytest.skip("no driver under test has run")
     bad = {name: value for name, value in backend.testpmd.xstats().items()
@@ -354,7 +362,8 @@ def test_no_peer_broke_a_rule(backend):
     assert not bad
 
 
-# A check that cannot fail is none.
+# Mutations of packets that seqcheck must notice: a check that cannot fail is
+# useless.
 
 MUTATIONS = {
     "change": {"changed": 1, "lost": 1},
@@ -389,7 +398,7 @@ def test_seqcheck_notices_features_that_are_not_as_asked_for(backend):
 
 
 def test_another_path_is_noticed():
-    """Each field that check_path() looks at, wrong."""
+    """check_path() must notice a wrong value in each field that it checks."""
     right = {"features": PLAIN.layout.need, "indirect": 0, "chained": 0,
              "rx_path": "standard", "tx_path": "standard", "multi_segment": 0}
     check_path(PLAIN, right)
@@ -424,15 +433,15 @@ def add_port(switch, name):
 
 
 def through(switch, path, case, *options):
-    """The switch sends what it receives on four queues to one. Of a peer's
-    packets no more than one ring holds are under way: a switch drops what it
-    has no room for."""
+    """Run a peer against Open vSwitch, which sends packets from all queues back
+    through one. At most 32 packets of a queue are under way, which fit into one
+    ring: a switch drops packets for which it has no room."""
     args = (path, f"queues={case.queues},queue_size={case.ring},"
             f"{case.layout.devargs}", *case.options, "--any-queue", "yes",
             "--window", 32)
-    # The first packet of a flow takes another way; those that follow it at
-    # once could be faster. It comes back while the last pairs still start,
-    # which is no reason to lose it.
+    # The first packet of a flow goes through an upcall, and packets right
+    # behind it could overtake it. So send one packet before. It must not be
+    # lost, even if it comes back while the last queue pairs still start.
     status, result = seqcheck(*args, "--packets", 1, name="interop-ovs-first")
     assert status == 0 and result["good"], (result, switch.counters("a"))
     status, result = seqcheck(*args, *options, name="interop-ovs")
@@ -453,7 +462,8 @@ def test_one_port_of_open_vswitch_sends_all_back(ovs):
 
 
 def test_two_ports_of_open_vswitch_send_all_on(ovs):
-    """Peer, port a, port b, another stock peer, and back."""
+    """Packets go from the peer through ports a and b to another stock peer, and
+    back."""
     path, other = add_port(ovs, "a"), add_port(ovs, "b")
     ovs.add_flow("in_port=a,actions=output:b")
     ovs.add_flow("in_port=b,actions=output:a")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""vhost-pci-topology --live asks a real Open vSwitch: that of VM a, whose
-peers b and c are stock front-ends."""
+"""vhost-pci-topology --live with a real Open vSwitch: that of VM a, whose peers
+b and c are stock front-ends."""
 import os
 import re
 import subprocess
@@ -58,7 +58,7 @@ def ofport(name):
 
 
 def row(text, way):
-    """State and numbers of one direction."""
+    """State and numbers in the row of one direction."""
     return re.search(rf"^{way} +(.*?)$", text, re.M)[1].split()
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sample controller of examples/controller, with real switches: bridges
-that patch ports join in a full mesh, one host at each.
+"""The sample controller of examples/controller, with real switches: bridges in
+a full mesh, which patch ports join, with one host at each bridge.
 """
 import itertools
 import json
@@ -30,7 +30,7 @@ def address(switch):
 
 
 def frame(source, target, number):
-    """UDP from host to host, or ARP to all; numbered."""
+    """A numbered frame: UDP from host to host, or ARP to all hosts."""
     if target is None:
         return (b"\xff" * 6 + mac(source) + bytes.fromhex(
             "0806 0001 0800 0604 0001") + mac(source) + address(source)
@@ -59,7 +59,8 @@ class Rig(NativeOvs):
         self.vsctl("del-br", name)
 
     def add_switch(self, switch):
-        """Patch ports are named by both ends: s1-2 is that of 1 to 2."""
+        """Add a switch.  Patch ports have the names of both ends: s1-2 is the
+        port of switch 1 to switch 2."""
         bridge, host = f"s{switch}", f"h{switch}"
         pcap = self.dir / f"{host}.pcap"
         pcap.unlink(missing_ok=True)
@@ -94,7 +95,7 @@ class Rig(NativeOvs):
             env={**self.environment, "PYTHONDONTWRITEBYTECODE": "1"})
 
     def got(self, switch):
-        """Frames that a host was sent, but probes."""
+        """All frames that a switch sent to its host, without probes."""
         data = (self.dir / f"h{switch}.pcap").read_bytes()
         at, frames = 24, []
         while at + 16 <= len(data):
@@ -104,19 +105,20 @@ class Rig(NativeOvs):
         return [f for f in frames if f[12:14] != b"\x88\xb5"]
 
     def send(self, source, target=None):
-        """Returns what was sent."""
+        """Send a frame; returns the frame."""
         self.count += 1
         sent = frame(source, target, self.count)
         self.appctl("netdev-dummy/receive", f"h{source}", sent.hex())
         return sent
 
     def reaches(self, source, target):
-        """What is sent arrives before the next is sent."""
+        """Send a frame; returns True if it arrives within a second."""
         sent = self.send(source, target)
         return wait_for(lambda: sent in self.got(target), 1)
 
     def all_reach(self, switches=ALL, seconds=40):
-        """Each says something to all, then to each."""
+        """Wait until frames arrive between all pairs of hosts.  Each host sends
+        a broadcast before, so that the controller learns the host."""
         def right():
             for switch in switches:
                 self.send(switch)
@@ -125,7 +127,8 @@ class Rig(NativeOvs):
         wait_until(right, seconds, f"{list(switches)} reach each other")
 
     def counted(self, switch, match):
-        # Twice: a pass that has begun may have seen a flow before its last packet.
+        # Wait twice: the first pass may have read the flow before its last
+        # packet.
         for _ in range(2):
             self.appctl("revalidator/wait")
         text = self.ofctl("dump-flows", f"s{switch}", match)
@@ -201,7 +204,7 @@ def lose_port(rig):
 
 
 def lose_packets(rig):
-    """Both ports stay: probes alone tell."""
+    """Cut the link.  Both ports stay, so only lost probes show the loss."""
     rig.vsctl("set", "Interface", "s2-3", "options:peer=nowhere")
     return lambda: rig.vsctl(*rig.patch(2, 3))
 
@@ -216,7 +219,7 @@ def test_a_link_that_is_lost_is_gone_around(rig, lose):
     mend = lose(rig)
     try:
         wait_until(lambda: way() in ("output:1", "output:4"), 20, "a repair")
-        rig.all_reach()  # by the chain, too, which turns round in 2
+        rig.all_reach()  # through the chain, too, which returns at switch 2
     finally:
         mend()
     wait_until(lambda: way() == "output:3", 30, "the link is used again")
@@ -246,7 +249,7 @@ def test_rules_of_others_stay_when_the_controller_starts_again(rig):
     rig.start_controller()
 
     def works():
-        """A host that the new one alone can have learned."""
+        """True if the new controller has learned a new host."""
         rig.appctl("netdev-dummy/receive", "h1", frame(9, None, 0).hex())
         return mac(9).hex(":") in rig.ofctl("dump-flows", "s1")
     wait_until(works, 40, "the new controller works")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checksum and segmentation offloads against stock front-ends.
 
-The peer is DPDK's virtio-user, whose testpmd leaves checksums and segmentation
-to whoever comes next ("csum set tcp hw", "tso set"); what the application
-behind the driver gets is written to a file.
+The peer is DPDK's virtio-user in a testpmd that leaves checksums and
+segmentation to its device ("csum set tcp hw", "tso set").  The packets that
+arrive are written to a file.
 """
 import struct
 
@@ -27,8 +27,8 @@ def folded(value):
 
 
 def packet(number, udp, size):
-    """Ethernet, IPv4, TCP or UDP with a wrong checksum. (testpmd leaves UDP
-    without one alone.)"""
+    """An Ethernet frame with IPv4, and TCP or UDP with a wrong checksum.  It
+    is wrong, not zero: testpmd ignores UDP packets without a checksum."""
     payload = struct.pack("!I", number)[:size]
     payload += bytes((number + i) & 0xff for i in range(size - len(payload)))
     l4 = (struct.pack("!HHHH", 1000, 2000, 8 + size, 1) if udp else
@@ -51,7 +51,8 @@ def checksum_is_right(frame):
 
 
 def untouched(frame):
-    """But for the L4 checksum and Ethernet addresses, which testpmd sets."""
+    """The frame without L4 checksum and Ethernet addresses, which testpmd
+    sets."""
     field = 40 if frame[23] == 17 else 50
     return frame[12:field] + frame[field + 2:]
 
@@ -102,9 +103,8 @@ def link(tmp_path_factory):
                          self.file("received")], args)
             if lro:
                 peer.command("port stop all")
-                # virtio-user acknowledges GUEST_TSO4 for the one alone, which
-                # is nothing without the other's GUEST_CSUM (virtio 1.x,
-                # 5.1.3.1).
+                # For tcp_lro virtio-user acknowledges only GUEST_TSO4, which
+                # needs GUEST_CSUM (virtio 1.x, 5.1.3.1): tcp_cksum adds that.
                 for what in ("tcp_cksum", "tcp_lro"):
                     peer.command(f"port config 0 rx_offload {what} on")
                 peer.ask("port start all", "Done")
@@ -143,7 +143,8 @@ LARGE_ARGS = "--mbuf-size=10240 --max-pkt-len=9018"
 
 
 def two_ports(link):
-    """Packets from peer a go to peer b as they are, offloads and all."""
+    """A switch that sends packets from peer a to peer b unchanged, with their
+    offload requests."""
     switch = link.start(
         "switch", [f"net_vpci{n},path={link.dir}/{name},tso=1,"
                    "legacy-ol-flags=1" for n, name in enumerate("ab")],
@@ -153,7 +154,7 @@ def two_ports(link):
 
 
 def test_large_packets_go_from_peer_to_peer_in_one_piece(link):
-    """Through an application with small mbufs."""
+    """The application between the peers has small mbufs."""
     sent = link.sent(LARGE)
     switch = two_ports(link)
     sink = link.sink(args=LARGE_ARGS, lro=True)

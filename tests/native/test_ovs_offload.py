@@ -4,16 +4,17 @@ import pytest
 from native_ovs import Peer, native_ovs
 
 OFFLOADS = {"csum", "host_tso4", "host_tso6"}
-# Peers of devices that DPDK attaches by itself.
+# Devices that DPDK attaches when it starts: {peer's name: arguments}.
 ATTACHED = {"large": ",tso=1", "told": ",tso=1,legacy-ol-flags=1",
             "sums": ",csum=1", "plain": ""}
 
 
 @pytest.fixture(scope="module")
 def ovs():
-    """It cannot be switched off again: an OVS of its own."""
+    """An OVS with userspace-tso-enable.  Other tests cannot use this OVS,
+    because the option cannot be switched off again."""
     switch = native_ovs("ours", name="offload")
-    # As an allow list attaches PCI devices.
+    # DPDK attaches these devices, as it attaches PCI devices of an allow list.
     switch.devices = " ".join(
         f"--vdev net_vpci_{name},path={switch.dir}/{name}.sock,"
         f"peer={name}{args}" for name, args in ATTACHED.items())
@@ -27,7 +28,8 @@ def ovs():
 
 
 def features(ovs, name, args=""):
-    """What a peer that asks for all offloads of sending gets."""
+    """The features negotiated by a peer that asks for all transmit
+    offloads."""
     path = ovs.dir / f"{name}.sock"
     ovs.add_port(name, "vhostpci", options={
         "vhostpci-devargs": f"net_vpci_{name},path={path}{args}"})
@@ -76,7 +78,8 @@ def by_device(name):
 @pytest.mark.parametrize("name", ATTACHED)
 def test_attached_device_that_would_lose_large_packets_is_refused(
         ovs, name, options):
-    """Its arguments are what dpdk-extra said."""
+    """dpdk-extra has set the arguments of an attached device, and a port cannot
+    change them."""
     ovs.add_port(name, "vhostpci", options=options(name))
     try:
         error = ovs.error(name)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""type=vhostpci as its user meets it: options, errors, status, events.
+"""Ports of type=vhostpci as users see them: options, errors, status, events.
 
-Peers are stock virtio-user front-ends on the driver's socket transport; PCI
-devices are a directory made like sysfs's, so that everything that can be wrong
-with one can be tried on any machine.
+Peers are stock virtio-user front-ends on the driver's socket transport.  A
+directory like sysfs's stands for PCI devices, so that the tests can try every
+fault of a PCI device on any machine.
 """
 import os
 import re
@@ -29,7 +29,8 @@ def ovs():
 
 @pytest.fixture(autouse=True)
 def clean(request):
-    """Ports, peers and devices of a test end with it; the switch does not."""
+    """After each test, remove the test's ports and devices; the switch must
+    still run."""
     yield
     switch = ("ovs" in request.fixturenames
               and request.getfixturevalue("ovs"))
@@ -50,7 +51,7 @@ def peers():
 
 
 def devices(switch):
-    """One PCI device of each kind that cannot be used."""
+    """Add PCI devices: one for each reason why a device cannot be used."""
     pci = Pci(switch)
     pci.add(OTHER, ids=(0x8086, 0x100e), driver="vfio-pci")
     pci.add(UNBOUND)
@@ -65,7 +66,7 @@ def add(switch, name, options, **columns):
 
 
 def add_socket(switch, name, **columns):
-    """A port whose driver listens on a socket; returns its path."""
+    """Add a port whose driver listens at a socket; returns its path."""
     path = switch.dir / f"{name}.sock"
     add(switch, name, {"vhostpci-devargs": f"net_vpci_{name},path={path}"},
         **columns)
@@ -74,7 +75,7 @@ def add_socket(switch, name, **columns):
     return path
 
 
-# What can be wrong, with its own sentence each.
+# Each fault has a sentence of its own: (name, options, sentence).
 
 WRONG_OPTIONS = [
     ("missing", {}, "type=vhostpci needs options:vhostpci-devargs"),
@@ -208,11 +209,11 @@ def test_device_serves_one_port(ovs):
     path = ovs.dir / "a.sock"
     add(ovs, "b", {"vhostpci-devargs": f"net_vpci_a,path={path}"})
     assert "already in use by 'a'" in ovs.error("b")
-    # b did not take it away.
+    # b has not taken the device from a.
     assert ovs.error("a") == "" and ovs.ofport("a") > 0
 
 
-# A peer comes, is shown, and goes.
+# Peers come, are shown, and go.
 
 def test_status_shows_the_peer(ovs, peers):
     path = add_socket(ovs, "a")
@@ -240,14 +241,15 @@ def test_status_shows_the_peer(ovs, peers):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_memory_that_the_guest_does_not_use_is_told(ovs, shared):
-    """QEMU without share=on: the front-end sends what its guest has a copy of."""
+    """Like QEMU without share=on, the front-end sends memory of which the guest
+    uses only a private copy.  The port tells that."""
     path = add_socket(ovs, "a")
     peer = RawPeer(path, shared=shared)
     words = "does not use the memory that was sent: is it shared (share=on)?"
     before = ovs.switch_log().count(words)
     try:
         ovs.wait_link_up("a")
-        # One for each ring is the front-end's own.
+        # The first kick of each ring comes from the front-end, not the guest.
         peer.kick()
         if not shared:
             wait_until(peer.kicks_are_taken, 20, "the switch has looked")
@@ -290,7 +292,8 @@ def test_show_gives_an_overview(ovs, peers):
 
 
 def port_status(monitor, state, since):
-    """Waits for a PORT_STATUS about port "a"; returns when it was seen."""
+    """Wait for a PORT_STATUS about port "a"; returns the time at which it was
+    found."""
     def seen():
         text = monitor.output()[since:]
         return re.search(rf"OFPT_PORT_STATUS.*: MOD: \d+\(a\):[^O]*?"
@@ -302,7 +305,7 @@ def port_status(monitor, state, since):
 def test_controller_hears_of_a_peer_within_a_second(ovs, peers):
     path = add_socket(ovs, "a")
     monitor = ovs.monitor()
-    # A change of another port is heard as soon as the monitor listens.
+    # Change another port until the monitor hears of it: then it listens.
     wait_until(lambda: ovs.ofctl("mod-port", ovs.bridge, ovs.bridge, "up")
                or ovs.ofctl("mod-port", ovs.bridge, ovs.bridge, "down")
                or "PORT_STATUS" in monitor.output(), 5, "the monitor listens")
@@ -310,8 +313,8 @@ def test_controller_hears_of_a_peer_within_a_second(ovs, peers):
         mark = len(monitor.output())
         peer = Peer(ovs, path, name=f"peer-{round_}")
         peers.append(peer)
-        # testpmd prints its prompt once its port is started: the peer came
-        # somewhat before that.
+        # testpmd prints its prompt after it has started its port, so the peer
+        # came a little earlier.
         came = time.monotonic()
         assert port_status(monitor, "LIVE", mark) - came < 1
 
@@ -319,7 +322,7 @@ def test_controller_hears_of_a_peer_within_a_second(ovs, peers):
         went = time.monotonic()
         peer.kill()
         assert port_status(monitor, "LINK_DOWN", mark) - went < 1
-    # The port and its number stayed.
+    # The port has kept its number.
     assert ovs.error("a") == "" and ovs.ofport("a") > 0
 
 
@@ -328,7 +331,7 @@ def test_link_is_noticed_without_link_events(ovs, peers):
     add(ovs, "a", {"vhostpci-devargs": f"net_vpci_a,path={path}",
                    "dpdk-lsc-interrupt": "false"})
     wait_until(path.exists, 10, "the driver listens")
-    # As Open vSwitch 3.1 says it, and 3.5.
+    # The words of Open vSwitch 3.1, and of 3.5.
     assert re.search("(lsc_interrupt_mode|dpdk-lsc-interrupt)=false",
                      ovs.appctl("dpctl/show"))
     peers.append(Peer(ovs, path))
@@ -371,7 +374,7 @@ def test_ports_come_and_go_beside_traffic_that_loses_nothing(ovs, peers):
     peers.append(peer)
     ovs.wait_link_up("stays")
     resets = ovs.get("stays", "link_resets")
-    # What the peer sends comes back, and it sends it again.
+    # The switch sends each packet back, and the peer sends it again.
     ovs.add_flow("in_port=stays,actions=in_port")
     peer.command("start tx_first 1")
     wait_until(lambda: ovs.counters("stays")["rx_pkts"] > 1000, 10,
@@ -418,7 +421,7 @@ def test_switch_that_restarts_finds_its_ports_again(ovs, peers):
 
 
 def test_stock_ovs_with_a_plain_dpdk_port(peers):
-    """Debian's own ovs-vswitchd, unpatched."""
+    """The driver works under Debian's own, unpatched ovs-vswitchd."""
     switch = native_ovs("stock", name="stock")
     try:
         switch.start()

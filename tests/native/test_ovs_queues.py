@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a vhostpci port follows from its peer, as for dpdkvhostuserclient
-ports: queues, polling, memory. Peers are stock virtio-user front-ends.
+"""Properties of a vhostpci port that follow from its peer, as with
+dpdkvhostuserclient ports: queues, polling, memory. Peers are stock virtio-user
+front-ends.
 """
 import re
 import sys
@@ -65,7 +66,7 @@ def becomes_polled(switch, port, *states):
 
 
 def rings(switch, port, way):
-    """Packets of each of the peer's rings, by pair."""
+    """The packet counters of the peer's rings, in the order of queue pairs."""
     shown = switch.appctl("vhostpci/show", port)
     return [int(n) for _, n in sorted(re.findall(
         rf"{way}_ring(\d+)_packets[:=] *(\d+)", shown))]
@@ -79,7 +80,8 @@ def many_flows(path, switch, name="a", args=""):
 
 
 class TwoNodes(NativeOvs):
-    """A PMD thread on each of two nodes; peers' memory is on the second."""
+    """An OVS with a PMD thread on each of two nodes.  The memory of peers is on
+    the second node."""
     other_config = {**NativeOvs.other_config, "pmd-cpu-mask": "3"}
 
     def _child(self, name, *arguments):
@@ -98,7 +100,7 @@ class TwoNodes(NativeOvs):
 
 
 def nodes(switch, port):
-    """Of the threads that poll the port."""
+    """The nodes of the threads that poll the port."""
     text = switch.appctl("dpif-netdev/pmd-rxq-show")
     return {part.split()[0] for part in text.split("pmd thread numa_id ")[1:]
             if f"port: {port} " in part}
@@ -116,7 +118,7 @@ def test_a_port_is_polled_and_buffered_where_its_peers_memory_is(two_nodes):
         two_nodes.wait_link_up("a")
         wait_until(lambda: nodes(two_nodes, "a") == {"1"}, 20,
                    "polled where its memory is")
-        # The pool's name: a hash, the node, ...
+        # The pool's name contains a hash and then the node, 01.
         assert re.search(r"mempool <ovs[0-9a-f]{8}01", two_nodes.appctl(
             "netdev-dpdk/get-mempool-info", "a"))
     finally:
@@ -124,7 +126,7 @@ def test_a_port_is_polled_and_buffered_where_its_peers_memory_is(two_nodes):
 
 
 def test_hash_steering_reaches_all_of_the_peers_pairs_evenly(ovs, peers):
-    """One PMD thread: fewer threads than pairs."""
+    """There is one PMD thread, and there are four queue pairs."""
     source = add(ovs, "a")
     path = add(ovs, "b")
     ovs.vsctl("set", "Port", "b", "other_config:tx-steering=hash")
@@ -176,7 +178,7 @@ def test_queues_that_the_peer_disables_are_polled_by_nobody(ovs):
 
 
 def test_pmd_perf_show_has_the_length_of_the_peers_queue(ovs, peers):
-    """A peer that sends faster than it is polled leaves its queue filled."""
+    """The peer sends faster than the switch polls, so its queue stays full."""
     path = add(ovs, "a")
     ovs.vsctl("set", "Open_vSwitch", ".",
               "other_config:pmd-perf-metrics=true")
@@ -187,8 +189,8 @@ def test_pmd_perf_show_has_the_length_of_the_peers_queue(ovs, peers):
     sender.command("start")
 
     def long_queues():
-        """From the histogram's fifth column: iterations that met more than
-        a burst of 32 packets."""
+        """How many iterations found more than 32 packets, a burst, in the
+        queue: from the fifth column of the histogram."""
         rows = re.findall(r"^ +(?:(?:\d+|>) +\d+ *){7}$",
                           ovs.appctl("dpif-netdev/pmd-perf-show"), re.M)
         cells = [row.split()[8:10] for row in rows]
@@ -202,8 +204,8 @@ class SmallOvs(NativeOvs):
 
 
 def test_idle_ports_take_next_to_no_memory():
-    """As many as 40 idle vhost ports fit anywhere; 12 of ours did not fit into
-    1 GiB."""
+    """30 idle ports fit into 256 MiB, as idle vhost ports do.  Without this
+    feature, 12 idle ports did not fit into 1 GiB."""
     switch = SmallOvs("ours", name="small")
     try:
         switch.start()
@@ -236,7 +238,8 @@ def test_port_without_memory_says_so_and_has_it_when_another_goes():
             "the error column says so")
         switch.del_port("a")
         wait_until(lambda: switch.error("b") == "", 30, "another try")
-        # Virtio-user does not connect again by itself.
+        # The test starts a new peer, because virtio-user does not connect
+        # again.
         peers.append(Peer(switch, switch.dir / "b.sock", "b2"))
         switch.wait_link_up("b")
         for peer in peers:
@@ -251,7 +254,8 @@ def statistics(switch, port):
 
 
 def test_statistics_have_the_names_that_open_vswitch_knows(ovs, peers):
-    """Sizes, groups, queues and retries, as vhost ports have them."""
+    """A port has the counters of vhost ports: by sizes, of broadcasts and
+    multicasts, of queues, and of retries."""
     ovs.vsctl("set", "Open_vSwitch", ".",
               "other_config:stats-update-interval=1000")
     source = add(ovs, "a")
@@ -296,7 +300,7 @@ MOST = 32  # RTE_MAX_ETHPORTS of the distribution's DPDK
 
 
 def working(switch):
-    """Ports that have a device; the bridge has answered for all of them."""
+    """The ports that have a device: their ofport is a positive number."""
     names = switch.vsctl("list-ports", switch.bridge).split()
     numbers = {name: switch.get(name, "ofport") for name in names}
     return {name for name, number in numbers.items()
@@ -304,7 +308,8 @@ def working(switch):
 
 
 def test_same_ports_work_after_a_restart_with_more_than_there_may_be():
-    """The limit is DPDK's, for its Ethernet devices of all kinds."""
+    """DPDK limits the number of Ethernet devices of all kinds.  After a
+    restart the same ports have devices as before."""
     switch = SmallOvs("ours", name="many")
     try:
         switch.start()
@@ -326,7 +331,8 @@ def test_same_ports_work_after_a_restart_with_more_than_there_may_be():
 
 
 def test_what_is_normal_leaves_no_warning(ovs, peers):
-    """A port that comes, is configured again, and another device's."""
+    """A port is added, gets another number of queues, and then another device:
+    the log has no warning."""
     mark = len(ovs.switch_log())
     path = add(ovs, "a")
     peers.append(Peer(ovs, path, "a"))
@@ -341,7 +347,8 @@ def test_what_is_normal_leaves_no_warning(ovs, peers):
     said = [line for line in ovs.switch_log()[mark:].splitlines()
             if re.search(r"\|(WARN|ERR|EMER)\|", line)]
     assert not said, "\n".join(said)
-    # A port without a device: what is wrong is said, and no more.
+    # For a port without a device, the log has no error of DPDK about port
+    # numbers.
     ovs.add_port("b", "vhostpci", options={
         "vhostpci-devargs": "net_vpci_b,nonsense=1"})
     ovs.del_port("b")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A secondary process of DPDK, dpdk-proc-info, beside testpmd with traffic.
 
-Both share memory, so both need hugepages: a few are borrowed, in a hugetlbfs of
-the test's own.  No machine, but root.
+Both processes share memory, so both need hugepages: the test borrows a few, in
+a hugetlbfs of its own.  It needs root, and no VM.
 """
 import os
 import re
@@ -24,7 +24,7 @@ SAYS = ("net_vpci0: a secondary process cannot use this port; it goes on in "
 
 @pytest.fixture
 def hugetlbfs(tmp_path):
-    """A folder of hugepages; skips where there are none to be had."""
+    """A folder of hugepages; skip the test if the machine has none to give."""
     if not shutil.which("dpdk-proc-info"):
         pytest.skip("no dpdk-proc-info (Debian package dpdk)")
     folder = tmp_path / "huge"
@@ -46,7 +46,8 @@ def hugetlbfs(tmp_path):
 
 @pytest.fixture
 def running(hugetlbfs, tmp_path):
-    """The primary, and a peer whose packets it sends back."""
+    """A primary process, and a peer; the primary sends the peer's packets
+    back."""
     eal = driver_eal().replace("--legacy-mem", f"--huge-dir={hugetlbfs}")
     switch = Testpmd("switch", [f"net_vpci0,path={tmp_path}/s"], eal=eal,
                      memory=f"-m {MIB}")
@@ -65,7 +66,8 @@ def running(hugetlbfs, tmp_path):
 
 
 def proc_info(switch, *eal):
-    """Run it once, as the primary's user would; returns what it said."""
+    """Run dpdk-proc-info once, in the environment of the primary's user;
+    returns its output."""
     done = subprocess.run(
         ["dpdk-proc-info", "--no-pci", "--no-telemetry",
          f"--file-prefix={switch.dir.name}", *eal, "--", "--stats"],
@@ -73,13 +75,13 @@ def proc_info(switch, *eal):
              "RUNTIME_DIRECTORY": str(switch.dir)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=60 * config.TIME_SCALE)
-    # It saw the device, by the primary's list.
+    # The message shows that it saw the device, in the primary's list.
     assert "failed to initialize net_vpci0 device" in done.stdout, done.stdout
     return done.stdout
 
 
 def flows(switch, peer):
-    """Until many packets more than now have come back to the peer."""
+    """Wait until 1000 more packets have come back to the peer."""
     assert switch.child.running(), switch.text[-2000:]
     enough = peer.received() + 1000
     wait_until(lambda: peer.received() > enough, 20, "packets come back")
@@ -90,7 +92,8 @@ def sent(process):
 
 
 def nothing_lost(switch, peer):
-    """Every packet that the peer has sent was received, and sent back."""
+    """Check that the switch has received, and sent back, every packet of the
+    peer."""
     peer.ask("stop", "Done")
     total = sent(peer)
     wait_until(lambda: switch.xstats()["tx_ring0_packets"] >= total, 20,
@@ -104,7 +107,8 @@ def nothing_lost(switch, peer):
 @pytest.mark.parametrize("plugin", [False, True],
                          ids=["without-our-plugin", "with-our-plugin"])
 def test_a_secondary_leaves_the_primary_its_ports(running, plugin):
-    """DPDK's own drivers are loaded in both cases: none takes our device."""
+    """DPDK's own drivers are loaded in both cases; none of them may take the
+    device of net_vpci."""
     switch, peer = running
     flows(switch, peer)
     for _ in range(3):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A peer's process with descriptors that are slow to close or to signal: Open
-vSwitch answers meanwhile, and the traffic of a neighbour goes on, as beside a
-peer that is honest."""
+"""A peer sends descriptors that are slow to close or to signal.  Open vSwitch
+must still answer, and the traffic of other ports must go on, as fast as beside
+an honest peer."""
 import contextlib
 import json
 import os
@@ -23,7 +23,7 @@ from machine import SCALE, at_work  # noqa: E402
 from test_slow_close import Slow  # noqa: E402
 from test_slow_signal import crowd  # noqa: E402
 
-LIMIT = 0.25    # seconds, where others are at work
+LIMIT = 0.25    # seconds more than beside an honest peer
 LASTS = 5       # seconds for each peer
 FULL = os.environ.get("VHOSTPCI_FULL")
 
@@ -38,7 +38,8 @@ def ovs():
 
 
 def with_calls(path, gather):
-    """A peer that wants to be called, by an eventfd at which many wait."""
+    """A peer that sends without end, and wants a call for each packet.  With
+    `gather`, thousands of watches wait at the eventfd of the calls."""
     peer = RawPeer(path)
     struct.pack_into("<H", peer.memory, peer.tx.at + AVAIL, 0)
     with crowd(peer.events[2]) if gather else contextlib.nullcontext():
@@ -69,7 +70,7 @@ def slow_to_close(path):
 
 
 class Answers:
-    """`ovs-appctl version`, without a new process for each."""
+    """Asks what `ovs-appctl version` asks, without a new process each time."""
 
     def __init__(self, switch):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -91,7 +92,7 @@ def times(action, seconds):
 
 
 def cross(sender, receiver):
-    """A frame through the switch."""
+    """Send a frame through the switch, and wait until it arrives."""
     sender.put(b"\xff" * 6 + bytes(54))
     sender.send()
     end = time.monotonic() + 20 * SCALE
@@ -114,7 +115,7 @@ def test_switch_and_neighbours_do_not_wait_for_a_slow_peer(ovs):
                 lambda: (cross(sender, receiver), answers.ask()), lasts)
             worst[peer] = max(took)
             assert child.is_alive()
-            # Bursts made none of the slow calls, but left them to a thread.
+            # A thread made the slow calls, so no burst had to wait for them.
             assert peer != slow_to_signal or "_calls_aside" in ovs.appctl(
                 "vhostpci/show", "bad")
             begin = time.monotonic()

@@ -22,7 +22,7 @@ CASES = {"split": 30, "packed": 16, "mixed": 16, "offloads": 16, "unlike": 16}
 
 @pytest.fixture(scope="module", params=CASES)
 def each(request):
-    """Of each configuration."""
+    """A Differ of each configuration."""
     if request.param == "split":
         yield request.getfixturevalue("differ")
     else:
@@ -35,14 +35,15 @@ def differ():
 
 
 def fixed_case(table, plain_table):
-    """One rule, which differs in the switch that does not steer."""
+    """A case with one rule for each switch."""
     case = Case(SEED, 0)
     case.table, case.plain_table = [table], [plain_table]
     return case
 
 
 def recover(differ):
-    """After a case that stopped halfway."""
+    """Bring the switches into a known state after a case that stopped
+    halfway."""
     differ.purge()
     differ.ports = differ.port_counters()
 
@@ -70,7 +71,8 @@ def test_counters_that_differ_are_seen(differ):
 
 
 def test_flow_that_a_purge_left_goes_before_the_next_case(differ, monkeypatch):
-    """As when a revalidator holds the flow's lock just then."""
+    """The first purge leaves flows, as it does when a revalidator holds a
+    flow's lock."""
     for switch in differ.switches:
         differ.install(fixed_case("flow add actions=a,b,c",
                                   "flow add actions=a,b,c"))
@@ -91,8 +93,9 @@ def test_flow_that_a_purge_left_goes_before_the_next_case(differ, monkeypatch):
 
 
 def test_frame_that_open_vswitch_is_undecided_about_is_no_difference(differ):
-    """Two tags, and a table that adds another: it goes by the flow of a frame
-    with one, or by one of its own."""
+    """A table adds a tag to a frame with two tags.  Open vSwitch uses a flow
+    that a frame with one tag has made, or a flow that this frame makes: the
+    results differ."""
     case = fixed_case("flow add actions=push_vlan:0x8100,mod_vlan_vid:9,b", "")
     case.plain_table = case.table
     tags = [bytes.fromhex("81000005"), bytes.fromhex("8100000581000006")]
@@ -107,7 +110,7 @@ def test_frame_that_open_vswitch_is_undecided_about_is_no_difference(differ):
     with pytest.raises(Different) as found:
         differ.compare_frames(frames, 0)
     assert differ.is_undecided(case, frames, found.value)
-    # What it never does is a difference.
+    # A result that Open vSwitch never has is a difference.
     frames[0]["b"] = [frames[0]["b"][0] + b"x"]
     assert not differ.is_undecided(case, frames, found.value)
     recover(differ)
@@ -123,7 +126,7 @@ def test_frame_of_another_case_is_named(differ):
         differ.compare_frames([nothing, {**nothing, "b": [stray]}], 0)
 
 
-# Without lengths and checksums.
+# Frames without lengths and checksums: unfinished_frames() adds them.
 UDP = bytes.fromhex("020000000001020000000002080045000000000000004011"
                     "00000a0000010a00000203e807d000400000")
 TCP = bytes.fromhex("020000000001020000000002080045000000000000004006"
@@ -132,8 +135,9 @@ TCP = bytes.fromhex("020000000001020000000002080045000000000000004006"
 
 
 def unfinished_frames(tag):
-    """(header, frame): what a sender with all offloads may send, and what was
-    once judged by other bytes than Open vSwitch's."""
+    """Yields (header, frame): packets that a peer with all offloads may send,
+    and some for which the driver once looked at other bytes than Open
+    vSwitch."""
     put = diff_offloads.put
 
     def packet(frame, length, edits=(), **change):
@@ -150,14 +154,15 @@ def unfinished_frames(tag):
                   "start": parts.l4, "offset": parts.field - parts.l4,
                   "buffers": 0, **change}
         return diff_offloads.HEADER.pack(*fields.values()), frame
-    # To be segmented; the sequence number says: to 536 bytes. First: what comes
-    # in one burst behind a frame that goes up does so, too.
+    # A packet to be segmented to 536 bytes, as its sequence number says. It is
+    # the first one: if the driver passes up a frame, it passes up all frames
+    # behind it in the burst, too.
     yield packet(TCP, 1994, kind=diff_offloads.TCPV4, size=536, hdr_len=54)
     yield packet(TCP, 270)
     yield packet(UDP, 98)
-    # The destination that a rule drops becomes another one.
+    # The checksum changes the destination address that a rule drops.
     yield packet(UDP, 98, start=0, offset=4)
-    # A first fragment, and a version that is none.
+    # A first fragment, and a packet whose IP version is wrong.
     yield packet(UDP, 98, [(20, 0x20)])
     yield packet(UDP, 98, [(14, 0x55)])
 
@@ -183,7 +188,7 @@ def test_unfinished_frames_do_the_same(each, table):
 
 
 def test_what_an_unfinished_frame_means():
-    """And what no peer may be sent."""
+    """meaning() completes a frame, and refuses frames that no peer may get."""
     tag = diff_frames.make_tag(1, 2, 3)
     header, frame = list(unfinished_frames(tag))[0]
     every, parts = set(diff_offloads.TSO), diff_offloads.Packet(frame)
@@ -193,7 +198,7 @@ def test_what_an_unfinished_frame_means():
     assert diff_offloads.checksum(
         parts.pseudo + (6).to_bytes(4, "big") + (1960).to_bytes(4, "big")
         + mean[-1960:]) == 0
-    # As Open vSwitch has it segmented.
+    # The size of segments that Open vSwitch sets.
     fields[3] = 1460
     assert diff_offloads.meaning(diff_offloads.HEADER.pack(*fields), frame,
                                  every) == mean
@@ -212,7 +217,8 @@ def test_what_an_unfinished_frame_means():
 
 
 def test_random_frames_are_unfinished_in_all_ways():
-    """The same ones again from the same random numbers."""
+    """All kinds of headers occur, and the same random numbers make the same
+    frame."""
     kinds = set()
     for seed in range(3000):
         made = []
@@ -234,11 +240,11 @@ def test_random_cases_do_the_same(each):
     counts = each.counts - before
     print(each.config, dict(counts))
     assert counts["cases"] == cases
-    # One case in eight is one of NORMAL, and it may be too short to be steered.
+    # One case in eight uses NORMAL, and it may be too short to be steered.
     assert cases < 200 or counts["cases of NORMAL that were"] > 0
     assert counts["undecided"] <= 1
-    # Else they do the same because none of them is steered: of unfinished ones
-    # those for a peer that takes them.
+    # Enough frames must be steered, or the comparison shows nothing. Unfinished
+    # frames are steered only to peers that accept them.
     unfinished = "offloads" in CONFIGS[each.config][0]["a"]
     assert counts["cases that were steered"] > (
         0.4 if unfinished else 0.6) * cases

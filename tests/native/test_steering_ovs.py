@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenFlow rules that run inside the driver, as Open vSwitch's users see them.
+"""OpenFlow rules that run inside the driver, as users of Open vSwitch see them.
 
-Peers are stock virtio-user front-ends; a's packets go to b, or to c, and
+Peers are stock virtio-user front-ends. Packets of a go to b or to c, and
 hw-offload is on. Two PMD threads have a copy of each datapath flow.
 
-    STEERING=all    as many changes, and as long, as the slice of `make check`
-                    has no time for
+    STEERING=all    more changes, and longer tests, than in `make check`
 """
 import json
 import os
@@ -22,7 +21,7 @@ FULL = os.environ.get("STEERING") == "all"
 
 
 class SteeringOvs(OffloadOvs):
-    # Whoever sleeps after each burst moves no more than 3,200 packets a second.
+    # A thread that sleeps after each burst moves at most 3,200 packets/s.
     other_config = {**OffloadOvs.other_config, "pmd-cpu-mask": "3",
                     "pmd-maxsleep": "10000"}
 
@@ -30,7 +29,7 @@ class SteeringOvs(OffloadOvs):
         return self.appctl("dpctl/dump-flows", DATAPATH, "type=offloaded")
 
     def steered(self, port):
-        """Packets that rules of the port have moved, as the driver says."""
+        """The driver's packet counters of all rules of the port."""
         return [int(n) for n in re.findall(
             r"packets: (\d+)", self.appctl("vhostpci/flows", port))]
 
@@ -46,8 +45,8 @@ class SteeringOvs(OffloadOvs):
 
 
 class Sampler:
-    """What the ports have sent, asked over one connection: a new process for
-    each question takes longer than what is measured."""
+    """Asks for the ports' transmit counters, over one connection: a new process
+    for each question would take longer than the measured times."""
 
     def __init__(self, ovs):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -58,7 +57,7 @@ class Sampler:
         request = {"method": "dpctl/show", "params": ["-s", DATAPATH], "id": 1}
         self.socket.sendall(json.dumps(request).encode())
         text = ""
-        # The answer is one object; no bracket of its strings is unbalanced.
+        # The answer is one JSON object, and its strings contain no brackets.
         while not text or text.count("{") != text.count("}"):
             text += self.socket.recv(65536).decode()
         text = json.loads(text)["result"]
@@ -70,7 +69,7 @@ class Sampler:
 
 
 class Rig:
-    """One switch, and a peer for each of its ports."""
+    """One switch with three ports, and a peer for each port."""
 
     def __init__(self, kind=SteeringOvs, name="steering"):
         self.ovs = kind("ours", name=name)
@@ -87,13 +86,14 @@ class Rig:
         return self
 
     def steer(self, destination="b"):
-        """a's packets go there, inside the driver, from now on."""
+        """Let the driver move all packets from a to the destination."""
         self.ovs.add_flow(f"in_port=a,actions={destination}")
         self.ovs.put_everywhere("a", self.ovs.datapath_port(destination))
         wait_until(lambda: self.ovs.steered("a"), 10, "the driver has a rule")
 
     def send(self, bursts):
-        """32 packets each; returns how many the ring had room for."""
+        """Send bursts of 32 packets from a; returns the number of packets for
+        which the ring had room."""
         peer = self.peers["a"]
         before = peer.transmitted()
         peer.command(f"start tx_first {bursts}")
@@ -101,12 +101,12 @@ class Rig:
         return peer.transmitted() - before
 
     def load(self):
-        """As much as goes, until stop()."""
+        """Let a send as fast as it can, until stop()."""
         self.peers["a"].command("set fwd txonly")
         self.peers["a"].command("start")
 
     def stop(self):
-        """Returns what a has sent, ever."""
+        """Stop a; returns the number of all packets that it has ever sent."""
         peer = self.peers["a"]
         peer.command("stop")
         peer.command("set fwd rxonly")
@@ -123,7 +123,7 @@ class Rig:
 
 
 class LateOvs(SteeringOvs):
-    """Nothing is offloaded before offload()."""
+    """A switch that offloads nothing before offload()."""
     other_config = {**SteeringOvs.other_config, "hw-offload": "false"}
 
     def offload(self):
@@ -131,12 +131,12 @@ class LateOvs(SteeringOvs):
 
 
 def test_flows_from_before_hw_offload_are_handed_over():
-    """They are not changed, and no packet comes."""
+    """Setting hw-offload is enough: no flow is changed, and no packet comes."""
     with running(lambda: LateOvs("ours", name="steering-late")) as ovs:
         for name in "ab":
             ovs.add(name)
         ovs.add_flow("in_port=a,actions=b")
-        # As long as the test may take: nobody sends.
+        # Flows must not expire during the test, in which no peer sends.
         ovs.vsctl("set", "Open_vSwitch", ".", "other_config:max-idle=600000")
         ovs.put_everywhere("a", ovs.datapath_port("b"))
         assert not ovs.steered("a") and not ovs.offloaded()
@@ -144,7 +144,7 @@ def test_flows_from_before_hw_offload_are_handed_over():
         wait_until(lambda: ovs.steered("a"), 20, "the driver has a rule")
         wait_until(lambda: ovs.offloaded().count("in_port") == 3, 20,
                    "each thread's copy is offloaded")
-        # And their changes reach the driver.
+        # Changes of these flows must reach the driver, too.
         ovs.ofctl("mod-flows", ovs.bridge, "in_port=a,actions=drop")
         wait_until(lambda: "drop" in ovs.appctl("vhostpci/flows", "a"), 20,
                    "the rule drops")
@@ -192,13 +192,14 @@ def clean(request):
 
 
 def lost(rig):
-    """Packets that b and c had no room for; whichever counter has them."""
+    """Packets for which b and c had no room, whether they count as drops or as
+    errors."""
     ports = [rig.ovs.counters(name) for name in "bc"]
     return sum(port["tx_drop"] + port["tx_errs"] for port in ports)
 
 
 def counts(rig):
-    """Packets that came from a, and that went to b and c."""
+    """The numbers of packets from a, to b and to c."""
     ports = [rig.ovs.counters(name) for name in "abc"]
     return [ports[0]["rx_pkts"]] + [port["tx_pkts"] for port in ports[1:]]
 
@@ -221,7 +222,7 @@ def test_steered_packets_count_everywhere_once(rig):
     for _ in range(4):
         ovs.appctl("revalidator/wait")
     assert ovs.packets("in_port=a") == sent
-    # The datapath's copies: three, the packets in one of them.
+    # The datapath has three copies of the flow; one counts the packets.
     lines = ovs.offloaded()
     copies = [int(n) for n in re.findall(r"packets:(\d+)", lines)]
     assert len(copies) == 3 and sum(copies) == sent, lines
@@ -258,7 +259,7 @@ def test_steered_load_is_work_and_nobody_sleeps(rig):
 
 
 def test_rule_that_changes_under_traffic(rig):
-    """All that comes goes one way or the other, and is counted."""
+    """Each packet goes one way or the other, and is counted."""
     ovs = rig.ovs
     rig.steer()
     before = counts(rig)
@@ -281,7 +282,8 @@ def test_rule_that_changes_under_traffic(rig):
     rig.stop()
     after = counts(rig)
     came = after[0] - before[0]
-    # A burst may use a rule between the last look at it and its end.
+    # A burst may use a rule after Open vSwitch has last read its counter, and
+    # before the rule ends.
     wait_until(lambda: ovs.packets("in_port=a") > 0.995 * came, 10,
                f"nearly all of {came} are credited")
     assert ovs.packets("in_port=a") <= came
@@ -290,9 +292,10 @@ def test_rule_that_changes_under_traffic(rig):
 
 
 def settle(sampler, old, new, since):
-    """All goes to `new`: none to `old` for 100 ms, in which many went to
-    `new`. Returns between what times the last one went to `old`, in ms after
-    `since`, and what `old` had sent by then."""
+    """Wait until all packets go to `new`: for 100 ms none goes to `old`, while
+    many go to `new`. Returns the two times, in ms after `since`, between which
+    the last packet went to `old`; and the number of packets that `old` has sent
+    by then."""
     before = begin = sampler.transmitted(old, new)
     asked = time.monotonic()
     last = [since, asked]
@@ -310,7 +313,8 @@ def settle(sampler, old, new, since):
 
 
 def test_change_reaches_packets_within_100_ms_of_its_end(rig):
-    """From ovs-ofctl's return to the last packet that took the old way."""
+    """Measures the time from the end of ovs-ofctl to the last packet that goes
+    the old way."""
     ovs = rig.ovs
     rig.steer()
     rig.load()
@@ -323,7 +327,7 @@ def test_change_reaches_packets_within_100_ms_of_its_end(rig):
             ovs.ofctl("mod-flows", ovs.bridge, f"in_port=a,actions={new}")
             late, sent = settle(sampler, old, new, time.monotonic())
             times.append(late)
-            # By the driver; and none comes later.
+            # The driver moves the packets; no packet goes the old way later.
             wait_until(lambda: sum(ovs.steered("a")), 10, "it is steered")
             assert sampler.transmitted(old) == [sent]
     finally:
@@ -333,7 +337,7 @@ def test_change_reaches_packets_within_100_ms_of_its_end(rig):
           f" of the old way: median {statistics.median(most):.2f}, worst"
           f" {most[-1]:.2f}, no less than {least[-1]:.2f};",
           [f"{ms:.1f}" for ms in most])
-    # Threads that wait for a processor are no fault of a slice.
+    # In `make check` other programs use the processors, so the limit is higher.
     assert least[-1] <= 100 * (1 if FULL else config.TIME_SCALE), times
 
 
@@ -347,10 +351,11 @@ def learned(ovs):
 
 
 def test_normal_stays_steered_past_mac_ageing_and_goes_with_traffic(rig):
-    """a and b send the same packets to each other for ever: what the driver
-    moves keeps both of them learned, and c sees nothing after the first."""
+    """a and b send the same packets to each other for ever. The packets that
+    the driver moves keep the addresses of both learned, so that c sees no
+    packet after the first ones."""
     ovs, (a, b) = rig.ovs, (rig.peers[name] for name in "ab")
-    ageing = 15  # Open vSwitch's least
+    ageing = 15  # the least that Open vSwitch accepts
     ovs.vsctl("set", "bridge", ovs.bridge,
               f"other_config:mac-aging-time={ageing}", "--", "set",
               "Open_vSwitch", ".", "other_config:max-idle=1000")
@@ -405,14 +410,14 @@ def upcalls(ovs):
 PARTIAL = {
     "conntrack": ["in_port=a,ip,actions=ct(table=1)",
                   "table=1,ct_state=+trk,actions=b"],
-    # More than anybody sends.
+    # The meter's rate is higher than any peer's.
     "meter": ["in_port=a,actions=meter:1,b"],
 }
 
 
 def put_other_rule(ovs):
-    """A rule for packets that nobody sends: the driver looks at all packets
-    of the port from then on."""
+    """Add a rule for packets that no peer sends: because of this rule the
+    driver looks at all packets of the port."""
     to_b = ovs.datapath_port("b")
     ovs.add_flow("in_port=a,priority=40000,dl_type=0x88cc,actions=b")
     ovs.appctl("dpctl/add-flow", DATAPATH,
@@ -422,9 +427,10 @@ def put_other_rule(ovs):
 
 @pytest.mark.parametrize("kind", PARTIAL)
 def test_what_is_only_marked_is_right_and_spares_the_lookup(rig, kind):
-    """The driver accepts flows that it cannot carry out, without a word in
-    the log. It marks their packets only while it has a rule that makes it look
-    at them anyhow: looking for marks alone costs more than they spare."""
+    """The driver accepts flows that it can only mark, and Open vSwitch logs
+    nothing. The driver marks their packets only while another rule makes it
+    look at all packets: to look at packets only for marks costs more than the
+    marks save."""
     ovs = rig.ovs
     mark = len(ovs.switch_log())
     if kind == "meter":
@@ -460,7 +466,8 @@ def test_what_is_only_marked_is_right_and_spares_the_lookup(rig, kind):
 
 
 def test_debug_log_of_offload_ends_no_switch(rig):
-    """It names flows that were just destroyed."""
+    """The debug log names flows that were just destroyed: this must not crash
+    the switch."""
     ovs = rig.ovs
     rig.steer()
     rig.load()
@@ -497,7 +504,8 @@ def test_rule_that_is_removed_under_traffic(rig):
 
 
 def test_policed_port_is_not_steered(rig):
-    """Packets then pass Open vSwitch's policer; later not."""
+    """While a port is policed, its packets must pass Open vSwitch's policer, so
+    the driver does not steer them; later it steers again."""
     ovs = rig.ovs
     rig.steer()
     rig.load()
@@ -512,7 +520,7 @@ def test_policed_port_is_not_steered(rig):
     wait_until(lambda: not is_steered(), 10, "the driver steers no more")
     ovs.vsctl("set", "Interface", "a", "ingress_policing_rate=0")
     wait_until(is_steered, 10, "the driver steers again")
-    # A port with QoS is no destination.
+    # The driver does not move packets to a port with QoS.
     ovs.vsctl("set", "Port", "b", "qos=@q", "--", "--id=@q", "create", "QoS",
               "type=egress-policer", "other-config:cir=1250000000",
               "other-config:cbs=2048000")

@@ -10,7 +10,7 @@ from testpmd import (Testpmd, driver_eal, packet, read_pcap, wait_until,
 
 @pytest.fixture
 def link(tmp_path_factory):
-    """Starts both sides of links; ends whatever is left of them."""
+    """Starts both sides of links; at the end closes all processes."""
     made = []
 
     class Link:
@@ -36,7 +36,7 @@ def link(tmp_path_factory):
 
 
 def wait_returned(peer):
-    """Until many packets more than now have come back to the peer."""
+    """Wait until 1000 more packets have come back to the peer."""
     enough = peer.received() + 1000
     wait_until(lambda: peer.received() > enough, 20, "packets come back")
 
@@ -59,7 +59,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_packets_come_back_whole_and_in_order(link, layout):
-    """A file of packets goes through both rings and back into a file."""
+    """The packets of a file go through both rings, and back into a file."""
     sizes, options, peer_args, switch_args = LAYOUTS[layout]
     sent = [packet(i, sizes[i % len(sizes)]) for i in range(2000)]
     there, back = link.dir / "there.pcap", link.dir / "back.pcap"
@@ -67,8 +67,8 @@ def test_packets_come_back_whole_and_in_order(link, layout):
 
     switch = link.switch(switch_args)
     switch.start("io retry")
-    # A thread for each direction: one that waits for room in a ring cannot
-    # empty the other.
+    # A thread for each direction: a thread that waits for room in one ring
+    # cannot empty the other ring.
     peer = link.peer(f"--no-flush-rx --nb-cores=2 {peer_args}",
                      f",{options}" if options else "",
                      [f"net_pcap0,rx_pcap={there},tx_pcap={back}"])
@@ -133,7 +133,7 @@ def test_peer_killed_and_restarted(link):
 
 
 def test_switch_killed_and_restarted(link):
-    """The front-end listens; the switch comes back to it and resumes."""
+    """The front-end listens; the new switch connects to it and resumes."""
     switch = link.switch(devargs=",client=1", name="switch0")
     peer = link.peer(options=",server=1")
     switch.start()
@@ -172,7 +172,7 @@ def growing(switch, names):
 
 
 def test_peer_changes_its_number_of_queues(link):
-    """The switch keeps its two queues, and its traffic."""
+    """The switch keeps its two queues, and traffic goes on."""
     queues = "--rxq=2 --txq=2"
     switch = link.switch(queues, ",queues=2")
     switch.start()
@@ -194,7 +194,7 @@ def test_peer_changes_its_number_of_queues(link):
 
 
 def default_plugin(name):
-    """One of DPDK's own plugins, as the distribution installs them."""
+    """The path of one of DPDK's plugins, as the distribution installs it."""
     for found in sorted(Path("/usr/lib").glob(f"*/dpdk/pmds-*/{name}")):
         return found
     pytest.skip(f"no {name} below /usr/lib/*/dpdk (Debian's packages of DPDK)")
@@ -202,7 +202,8 @@ def default_plugin(name):
 
 @pytest.mark.parametrize("net_vhost_first", [True, False])
 def test_devices_are_ours_whatever_is_loaded_first(net_vhost_first, tmp_path):
-    """The vdev bus goes by how names begin, in the order of loading."""
+    """The vdev bus takes the first loaded driver whose name begins the device's
+    name."""
     theirs = default_plugin("librte_net_vhost.so")
     eal = driver_eal().replace("-d ", f"-d {theirs} -d " if net_vhost_first
                                else "-d ")
@@ -220,12 +221,14 @@ def test_devices_are_ours_whatever_is_loaded_first(net_vhost_first, tmp_path):
 
 
 def test_no_driver_of_dpdk_begins_our_name():
-    """Nor ours theirs: else devices go by what was loaded, and when."""
+    """No driver of DPDK has a name that begins with net_vpci, or with which
+    net_vpci's devices begin: else the order of loading would decide which
+    driver gets a device."""
     plugins = default_plugin("librte_net_vhost.so").parent.glob("*.so")
     names = {name.decode() for path in plugins for name in re.findall(
         rb'PMD_INFO_STRING= {"name": "([^"]+)"', path.read_bytes())}
     assert "net_vhost" in names
-    names.discard("net_vpci")  # installed
+    names.discard("net_vpci")  # this driver, if it is installed there
     assert not [name for name in names if "net_vpci0".startswith(name)
                 or name.startswith("net_vpci")]
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """DPDK's testpmd as a process that a test talks to, and files of packets.
 
-No root, no hugepages, no kernel devices.  Both sides of a link are testpmd: one
-with the driver under test on its socket transport, one with DPDK's own
-virtio-user front-end.
+This needs no root, no hugepages and no kernel devices.  Both sides of a link
+are testpmd: one with the driver under test on its socket transport, the other
+with DPDK's own virtio-user front-end.
 """
 import os
 import re
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-# As automake calls it; the harness goes by its own variable.
+# Automake sets top_builddir; the harness reads VHOSTPCI_BUILDDIR.
 if "top_builddir" in os.environ:
     os.environ.setdefault("VHOSTPCI_BUILDDIR", os.environ["top_builddir"])
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
@@ -28,32 +28,34 @@ from harness.talk import Talk  # noqa: E402
 
 
 def log_dir():
-    """A folder for each test file: make runs several at a time, and they give
-    their processes the same names."""
+    """A folder of logs for each test file: make runs several files at a time,
+    and their processes have the same names."""
     test = os.environ.get("PYTEST_CURRENT_TEST", "")
     name = Path(test.split("::", maxsplit=1)[0]).stem or "tests"
     return config.BUILD / "tests" / "native" / f"{name}.logs"
 
 
 def _lcores():
-    """Three threads that run wherever we may."""
+    """Three threads that may run on all CPUs of this process."""
     cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
     return ",".join(f"{i}@({cpus})" for i in range(3))
 
 
 class Process(Talk):
-    """A testpmd process in interactive mode, whose directory is its own."""
+    """A testpmd process in interactive mode, with a directory of its own."""
     __test__ = False
 
     def start_process(self, name, command, log):
         self.name = name
         fifo = self.dir / "stdin"
         os.mkfifo(fifo)
-        # Here too, so that what is written early waits for its reader.
+        # Open the FIFO for reading, too: then writing works before testpmd
+        # reads.
         self.stdin = open(os.open(fifo, os.O_RDWR), "w")
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
-        # Held open both ways: neither end waits, and stdin never ends.
+        # The child, too, opens the FIFO both ways: opening does not wait, and
+        # stdin never ends.
         keep = f"exec <>{shlex.quote(str(fifo))}; exec {shlex.join(command)}"
         self.child = Child(["sh", "-c", keep], log=log, env={
             **os.environ, "XDG_RUNTIME_DIR": str(self.dir),
@@ -90,9 +92,9 @@ class Process(Talk):
 
 class Testpmd(Process):
     """One testpmd on this machine."""
-    logs = None  # where its output goes; None: log_dir()
-    interval = 0.1  # between looks at what it printed
-    lcores = None  # where its threads run; None: anywhere
+    logs = None  # the folder of its log; None: log_dir()
+    interval = 0.1  # seconds between two looks at its output
+    lcores = None  # the CPUs of its threads; None: all
 
     def __init__(self, name, vdevs, args="", eal="", memory="--no-huge -m 256"):
         self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
@@ -106,8 +108,8 @@ class Testpmd(Process):
                            (self.logs or log_dir()) / f"{name}.log")
 
     def ask(self, text, pattern, seconds=10):
-        """Send a command and wait for what it prints, other than its echo and
-        the prompt: see talk.py."""
+        """Send a command, and wait for `pattern` in the output.  The pattern
+        must not match the echo or the prompt: see talk.py."""
         mark = len(self.child.output())
         self.command(text)
         return wait_until(
@@ -116,7 +118,7 @@ class Testpmd(Process):
             self.interval)
 
     def start(self, mode="io", how="start", seconds=5):
-        # With "retry": as long as it takes on a busy machine.
+        # For the mode "io retry": retry as long as a busy machine may take.
         self.command(f"set burst tx delay 50 retry {seconds * 20000}")
         self.ask(f"set fwd {mode}", "Set .* packet forwarding mode")
         self.ask(how, "packet forwarding packets/burst|packets/burst=")
@@ -140,7 +142,8 @@ class Testpmd(Process):
 
 
 def driver_eal():
-    """EAL arguments that load the driver under test; skips without it."""
+    """EAL arguments that load the driver under test; skip the test without
+    the driver."""
     if not shutil.which("dpdk-testpmd"):
         pytest.skip("no dpdk-testpmd (Debian package dpdk)")
     try:
@@ -150,7 +153,7 @@ def driver_eal():
 
 
 def packet(number, size):
-    """An Ethernet frame that carries its number and a checksum over it all."""
+    """An Ethernet frame with a number, and a checksum over the whole frame."""
     payload = bytes((number * 31 + at * 7 + (at >> 8)) & 0xff
                     for at in range(size - 22))
     body = (bytes.fromhex("020000000002020000000001") + b"\x88\xb5"
@@ -166,7 +169,7 @@ def write_pcap(path, packets):
 
 
 def read_pcap(path):
-    """Whole packets only: the writer may still be at it."""
+    """The complete packets of a file, which testpmd may still be writing."""
     data = path.read_bytes()
     packets, at = [], 24
     while at + 16 <= len(data):
