@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protocols of which a test sees a few orders of events only: spin looks at all
-of them.  What is right has no error in any state, and each broken variant has
-one: a model that finds nothing in those would show nothing.
+"""Searches models of protocols with spin.  A test of the real code sees only a
+few orders of events; spin tries all of them.  The right variants must have no
+error in any state.  Each broken variant must have an error: that shows that the
+search can find one.
 
-A variant is a macro.  What each means is at the top of its model.
+A variant is a set of macros.  The top of each model explains its macros.
 """
 import re
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-SECONDS = 300  # for a search that takes up to six on an idle core
+SECONDS = 300  # a search takes up to six seconds on an idle core
 MEGABYTES = 1024
 DEPTH = 2000000
 
@@ -61,7 +62,7 @@ BROKEN = [
     ("split", "IDX_FIRST"),
     ("split", "ANY_ORDER"),
 ]
-# Without store buffers nobody would miss these barriers.
+# Variants that lack a barrier: only a model with store buffers finds the error.
 FOUND_BY_STORE_BUFFERS = ["NO_BARRIER", "FENCE_BURST_ONLY", "BARRIER_FIRST"]
 
 pytestmark = pytest.mark.skipif(
@@ -75,11 +76,12 @@ def run(command, folder):
 
 
 def search(model, variant, folder, optimize="-O2"):
-    """What pan says of all states of `model`, with the macros of `variant`."""
+    """Search all states of `model` with the macros of `variant`; returns pan's
+    output."""
     source = HERE / f"{model}.pml"
     text = source.read_text() + (HERE / "tso.pml").read_text()
     for macro in variant.split():
-        # Without its code a variant would be the model itself.
+        # A macro that the model does not use would change nothing.
         name = re.escape(macro.partition("=")[0])
         assert re.search(rf"^#(if|elif).*\b{name}\b", text, re.M), macro
     said = run(["spin", *[f"-D{macro}" for macro in variant.split()], "-a",
@@ -107,8 +109,8 @@ def assert_right(said):
 def test_no_state_is_wrong(model, variant, tmp_path):
     said = search(model, variant, tmp_path)
     assert_right(said)
-    # Each statement was executed in some state, but the ends of processes that
-    # have none.
+    # Each statement was executed in some state, except the ends of processes
+    # that never end.
     unreached = [line for line in said.splitlines()
                  if ", state " in line and '"-end-"' not in line]
     assert unreached == []

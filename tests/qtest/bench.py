@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The device under test: its QEMU, its socket, what was opened on it."""
+"""The device under test, with its QEMU, its socket and its front-ends."""
 import tempfile
 from pathlib import Path
 
@@ -11,7 +11,7 @@ DEVICE = "/machine/peripheral/dev"
 
 
 class Bench:
-    """The device under test: its QEMU, its socket, what was opened on it."""
+    """The device under test, with its QEMU, its socket and its front-ends."""
 
     def __init__(self, options="", accel="qtest", arguments=(),
                  machine="q35", chardev="server=on,wait=off"):

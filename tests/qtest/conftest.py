@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures: a QEMU with one device for each test, and front-ends for it.
 
-The program is $VHOSTPCI_QEMU, or build/qemu/qemu-system-x86_64; without one
-the tests are skipped. No guest, no KVM, no root.
+The program is $VHOSTPCI_QEMU, or build/qemu/qemu-system-x86_64; without it the
+tests are skipped. The tests need no guest, no KVM and no root.
 """
 import sys
 from pathlib import Path
@@ -16,11 +16,11 @@ from bench import Bench  # noqa: E402
 from server import ServerBench  # noqa: E402
 
 
-_once = []  # tests that would run a second time, with KVM
+_once = []  # tests that run only once, because there is no KVM
 
 
 def pytest_generate_tests(metafunc):
-    """Every test runs without KVM and, where there is one, with it."""
+    """Run each test without KVM, and a second time with KVM if it works."""
     if "accel" in metafunc.fixturenames:
         kvm = machines.qemu().exists() and machines.has_kvm()
         metafunc.parametrize("accel", ["qtest", "kvm"] if kvm else ["qtest"],
@@ -35,8 +35,8 @@ def pytest_collection_finish(session):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What tools/count-results reads: it counts nothing for a second time
-    that cannot be, and says so."""
+    """Print a line for tools/count-results, with the number of tests that do
+    not run a second time."""
     if _once:
         terminalreporter.write_line(f"ONCE [{len(_once)}] no usable KVM")
 
@@ -74,5 +74,5 @@ def make_server(accel):
 
 @pytest.fixture
 def bench(make_bench):
-    # Generous, so that a busy machine does not look like a silent driver.
+    # A long timeout: on a busy machine a driver may answer late.
     return make_bench(",ack-timeout=5000")

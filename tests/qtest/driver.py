@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver for vhost-pci devices, as doc and protocol/vhost_pci.h say.
+"""A driver for vhost-pci devices, as doc and protocol/vhost_pci.h specify it.
 
-Written from the specification, not from the device's source: it finds the
-areas by their capabilities, drives the two control queues as split
-virtqueues, and reads STATE messages.
+The driver follows the specification, and not the device's source.  It finds the
+areas by their capabilities, uses the two control queues as split virtqueues,
+and reads STATE messages.
 """
 import struct
 from collections import namedtuple
@@ -18,7 +18,7 @@ CONNECTED, LINK_UP = 1, 2
 RUN, CALL = 1, 2
 MAGIC, ABI, NET = b"vhpc", 2, 1
 MAX_REGIONS, MAX_FUNCTIONS = 32, 8
-REGIONS, FUNCTIONS, RINGS = 32, 1056, 1504  # in a STATE message
+REGIONS, FUNCTIONS, RINGS = 32, 1056, 1504  # offsets in a STATE message
 
 Area = namedtuple("Area", "address length")
 Region = namedtuple("Region", "gpa size offset space area")
@@ -26,11 +26,11 @@ Ring = namedtuple("Ring", "desc avail used num flags base epoch")
 Function = namedtuple("Function", "type first_ring max_rings n_rings "
                       "status features space mtu rarp_count "
                       "rarp_mac config in_flight rings")
-# Of the first function: features to rings.
+# The fields from features to rings are those of the first function.
 State = namedtuple("State", "generation status regions functions features mtu "
                    "rarp_count rarp_mac rings")
 
-# Where this driver puts the BARs.
+# The addresses that this driver gives to the BARs.
 BAR = {0: 0xe0000000, 1: 0xe0010000, 2: 0x1000000000, 4: 0xe0040000}
 
 
@@ -154,7 +154,8 @@ class Driver:
     def _queue(self, index, vector):
         m = self.machine
         m.write16(self.common + 22, index)
-        # QEMU 10.0.13 offers 1024 of them for every device's queues.
+        # The size may be larger: QEMU 10.0.13 offers 1024 entries for all
+        # queues.
         size = m.read16(self.common + 24)
         assert size >= Queue.SIZE, f"queue {index} has {size} entries"
         m.write16(self.common + 24, Queue.SIZE)
@@ -169,7 +170,8 @@ class Driver:
         return q
 
     def start(self, buffers=4, vector=0xffff):
-        """Negotiate, set up the queues, DRIVER_OK, @buffers for STATE."""
+        """Negotiate, set up the queues, set DRIVER_OK, and add @buffers for
+        STATE messages."""
         m = self.machine
         self.reset()
         self.set_status(ACKNOWLEDGE | DRIVER)
@@ -192,7 +194,8 @@ class Driver:
         self.eventq.add(self.buffers[slot], self.state_size, True)
 
     def poll(self):
-        """The next STATE, or None. Its buffer is given back at once."""
+        """Read the next STATE, and give its buffer back; returns the STATE or
+        None."""
         slot = self.eventq.done()
         if slot is None:
             return None
@@ -217,7 +220,7 @@ class Driver:
                               0, 0, 0, rule))
 
     def wait_state(self, condition, what, ack=True):
-        """Take (and acknowledge) states until one meets the condition."""
+        """Take (and acknowledge) states until a state meets the condition."""
         def step():
             state = self.poll()
             if state and ack:
@@ -243,7 +246,7 @@ class Driver:
     # Areas
 
     def window(self, state, gpa):
-        """Bus address of a peer address."""
+        """The bus address at which the window shows an address of the peer."""
         for r in state.regions:
             if r.gpa <= gpa < r.gpa + r.size:
                 return self.areas[1].address + r.offset + gpa - r.gpa

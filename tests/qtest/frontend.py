@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A vhost-user front-end: the peer's side of the device's socket.
 
-Its memory is a sealed memfd, laid out as a QEMU with 3 GiB does it in small:
-two regions of one file, with a hole between them in guest addresses.
+Its memory is a sealed memfd with the layout of a QEMU with 3 GiB, on a small
+scale: two regions of one file, with a hole between them in guest addresses.
 """
 import fcntl
 import mmap
@@ -18,12 +18,12 @@ from machine import SCALE
  SET_VRING_CALL, SET_VRING_ERR, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES,
  GET_QUEUE_NUM, SET_VRING_ENABLE, SEND_RARP, NET_SET_MTU) = (
      1, 2, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
-SET_IDENTITY = 1055  # ours, with protocol feature 55
+SET_IDENTITY = 1055  # of this project, with protocol feature 55
 GET_MAX_MEM_SLOTS, ADD_MEM_REG, REM_MEM_REG = 36, 37, 38
 NEED_REPLY = 8
 PROTOCOL_FEATURES = 1 << 30
 F_ADD_SEALS, F_SEAL_SHRINK = 1033, 2
-# Not taken unless a test says so: the rings here are split ones.
+# Negotiated only if a test asks for them: the rings here are split ones.
 RING_PACKED, IN_ORDER = 1 << 34, 1 << 35
 
 MIB = 1 << 20
@@ -85,7 +85,7 @@ class Frontend:
         return data
 
     def call(self, request, payload=b"", fds=()):
-        """Send, and wait for the reply's payload."""
+        """Send a request, wait for the reply, and return its payload."""
         self.send(request, payload, fds)
         answered, data = self.receive()
         assert answered == request
@@ -95,12 +95,13 @@ class Frontend:
         return struct.unpack("<Q", self.call(request))[0]
 
     def acked(self, request, payload=b"", fds=()):
-        """Send with NEED_REPLY; returns the device's answer, 0 is success."""
+        """Send with NEED_REPLY; returns the device's answer: 0 is success."""
         self.send(request, payload, fds, 1 | NEED_REPLY)
         return struct.unpack("<Q", self.receive()[1])[0]
 
     def closed_by_device(self):
-        """Read what is left; True when the other end has closed."""
+        """Read and drop all messages; returns True if the device has closed the
+        connection."""
         try:
             while self.socket.recv(4096):
                 pass
@@ -135,7 +136,7 @@ class Frontend:
         return self.acked(SET_MEM_TABLE, payload, [self.fd] * len(regions))
 
     def memory_slot(self, request, region):
-        """ADD_MEM_REG or REM_MEM_REG; returns the device's answer."""
+        """Send ADD_MEM_REG or REM_MEM_REG; returns the device's answer."""
         gpa, size, uva, offset = region
         fds = [self.fd] if request == ADD_MEM_REG else []
         return self.acked(request, struct.pack("<QQQQQ", 0, gpa, size, uva,
@@ -149,17 +150,18 @@ class Frontend:
         self.send(request, struct.pack("<Q", ring), [fd])
 
     def ring_address(self, ring):
-        """Front-end address of the three parts of a ring, in high memory."""
+        """Front-end addresses of the three parts of a ring, in high memory."""
         at = UVA + HIGH + 0x10000 * ring
         return at, at + 0x4000, at + 0x8000
 
     def ring_offset(self, ring):
-        """Of the used ring, in the file."""
+        """The offset of the used ring in the file."""
         return self.regions[1][3] + 0x10000 * ring + 0x8000
 
     def start_ring(self, ring, base=0, enable=True, size=RING_SIZE,
                    desc_at=None):
-        """@desc_at: of the descriptors, from the start of high memory."""
+        """Start a ring.  @desc_at: the offset of the descriptors in high
+        memory."""
         desc, avail, used = self.ring_address(ring)
         if desc_at is not None:
             desc = UVA + HIGH + desc_at
@@ -175,7 +177,7 @@ class Frontend:
                               struct.pack("<II", ring, 1)) == 0
 
     def stop_ring(self, ring):
-        """GET_VRING_BASE; returns the base."""
+        """Send GET_VRING_BASE; returns the base."""
         data = self.call(GET_VRING_BASE, struct.pack("<II", ring, 0))
         index, base = struct.unpack("<II", data)
         assert index == ring
@@ -190,13 +192,13 @@ class Frontend:
             self.start_ring(ring)
 
     def set_indices(self, ring, avail, used):
-        """Of a split ring."""
+        """Write the avail and the used index of a split ring."""
         at = self.ring_offset(ring) + 2
         struct.pack_into("<H", self.memory, at - 0x4000, avail)
         struct.pack_into("<H", self.memory, at, used)
 
     @staticmethod
     def signalled(fd, seconds=10):
-        """Wait for an eventfd; returns its count, 0 when late."""
+        """Wait for an eventfd; returns its count, or 0 if none came in time."""
         ready, _, _ = select.select([fd], [], [], seconds * SCALE)
         return os.eventfd_read(fd) if ready else 0

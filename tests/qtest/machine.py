@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A QEMU without a guest: qtest plays the CPU, QMP is the monitor.
+"""A QEMU without a guest: qtest acts as the CPU, QMP is the monitor.
 
-With accelerator "kvm" the virtual CPU stays stopped and qtest still plays its
-part, but memory slots, and ioeventfds are those of KVM.
+With the accelerator "kvm", too, the virtual CPU stays stopped and qtest acts in
+its place, but KVM has the memory slots and ioeventfds.
 
-`Machine` gives memory and port access as a CPU has them, PCI configuration
-space, and guest RAM to put virtqueues in. Every wait has a deadline.
+`Machine` accesses memory and ports as a CPU does, and PCI configuration space,
+and allocates guest RAM for virtqueues. Every wait has a deadline.
 """
 import contextlib
 import ctypes
@@ -30,7 +30,8 @@ _libc = ctypes.CDLL(None)
 
 @contextlib.contextmanager
 def at_work(attack, path):
-    """In a process of its own: it takes no time of those who measure."""
+    """Run an attack in another process, so that it takes no time of the
+    process that measures."""
     child = multiprocessing.get_context("fork").Process(
         target=attack, args=(path,), daemon=True)
     child.start()
@@ -48,7 +49,8 @@ def qemu():
 
 @functools.lru_cache(maxsize=None)
 def has_kvm():
-    """Whether KVM makes a machine here; no guest has to run in it."""
+    """True if QEMU can make a machine with KVM here.  No guest has to run in
+    it."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False
     done = subprocess.run([str(qemu()), "-M", "none", "-accel", "kvm", "-S",
@@ -71,7 +73,7 @@ def wait_until(condition, what, seconds=10):
 
 
 class Lines:
-    """A connection that QEMU makes to us, a line at a time."""
+    """A socket to which QEMU connects; reads and writes lines."""
 
     def __init__(self, path):
         self.listener = socket.socket(socket.AF_UNIX)
@@ -177,7 +179,7 @@ class Machine:
             answer = self.qtest.read()
             if answer.startswith("OK"):
                 return answer[3:]
-            # Interrupt lines are reported as they change.
+            # qtest also reports each change of an interrupt line.
             assert answer.startswith("IRQ"), f"{line}: {answer}"
 
     def out32(self, port, value):
@@ -217,7 +219,7 @@ class Machine:
         self.command(f"write {address:#x} {len(data)} 0x{data.hex()}")
 
     def alloc(self, size):
-        """Guest RAM, zeroed, in whole pages."""
+        """Allocate zeroed guest RAM in whole pages; returns the address."""
         address = self.heap
         self.heap += (size + 4095) & ~4095
         assert self.heap < self.RAM

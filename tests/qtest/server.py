@@ -16,7 +16,7 @@ CAP_EXPRESS = 0x10
 
 
 class Events(machines.Lines):
-    """A second monitor: it keeps what it is told."""
+    """A second monitor, which keeps all events."""
 
     def start(self):
         self.accept()
@@ -41,7 +41,8 @@ class Events(machines.Lines):
         return self.seen
 
     def wait(self, kind, seconds=10, **data):
-        """The next event of this kind that says so; it is not found again."""
+        """Wait for the next event of this kind with these data.  A later call
+        does not find the event again."""
         def find():
             for i, (name, told) in enumerate(self.poll()):
                 if name == kind and data.items() <= told.items():
@@ -52,13 +53,13 @@ class Events(machines.Lines):
 
 
 class Vm:
-    """A VM in so far as a server can tell: a memory, and connections."""
+    """A VM as a server sees it: memory and connections."""
 
     def __init__(self, bench, size=16 * MIB):
         self.bench, self.size, self.fronts = bench, size, []
 
     def front(self):
-        """One more connection of it, with its memory."""
+        """Make one more connection of the VM, with the VM's memory."""
         front = self.bench.connect(size=self.size, low=self.size // 2)
         if self.fronts:
             os.dup2(self.fronts[0].fd, front.fd)
@@ -79,7 +80,7 @@ class Vm:
 
 
 class ServerBench:
-    """A machine with root ports and a server for them."""
+    """A machine with root ports, and a server that plugs devices there."""
 
     def __init__(self, options="", accel="qtest", ports=4, reserve="64M",
                  arguments=()):
@@ -125,11 +126,12 @@ class ServerBench:
         return {p["device"]: p for p in self.query()["peers"]}
 
     def device(self, name):
-        """The bench of the device of the peer with this name."""
+        """What query-vhost-pci says of the peer with this name."""
         return next(p for p in self.query()["peers"] if p["name"] == name)
 
     def driver(self, device, **options):
-        """Have the root port of @device forward, and drive the device."""
+        """Let the root port of @device forward, and start a driver for the
+        device."""
         port = int(device.rsplit("rp", 1)[1])
         bus = BehindPort(self.machine, self._slot(port), port + 1)
         driver = Driver(bus, slot=0, bars=bars(port))
@@ -137,7 +139,8 @@ class ServerBench:
         return driver
 
     def _slot(self, port):
-        """Where on bus 0 root port @port is: its slot number is one more."""
+        """The device number on bus 0 of root port @port, found by the port's
+        chassis slot number, @port + 1."""
         m = self.machine
         for slot in range(32):
             if m.config32(slot, 0) != ROOT_PORT:
@@ -152,7 +155,8 @@ class ServerBench:
         raise AssertionError(f"no root port {port}")
 
     def unplug(self, device):
-        """The guest lets go: none is there, but a reset ends the wait."""
+        """End an unplug request, as a guest would that releases the device.
+        There is no guest, but a reset of the machine ends the request, too."""
         self.machine.monitor("system_reset")
         wait_until(lambda: device not in self.peers(), f"{device} is gone")
 
@@ -178,8 +182,9 @@ def bars(port):
 
 
 class BehindPort:
-    """The machine as a driver behind a root port wants it: configuration
-    space of the bus behind it, which it has forward memory."""
+    """The machine for a driver of a device behind a root port: config32() reads
+    and writes configuration space of the bus behind the port.  The constructor
+    makes the port forward memory accesses."""
 
     def __init__(self, machine, slot, bus):
         self.machine, self.bus = machine, bus

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver that is killed while it returns buffers of a packed ring, and a
-front-end that stops the ring before another driver comes: wherever that was,
-each buffer comes back once, and the ring goes on behind them."""
+"""A driver is killed while it returns buffers of a packed ring, and the
+front-end stops the ring before another driver comes.  Wherever the driver was,
+the peer must get each buffer back once, and the ring must go on behind them."""
 import mmap
 import os
 import random
@@ -17,11 +17,11 @@ from test_state import in_thread, running
 VERSION_1, IN_ORDER, MRG_RXBUF = 1 << 32, 1 << 35, 1 << 15
 NEXT, WRITE, AVAIL, USED = 1, 2, 1 << 7, 1 << 15
 TO_PEER, FROM_PEER = 0, 1
-# The chains of the commit, in descriptors.
+# The lengths of the commit's chains, in descriptors.
 CHAINS = (1, 3, 1, 1, 2)
-# 250 with wrap counter 1: the commit goes over the end of the ring.
+# Place 250 with wrap counter 1: the commit crosses the end of the ring.
 BASE = 250 | 1 << 15
-LENGTH = 77  # of what was returned
+LENGTH = 77  # in the used descriptors that the driver has written
 TRACED = 0x7fff  # protocol/vring_find.h
 
 
@@ -32,12 +32,12 @@ def ahead(place, n):
 
 
 class Ring:
-    """The peer's driver. Its buffer ids have nothing to do with places."""
+    """The peer's driver. Its buffer ids do not depend on places in the ring."""
 
     def __init__(self, front, index, place):
         self.front, self.index, self.place = front, index, place
         self.file = front.regions[1][3] + 0x10000 * index
-        # What was used in this lap, up to here.
+        # Mark the descriptors before `place` as used in this lap.
         for at in range(place & 0x7fff):
             struct.pack_into("<H", front.memory, self.file + 16 * at + 14,
                              AVAIL | USED)
@@ -49,7 +49,7 @@ class Ring:
         return struct.unpack_from("<QIHH", self.front.memory, self.desc(place))
 
     def post(self, chains=CHAINS):
-        """Make chains available; returns the places of all and the end."""
+        """Make chains available; returns the places of all, and of the end."""
         places = [ahead(self.place, n) for n in accumulate((0,) + chains)]
         for number, n in enumerate(chains):
             for i in range(n):
@@ -63,7 +63,7 @@ class Ring:
         return places
 
     def give(self, place, ident):
-        """As a driver of the device does."""
+        """Write a used descriptor, as the device's driver does."""
         flags = AVAIL | USED if place >> 15 else 0
         struct.pack_into("<IHH", self.front.memory, self.desc(place) + 8,
                          LENGTH, ident, flags)
@@ -73,7 +73,8 @@ class Ring:
         return flags & (AVAIL | USED) == (AVAIL | USED if place >> 15 else 0)
 
     def take(self, chains=CHAINS):
-        """Ids and lengths of what was used, up to the first that was not."""
+        """Take used chains, up to the first that is not used; returns their ids
+        and lengths."""
         taken = []
         while len(taken) < len(chains) and self.is_used(self.place):
             _, length, ident, flags = self.load(self.place)
@@ -103,7 +104,8 @@ def session(bench, features=0, huge=False):
 
 
 def interrupt(driver, ring, state, written, chains=CHAINS, batch=False):
-    """Kill the driver when it has written so many used descriptors."""
+    """Do what a driver does before it is killed, when it has written `written`
+    used descriptors of a commit."""
     places = ring.post(chains)
     epoch = state.rings[ring.index].epoch
     driver.progress(ring.index,
@@ -117,7 +119,7 @@ def interrupt(driver, ring, state, written, chains=CHAINS, batch=False):
 
 
 def restart(driver, front, ring, base):
-    """The ring goes on with a new driver; returns its STATE."""
+    """Start a new driver, and the ring again; returns the STATE."""
     driver.start()
     done = in_thread(lambda: front.start_ring(ring, base) or True)
     state = driver.wait_state(running(0, 1), "both rings run again")
@@ -138,7 +140,7 @@ def test_interrupted_commit_is_ended_when_the_ring_stops(bench, index,
         before = [ring.load(ahead(ring.place, i)) for i in range(8)]
         driver.reset()
         assert front.stop_ring(index) == both(end), written
-        # Of an address nothing is ours to write.
+        # The device must not write a descriptor's address.
         assert [ring.load(ahead(ring.place, i))[0] for i in range(8)] == [
             d[0] for d in before]
         whole = written == len(CHAINS) or batch and written
@@ -164,12 +166,13 @@ def test_interrupted_commit_is_ended_when_the_ring_stops(bench, index,
 
 @pytest.mark.parametrize("cause", ["driver", "reset"])
 def test_ring_is_traced_no_longer_when_its_place_was_told(bench, cause):
-    """With the driver there, and without."""
+    """When the device has told the front-end where a ring stands, it removes
+    the mark TRACED; with a driver, and without one."""
     driver, front, state = session(bench)
     traced = {}
     for index, said in ((TO_PEER, TRACED), (FROM_PEER, 4711)):
         traced[index] = front.ring_offset(index)
-        # DISABLE in the flags behind it: they stay.
+        # The flags behind the mark are DISABLE, and must stay so.
         struct.pack_into("<HH", front.memory, traced[index], said, 1)
     if cause == "reset":
         driver.reset()
@@ -181,7 +184,8 @@ def test_ring_is_traced_no_longer_when_its_place_was_told(bench, cause):
 
 
 def test_interrupted_commit_in_huge_pages(bench):
-    """Which have no write()."""
+    """A file of huge pages has no write(), so the device has to write in
+    another way."""
     try:
         fd = memfd(16 * MIB, huge=True)
         mmap.mmap(fd, 16 * MIB).close()
@@ -197,7 +201,7 @@ def test_interrupted_commit_in_huge_pages(bench):
 
 
 def test_chains_that_were_only_available_are_not_touched(bench):
-    """Before the first of the three steps nothing has happened."""
+    """A driver that has not begun a commit has returned nothing."""
     driver, front, state = session(bench)
     ring = Ring(front, FROM_PEER, BASE)
     ring.post()
@@ -214,7 +218,7 @@ def test_new_driver_that_lets_go_before_it_resumes(bench):
     driver.reset()
     driver.start()
     again = driver.wait_state(running(0, 1), "both rings run again")
-    # The next driver would end it.
+    # The STATE asks the new driver to end the commit.
     assert again.rings[FROM_PEER].base == end | BASE << 16
     base = in_thread(front.stop_ring, FROM_PEER)
     driver.wait_state(running(0), "ring 1 stopped")
@@ -223,7 +227,8 @@ def test_new_driver_that_lets_go_before_it_resumes(bench):
 
 
 def test_driver_that_is_cut_off_in_a_commit(make_bench):
-    """What it goes on to publish it has not written into the ring."""
+    """The driver goes on to publish progress, but its writes no longer reach
+    the ring: the device must not believe the progress."""
     bench = make_bench(",ack-timeout=300")
     driver, front, state = session(bench)
     rings = [Ring(front, i, BASE) for i in (TO_PEER, FROM_PEER)]
@@ -253,7 +258,8 @@ def cut_off(make_bench):
 
 
 def test_driver_that_is_cut_off_from_a_paused_ring(make_bench):
-    """What it returns since, it writes into memory that is not the peer's."""
+    """Buffers that the driver returns after it was cut off do not reach the
+    peer's memory: the ring stands where it stood."""
     driver, front, state = cut_off(make_bench)
     for ring in (TO_PEER, FROM_PEER):
         driver.progress(ring, state.rings[ring].epoch << 32
@@ -297,7 +303,7 @@ def test_paused_rings_go_on_with_another_driver(bench):
 
 
 def test_places_that_make_no_commit(bench):
-    """Nonsense of the driver's reaches no memory and no front-end."""
+    """Places that make no sense change no memory and reach no front-end."""
     driver, front, state = session(bench)
     ring = Ring(front, FROM_PEER, BASE)
     for used, avail, told in (
@@ -321,7 +327,7 @@ def test_chain_that_does_not_end_within_the_commit(bench):
     driver, front, state = session(bench)
     ring = Ring(front, FROM_PEER, BASE)
     ring.post()
-    # Its last chain is one descriptor too long for what the driver says.
+    # The commit ends one descriptor before the last chain ends.
     end = ahead(BASE, sum(CHAINS) - 1)
     driver.progress(FROM_PEER, state.rings[FROM_PEER].epoch << 32
                     | BASE << 16 | end)
@@ -332,7 +338,8 @@ def test_chain_that_does_not_end_within_the_commit(bench):
 
 @pytest.mark.parametrize("length, ended", [(4096, True), (4097, False)])
 def test_longest_commit(bench, length, ended):
-    """Over the end of a large ring; one that is longer is none."""
+    """The longest commit crosses the end of a large ring.  The device does not
+    end a longer one."""
     size, at, used = 8192, 4 * MIB, 8000 | 1 << 15
     avail = (used & 0x7fff) + length - size
     driver, front = bench.driver(), bench.front()
@@ -386,7 +393,7 @@ def test_ring_of_nonsense(bench):
 
 
 def test_ring_whose_memory_is_gone(bench):
-    """The answer comes all the same, and one line in the log."""
+    """The device answers the front-end all the same, and logs one line."""
     driver, front, state = session(bench)
     ring = Ring(front, FROM_PEER, BASE)
     end = interrupt(driver, ring, state, 2)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bad input on the device's socket: the connection ends with one log line
-that names the rule; QEMU, the driver and the next peer go on."""
+"""Sends bad input to the device's socket: the device ends the connection, and
+logs one line that names the rule.  QEMU and the driver go on, and the device
+serves the next peer."""
 import fcntl
 import os
 import random
@@ -26,7 +27,7 @@ def table(*regions):
 
 
 def ring(front, **change):
-    """A ring outside what rules allow."""
+    """Start ring 0 with values that break a rule."""
     desc, avail, used = front.ring_address(0)
     a = {"num": 256, "base": 0, "desc": desc, "avail": avail, "used": used}
     a.update(change)
@@ -149,7 +150,7 @@ def test_violation_ends_the_connection_with_one_line(bench, case):
             driver.ack(state.generation)
         return open_fds(bench) == before
     wait_until(clean, "no fd is left over")
-    # The next one is served as if nothing had been.
+    # The device serves the next peer as if nothing had happened.
     front = bench.front()
     in_thread(front.start)
     driver.wait_state(running(0, 1), "an honest peer")
@@ -241,7 +242,8 @@ def test_ack_of_the_future_releases_nothing(bench):
 
 
 def test_driver_without_queues(bench):
-    """DRIVER_OK and nothing behind it: the peer waits its time, no longer."""
+    """A driver sets DRIVER_OK and has no queues.  The peer waits for the
+    timeout, and no longer."""
     driver = Driver(bench.machine)
     driver.set_status(ACKNOWLEDGE | DRIVER | DRIVER_OK)
     front = bench.front()
@@ -271,9 +273,10 @@ def test_driver_whose_queues_are_nowhere(bench):
 
 
 def test_peer_whose_calls_would_block(bench):
-    """A full counter, and no O_NONBLOCK. The kernel adds to it all the same,
-    up to a value that no write can reach: so nothing was written, which a peer
-    that fills the counter at the right moment can make wait."""
+    """The call eventfd has a full counter and no O_NONBLOCK, so a write would
+    block.  The counter reaches a value that only the kernel's own signal can
+    set: that shows that QEMU does not write.  A write would not be safe even
+    after a check, because the peer can fill the counter at any moment."""
     driver, front, _ = start(bench)
     call = front.calls[1]
     fcntl.fcntl(call, fcntl.F_SETFL, 0)
@@ -304,7 +307,8 @@ def test_driver_gone_wild_on_its_registers(bench):
 
 
 def test_other_fds_are_rationed_as_well(bench):
-    """They are no news for the driver, but the device has to watch them."""
+    """New call eventfds do not concern the driver, but they cost the device
+    work: the device limits their rate."""
     _, front, _ = start(bench)
     calls, started = 800, time.monotonic()
     for i in range(calls):
@@ -316,16 +320,16 @@ def test_other_fds_are_rationed_as_well(bench):
 
 
 def test_changes_of_a_peer_are_rationed(bench):
-    """What a peer may change is bounded in time: the driver is told of each,
-    and may have other peers to look after."""
+    """The device limits the rate of a peer's changes, because it tells the
+    driver of each change, and the driver may serve other peers, too."""
     front, changes = bench.front(), 800
     front.negotiate()
     started = time.monotonic()
     for i in range(changes):
         assert front.acked(NET_SET_MTU, struct.pack("<Q", 1000 + i % 2)) == 0
-    # 512 at once, then 100 a second; a busy machine only takes longer.
+    # The device takes 512 at once, then 100 a second.
     assert time.monotonic() - started > 0.9 * (changes - 512) / 100
-    # A connection is a change too: it may have to wait, but not for ever.
+    # A new connection is a change, too: it may wait, but not for ever.
     for _ in range(3):
         bench.drop(front)
         front = bench.front()

@@ -117,7 +117,7 @@ def test_machine_reset_keeps_the_connection(bench):
 
 def unplug(bench):
     bench.machine.monitor("device_del", id="dev")
-    # No guest answers the request, but a reset ends the wait for it.
+    # No guest releases the device, but a reset ends the request, too.
     bench.machine.monitor("system_reset")
     wait_until(lambda: 'id "dev"' not in bench.machine.hmp("info qtree"),
                "the device is gone")
@@ -141,7 +141,7 @@ def test_unplug_lets_everything_go_and_plug_serves_again(make_bench):
                "the peer's memory is unmapped")
     assert open_fds(bench) <= empty
 
-    # Its chardev is free again.
+    # A new device can use the chardev again.
     bench.machine.monitor("device_add", driver="vhost-pci-net-pci", id="dev",
                           chardev="ca", peer="a", **{"window-size": 64 << 20})
     start(bench)
@@ -169,7 +169,8 @@ def test_device_that_connects_to_a_listening_peer(make_bench):
             front = bench.front(listener=listener)
             in_thread(front.start)
             driver.wait_state(running(0, 1), "the rings run")
-            # It breaks a rule, is let go, and is found again.
+            # The peer breaks a rule; the device disconnects, and connects
+            # again.
             front.send(0)
             assert front.closed_by_device()
             driver.wait_state(lambda s: s.status == 0, "the peer is gone")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that a peer names: what it costs, and how much of what others need."""
+"""Limits on a peer's memory: the rate of new tables, and the number of
+regions, of which QEMU has few for all devices."""
 import time
 
 import pytest
@@ -19,7 +20,8 @@ def test_a_memory_table_costs_what_its_regions_do(bench, regions, waits):
     for turn in range(tables):
         assert front.set_memory(table(regions, 65536 * (turn % 2))) == 0
     took = time.monotonic() - begin
-    # 512 at once, then 100 a second; a region is one, and the table is one.
+    # The device takes 512 changes at once, then 100 a second. A table counts as
+    # one change, and each of its regions as one.
     owed = (tables * (regions + 1) - 512) / 100
     assert waits == (owed > 0)
     if waits:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two devices in one QEMU: whatever the peer of the one does, calls and kicks of
-the other go on, as beside a peer that is honest, and the monitor answers."""
+"""Two devices are in one QEMU.  Whatever the peer of one device does, calls and
+kicks of the other must go on, as fast as beside an honest peer, and the monitor
+must answer."""
 import os
 import struct
 import tempfile
@@ -15,14 +16,14 @@ from test_slow_close import Slow
 from test_slow_signal import crowd
 from test_state import in_thread, running
 
-LIMIT = 0.25    # seconds, where others are at work
+LIMIT = 0.25    # seconds more than beside an honest peer
 LASTS = 200 if os.environ.get("VHOSTPCI_FULL") else 4   # seconds for each peer
 BARS = {0: 0xe1000000, 1: 0xe1010000, 2: 0x2000000000, 4: 0xe1040000}
 SLOT = 16
 
 
 def honest(path):
-    """Comes, drives, and goes."""
+    """Connects, starts the rings, and disconnects, again and again."""
     while True:
         front = Frontend(path)
         front.start()
@@ -50,7 +51,8 @@ def slow_to_signal(path):
 
 
 def always_changing(path):
-    """Another table of eight regions each time, as many as it may."""
+    """Sends one memory table after another, each with eight new regions, as
+    fast as the device lets it."""
     front, turn = Frontend(path), 0
     front.negotiate()
     front.socket.settimeout(None)
@@ -78,13 +80,14 @@ class Neighbour:
         self.driver.enable_msix()
 
     def round(self):
-        """A call to the peer, a kick of the peer's, an answer."""
+        """One call to the peer, one kick of the peer, and one answer of the
+        monitor."""
         self.driver.doorbell(1)
         assert self.front.signalled(self.front.calls[1])
         os.eventfd_write(self.front.kicks[1], 1)
         wait_until(lambda: self.bench.machine.read32(
             self.driver.bars[1] + 0x800) == 1 << self.vector, "the kick")
-        # Delivered, and masked again.
+        # Unmasking delivers the interrupt; then mask it again.
         self.driver.mask_vector(self.vector, False)
         self.driver.mask_vector(self.vector, True)
         self.bench.machine.monitor("query-status")

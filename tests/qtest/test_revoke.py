@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver that is at work while its window is revoked. It writes as a virtual
-CPU does, at the same time as QEMU's main loop, into QEMU's own memory."""
+"""A driver is at work while its window is revoked. As a virtual CPU would, the
+driver writes into QEMU's memory while QEMU's main loop runs."""
 import os
 import struct
 import threading
@@ -19,10 +19,10 @@ START = 1 << 15  # of a packed ring: descriptor 0, wrap counter 1
 
 
 class Cpu:
-    """Loads and stores that nobody serialises with QEMU's main loop.
+    """Loads and stores that run at the same time as QEMU's main loop.
 
-    The kernel makes each with the lock that mmap() takes: it meets the memory
-    before or after a replacement, as a store of a virtual CPU does.
+    The kernel holds the lock of mmap() for each access, so an access meets the
+    memory before or after a replacement, as a store of a virtual CPU does.
     """
 
     def __init__(self, machine):
@@ -33,7 +33,7 @@ class Cpu:
         os.close(self.fd)
 
     def at(self, address):
-        """Where QEMU has what is at the bus address."""
+        """QEMU's own address for a bus address."""
         line = self.machine.hmp(f"gpa2hva {address:#x}")
         return int(line.split(" is ")[1], 16)
 
@@ -53,8 +53,8 @@ def cpus():
 
 
 def connect(bench, features):
-    """A peer whose ring lies in the region that is mapped first: to replace the
-    others takes a while."""
+    """Connect a peer whose ring is in the first mapped region.  To replace the
+    other regions takes a while, and meanwhile the driver works in the ring."""
     driver, front = Driver(bench.machine), bench.front(size=208 * MIB)
     front.regions = [(LOW, 8 * MIB, UVA + LOW, 0),
                      (HIGH, 8 * MIB, UVA + HIGH, 8 * MIB)]
@@ -75,7 +75,7 @@ def run_rings(driver, front, base):
 
 
 def touch(cpu, driver, state):
-    """Every page of the window is there."""
+    """Read every page of the window, so that QEMU has mapped it."""
     for region in state.regions:
         at = cpu.at(driver.areas[1].address + region.offset)
         for offset in range(0, region.size, 4096):
@@ -83,7 +83,8 @@ def touch(cpu, driver, state):
 
 
 class PackedDriver(threading.Thread):
-    """Returns BURST buffers at a time, and posts them, as the peer, before."""
+    """Returns `burst` buffers at a time.  Before, this thread posts them in
+    place of the peer."""
 
     burst = BURST
 
@@ -115,7 +116,7 @@ class PackedDriver(threading.Thread):
         return self.cpu.load64(self.revoked) > self.generation
 
     def commit(self):
-        """False: it was given up."""
+        """Make a commit; returns False if it was given up."""
         self.publish(self.end, self.place)
         if self.obeys and self.is_revoked():
             self.publish(self.place, self.place)
@@ -137,7 +138,8 @@ class PackedDriver(threading.Thread):
             self.commits += 1
 
     def check(self, told):
-        """All is back before the place where the ring stands, none behind."""
+        """Check that all buffers before the ring's place, `told`, are returned,
+        and none behind it."""
         assert told in (both(self.place), both(self.end))
         for i in range(self.burst):
             place = ahead(self.place, i)
@@ -172,7 +174,7 @@ def test_packed_commit_under_way(make_bench, cpus, obeys):
 
 
 class WholeRing(PackedDriver):
-    """Says that it returns all there is, and gives that up."""
+    """Announces a commit of all buffers of the ring, and gives it up."""
 
     burst = RING_SIZE
 
@@ -186,7 +188,8 @@ class WholeRing(PackedDriver):
 
 
 def test_a_whole_ring_that_is_given_up(make_bench, cpus):
-    """Where it began is one ring behind where it ends, or one ahead."""
+    """The commit's begin may be taken for a place one ring before its end, or
+    one ring behind: the device must find the right one."""
     bench = make_bench(",ack-timeout=50,window-size=512M")
     driver, front = connect(bench, VERSION_1 | RING_PACKED)
     cpu = Cpu(bench.machine)
@@ -209,7 +212,7 @@ def test_a_whole_ring_that_is_given_up(make_bench, cpus):
 
 
 def smaps_at(bench, at, name):
-    """What the kernel says of the mapping of QEMU's that the address lies in."""
+    """The words of /proc/PID/smaps about QEMU's mapping at an address."""
     inside = False
     with open(f"/proc/{bench.machine.process.pid}/smaps",
               encoding="utf-8") as maps:
@@ -224,7 +227,7 @@ def smaps_at(bench, at, name):
 
 
 def test_revoked_window_counts_what_is_written(make_bench, cpus):
-    """Of memory that counts as the VM's: a page for each written to."""
+    """A revoked window costs memory of the switch VM only for written pages."""
     if not os.path.exists("/sys/kernel/mm/transparent_hugepage"):
         pytest.skip("a kernel without transparent huge pages")
     bench = make_bench(",ack-timeout=50,window-size=512M")
@@ -236,7 +239,7 @@ def test_revoked_window_counts_what_is_written(make_bench, cpus):
     assert "taken out" in bench.get("memory")
     at = cpu.at(driver.areas[1].address + state.regions[2].offset)
     assert {"nh", "dd"} <= set(smaps_at(bench, at, "VmFlags"))
-    # What is read counts nothing, what is written a page each.
+    # Reading costs nothing; writing costs a page each.
     for page in range(2000):
         assert cpu.load64(at + 4096 * page) == 0
     assert smaps_at(bench, at, "Anonymous")[0] == "0"
@@ -246,7 +249,7 @@ def test_revoked_window_counts_what_is_written(make_bench, cpus):
 
 
 def processor_time(bench):
-    """Of the main thread, and of all others, in seconds."""
+    """QEMU's CPU time in seconds: of the main thread, and of all others."""
     pid, times = bench.machine.process.pid, {}
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/schedstat",
@@ -256,8 +259,8 @@ def processor_time(bench):
 
 
 def test_large_memory_is_freed_aside(make_bench, cpus):
-    """To take 131072 pages out of the window costs tens of milliseconds: not of
-    the main loop's."""
+    """To take 131072 pages out of the window costs tens of milliseconds, which
+    another thread than the main loop must spend."""
     bench = make_bench(",ack-timeout=50,window-size=2G")
     driver, front = Driver(bench.machine), bench.front(size=528 * MIB)
     front.regions = [(LOW, 8 * MIB, UVA + LOW, 0),
@@ -280,7 +283,7 @@ def test_large_memory_is_freed_aside(make_bench, cpus):
     main, others = spent()
     print(f"main thread {1000 * main:.1f} ms, others {1000 * others:.1f} ms")
     assert main < others / 2
-    # Nothing of the peer's shows, and all of it comes back.
+    # The window shows nothing of the peer, and later all of it again.
     front.memory[16 * MIB:16 * MIB + 8] = b"the peer"
     at = cpu.at(driver.areas[1].address + state.regions[2].offset)
     assert cpu.load64(at) == 0
@@ -290,7 +293,8 @@ def test_large_memory_is_freed_aside(make_bench, cpus):
 
 
 def rss_of(bench, front):
-    """What QEMU has mapped of the peer's file, where that is much."""
+    """The lines of smaps for mappings of the peer's file that hold more than
+    1 MiB."""
     inode, text = os.fstat(front.fd).st_ino, ""
     with open(f"/proc/{bench.machine.process.pid}/smaps",
               encoding="utf-8") as maps:
@@ -321,7 +325,8 @@ def test_dump_of_the_vm_lacks_its_peers_memory(make_bench):
 
 
 def test_received_packets_are_returned_by_the_device(make_bench, cpus):
-    """The burst ended, but its used index went to memory that is nobody's."""
+    """The driver ended its burst, but wrote the used index into memory that no
+    longer is the peer's: the device returns the buffers."""
     bench = make_bench(",ack-timeout=50")
     driver, front, state = start(bench)
     at = front.ring_offset(FROM_PEER)
@@ -339,7 +344,8 @@ def test_received_packets_are_returned_by_the_device(make_bench, cpus):
             for i in range(6)] == [(0, 0), (0, 0), (102, 0), (103, 0),
                                    (104, 0), (0, 0)]
     assert front.stop_ring(FROM_PEER) == 5
-    # What was not sent is not returned.
+    # The device does not return buffers of the other ring, because the driver
+    # may not have sent them.
     at = front.ring_offset(TO_PEER)
     assert struct.unpack_from("<HH", front.memory, at) == (0, 2)
     assert front.stop_ring(TO_PEER) == 2

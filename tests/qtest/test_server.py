@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server: VMs come, go and come back, each with a device of its own."""
+"""The server: VMs come, go and come back, and each VM gets a device."""
 import os
 import random
 import struct
@@ -62,7 +62,7 @@ def states(server):
 
 
 def in_order(seed):
-    """Reproducible: the seed is part of the message of whatever fails."""
+    """A random generator.  The printed seed lets one repeat a failed test."""
     print(f"seed {seed}")
     return random.Random(seed)
 
@@ -92,7 +92,7 @@ def test_eight_vms_join_and_leave_in_random_order(make_server):
         server.events.wait("LOST", peer=vm.name, last=True)
         wait_until(lambda d=vm.device: server.peers()[d]["state"]
                    == "unplugging", "the request for its unplug")
-        # The others go on.
+        # The devices of the other VMs stay.
         assert states(server) == ["live"] * (7 - n) + ["unplugging"]
         server.unplug(vm.device)
     assert server.server()["connections"] == 0
@@ -119,11 +119,11 @@ def test_second_nic_is_a_function_and_memory_is_there_once(make_server):
     assert open(maps).read().count("memfd:peer") == mapped
     assert [f[:3] for f in driver.config()["functions"][:2]] == [
         (NET, 0, 8), (NET, 8, 8)]
-    # Doorbells and kicks go by the device's numbers of rings.
+    # Doorbells use the device's ring numbers: function 1 begins with ring 8.
     driver.doorbell(8 + 1)
     assert two().signalled(two().calls[1]) == 1
     assert one.signalled(one.calls[1], 0) == 0
-    # Memory goes with the last one.
+    # The memory goes with the last function.
     vm.fronts.remove(one)
     server.drop(one)
     state = driver.wait_state(lambda s: not s.functions[0].status,
@@ -177,7 +177,8 @@ def test_vm_that_is_back_in_time_finds_its_device(make_server):
 
 
 def test_function_is_taken_over_while_the_driver_owes_an_answer(make_server):
-    """The one that comes back waits for the end of the one before."""
+    """A function that comes back waits until the driver has released the old
+    one."""
     server = make_server(",grace=600,ack-timeout=5000")
     vm = server.vm()
     front = vm.join()
@@ -248,7 +249,7 @@ def test_vm_that_grows_beyond_its_window(make_server):
                                             8 * MIB)]
     front.start()
     assert server.peers()["s-rp0"]["window"] == 32 * MIB
-    # Half of the room for more is taken ...
+    # The VM may grow within its window, ...
     low, high = front.regions
     front.regions = [low, (HIGH, 16 * MIB, UVA + HIGH, 8 * MIB)]
     other = server.vm()
@@ -257,7 +258,7 @@ def test_vm_that_grows_beyond_its_window(make_server):
                              (HIGH + 8 * MIB, 4 * MIB,
                               UVA + HIGH + 8 * MIB, 16 * MIB)]) == 0
     assert server.peers()["s-rp0"]["memory"] == 20 * MIB
-    # ... and more than there is.
+    # ... and not beyond.
     with pytest.raises((AssertionError, ConnectionError)):
         front.set_memory([low, high, (HIGH + 8 * MIB, 16 * MIB,
                                       UVA + HIGH + 8 * MIB, 16 * MIB)])
@@ -279,7 +280,7 @@ def test_guest_that_keeps_the_device_has_no_memory(make_server):
     maps = f"/proc/{server.machine.process.pid}/maps"
     wait_until(lambda: "memfd:peer" not in open(maps).read(), "no memory")
     assert server.machine.read(address, 4) == b"\xff" * 4
-    # The same VM is a new one now, on another port.
+    # The VM comes back too late: it counts as a new one, on another port.
     vm.size = 16 * MIB
     vm.join()
     assert server.events.wait("CONNECTED", port="rp1")["new"]
@@ -321,7 +322,8 @@ def test_device_goes_while_a_connection_waits_for_a_function(make_server):
 
 
 def rush(server, size=16 * MIB):
-    """All that makes a VM known, said at once, and gone before it is."""
+    """Send all messages that make a VM known at once, and disconnect before the
+    server has plugged the device."""
     front = server.connect(size=size, low=size // 2)
     front.send(SET_FEATURES, struct.pack("<Q", 1 << 32 | PROTOCOL_FEATURES))
     payload = struct.pack("<II", 2, 0) + b"".join(
@@ -346,8 +348,8 @@ def test_vm_that_leaves_while_its_device_is_plugged(make_server):
 
 
 def test_many_that_want_a_device_get_it_one_after_the_other(make_server):
-    """Each plug makes the memory map anew, for everybody: 64 at once, then
-    ten a second."""
+    """Each plug rebuilds the memory map of the whole machine, so the server
+    limits plugs: 64 at once, then ten a second."""
     server = make_server(",grace=600", ports=1)
     good = server.vm()
     good.join()
@@ -388,7 +390,7 @@ def test_thousand_connects_without_a_word(make_server):
     good.join()
     few = threads(server) + 4
     waiting = server.connect()
-    waiting.get(GET_FEATURES)  # a guest without a driver says no more
+    waiting.get(GET_FEATURES)  # like a front-end whose guest has no driver
     fronts = [server.connect(size=4 * MIB, low=2 * MIB) for _ in range(300)]
     for _ in range(700):
         server.drop(fronts.pop(0))
@@ -418,13 +420,14 @@ def test_nothing_is_left_over_after_many_joins_and_leaves(make_server):
             f"/proc/{server.machine.process.pid}/maps").read(), "unmapped")
         if turn == 0:
             fds, tasks = open_fds(server), threads(server)
-    # Closing goes on aside; the first turn may have left more to come.
+    # Threads close files later; so there may be fewer than after turn 0.
     wait_until(lambda: open_fds(server) <= fds, "files are closed")
     wait_until(lambda: threads(server) <= tasks + 2, "threads end")
 
 
 def test_functions_that_disagree_on_the_memory(make_server):
-    """Until both front-ends have told the change, the second one pauses."""
+    """One front-end changes the memory; the rings of the other pause until that
+    front-end has sent the same change."""
     server = make_server(",ack-timeout=5000")
     vm = server.vm()
     one = vm.join()
@@ -472,7 +475,7 @@ def test_names_that_front_ends_say(make_server, tmp_path):
     told = server.events.wait("CONNECTED", peer="web", port="rp3")
     assert told["uuid"] == "-".join(["1" * n for n in (8, 4, 4, 4, 12)])
     who.write_text("")
-    # A claim is refused, of a name as of a UUID, while it is there ...
+    # While the VM is connected, no other one can claim its name or UUID ...
     for claim in ({"name": "web"}, {"name": "", "uuid": b"\x11" * 16}):
         with pytest.raises((AssertionError, ConnectionError)):
             server.vm().join(**claim)
@@ -483,7 +486,7 @@ def test_names_that_front_ends_say(make_server, tmp_path):
         web.join(name="other")
     assert server.events.wait("REFUSED")["reason"] == (
         "the peer with this memory has another name")
-    # ... and of what it is not while it is awaited.
+    # ... and while the server waits for it, a wrong UUID is refused.
     web.leave()
     server.events.wait("LOST", last=True)
     with pytest.raises((AssertionError, ConnectionError)):
@@ -507,18 +510,19 @@ def test_names_that_the_administrator_keeps(make_server, tmp_path):
     told = server.events.wait("CONNECTED")
     assert told["peer"] == "web" and told["port"] == "rp2"
     assert told["uuid"] == "1b671a64-40d5-491e-99b0-da01ff1f3341"
-    # Another one of the same user is no function of it, and gets no name.
+    # Another VM of the same user does not become a function of this VM, and
+    # does not get its name.
     with pytest.raises((AssertionError, ConnectionError)):
         server.vm().join()
     told = server.events.wait("REFUSED", name="web")
     assert told["reason"] == "another peer has this name"
-    # With new memory it is the one that was there before.
+    # With new memory it counts as the VM that was there before.
     vm.leave()
     server.events.wait("LOST", last=True)
     vm.join()
     told = server.events.wait("CONNECTED", peer="web")
     assert told["back"] and told["port"] == "rp2"
-    # The file is read again; what cannot be read changes nothing.
+    # The server reads the file again; a file with an error changes nothing.
     who.write_text("uid=1 name=none\nuid=x name=web\n")
     other = server.vm()
     with pytest.raises((AssertionError, ConnectionError)):
@@ -550,7 +554,8 @@ def test_names_that_go_by_the_memory(make_server, tmp_path):
 
 
 def mix(server, *parts):
-    """A front-end with parts of several files; the last one has its ring."""
+    """A front-end whose memory has parts of several files; its ring is in the
+    last one."""
     front = server.connect()
     front.negotiate()
     front.regions = [(at, size, UVA + at, 0) for _, at, size in parts]
@@ -566,13 +571,14 @@ def test_part_of_anothers_memory(make_server):
     one, two = server.vm(), server.vm()
     first, second = one.join(), two.join()
     name = server.events.wait("CONNECTED", device="s-rp0")["peer"]
-    # Whoever presents a VM's memory is that VM: there is nothing to gain.
+    # A front-end with a VM's memory counts as that VM: it gains nothing, for it
+    # has the memory already.
     stranger = memfd(8 * MIB)
     mix(server, (first.fd, 0, 4 * MIB), (stranger, HIGH, 8 * MIB))
     os.close(stranger)
     assert server.events.wait("CONNECTED", function=1)["peer"] == name
     assert len(server.log_lines("memory differs from that")) == 1
-    # But nobody is two of them.
+    # But a front-end cannot be two VMs.
     with pytest.raises((AssertionError, ConnectionError)):
         mix(server, (first.fd, 0, 4 * MIB), (second.fd, HIGH, 16 * MIB))
     assert server.events.wait("REFUSED")["reason"] == (

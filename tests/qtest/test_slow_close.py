@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptors that do not close: TCP sockets with SO_LINGER and unsent data.
+"""A peer sends descriptors that are slow to close: TCP sockets with SO_LINGER
+and unsent data.
 
-QEMU's main loop answers all the while, whatever the peer does with them.
+QEMU's main loop must answer all the time, in whatever message the peer sends
+them.
 """
 import contextlib
 import os
@@ -16,13 +18,13 @@ from machine import SCALE, wait_until
 from test_lifecycle import unplug
 from test_state import in_thread, running
 
-LINGER = 8      # seconds: beyond doubt
-LIMIT = 0.25    # without an answer of the monitor
+LINGER = 8      # seconds for which closing blocks: clearly more than LIMIT
+LIMIT = 0.25    # seconds without an answer of the monitor
 ROUNDS = 1000 if os.environ.get("VHOSTPCI_FULL") else 100
 
 
 class Slow:
-    """A connection of TCP that nobody reads from."""
+    """A full TCP connection from which nobody reads: closing `near` blocks."""
 
     def __init__(self):
         with socket.socket() as listener:
@@ -40,7 +42,7 @@ class Slow:
                 self.near.send(bytes(65536))
 
     def release(self):
-        """A reset: whoever closes the other end goes on."""
+        """Reset the connection: closing `near` no longer blocks."""
         self.far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                             struct.pack("ii", 1, 0))
         self.far.close()
@@ -48,7 +50,8 @@ class Slow:
 
 @contextlib.contextmanager
 def stopped(bench):
-    """QEMU reads nothing: what is closed here is its, and its alone."""
+    """Stop QEMU while the body runs.  If the test closes its copy of a sent
+    descriptor meanwhile, QEMU gets the last copy, and has to close it."""
     bench.machine.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -65,33 +68,35 @@ def counts(bench):
 
 
 def maps_and_rss(bench):
-    """Of QEMU; the latter in KiB."""
+    """The number of QEMU's mappings, and its resident memory in KiB."""
     proc = f"/proc/{bench.machine.process.pid}"
     with open(proc + "/maps") as maps, open(proc + "/statm") as statm:
         return len(maps.readlines()), int(statm.read().split()[1]) * 4
 
 
 class Usage:
-    """What QEMU holds: after many rounds it is what it was before."""
+    """QEMU's descriptors, threads and memory: many rounds must not raise
+    them."""
 
     def __init__(self, bench):
         self.bench = bench
         self.counts, self.memory = counts(bench), maps_and_rss(bench)
 
     def check(self):
-        # Fewer: QEMU's own threads come and go.
+        # There may be fewer: QEMU's own threads come and go.
         wait_until(lambda: all(now <= was for now, was in zip(
             counts(self.bench), self.counts)), "all is closed")
         maps, rss = (now - was for now, was in zip(maps_and_rss(self.bench),
                                                    self.memory))
         print(f"fds and threads as before {self.counts}, {maps:+} maps, "
               f"{rss:+} KiB")
-        # The allocator's, and no more.
+        # The memory allocator may hold a little more than before.
         assert maps < 16 and rss < 8192
 
 
 def longest_silence(bench, until):
-    """Of the monitor, in seconds, while until() is false and a bit longer."""
+    """The longest time, in seconds, for which the monitor does not answer,
+    until until() is true and for 20 questions more."""
     longest, end = 0, time.monotonic() + 10 * SCALE
     more = 20
     while more:
@@ -123,7 +128,7 @@ def as_many_as_there_may_be(front, slow):
 
 
 def one_queued(front, slow):
-    """Behind a message that ends the connection."""
+    """The slow descriptor comes behind a message that ends the connection."""
     front.send(200)
     one_refused(front, slow)
 
@@ -203,7 +208,7 @@ def test_a_peer_with_many_open_descriptors_is_not_read_from(bench):
     assert 1 <= rounds <= 3
     assert entries(bench, "fd") < before + 1024
     slow.release()
-    # The waiting end as it began.
+    # The blocked descriptors close, too.
     wait_until(lambda: entries(bench, "fd") < before, "all is closed")
 
 
@@ -217,7 +222,8 @@ def test_rounds_leave_nothing_behind(bench):
         slow.near.close()
         assert front.closed_by_device()
         bench.drop(front)
-        # With the first of each case comes what the C library keeps.
+        # In the first turn of each case the C library allocates memory that it
+        # keeps.
         if turn + 1 == len(CASES):
             bench.get("connected")
             usage = Usage(bench)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver that is cut off and says that it was in the longest commit there is
-in each of 60 rings: the main loop ends no more than it has time for."""
+"""A driver is cut off, and claims that it was in the longest possible commit in
+each of 60 rings.  QEMU's main loop ends only as many of these commits as it has
+time for."""
 import struct
 import time
 
@@ -59,6 +60,6 @@ def test_commits_of_all_rings_do_not_keep_the_main_loop(make_bench):
     assert stopped() == END << 16 | END
     assert silence < LIMIT * SCALE
     ended = sum(is_ended(front, ring) for ring in range(RINGS))
-    # One more for each 20 ms that they took.
+    # For every 20 ms the device may end one commit more than AT_ONCE.
     assert AT_ONCE <= ended < AT_ONCE + 10 * SCALE
     assert bench.log_lines("more commits than an honest one makes")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Eventfds of a peer's at which thousands of watches wait: whoever signals or
-reads one walks them all. QEMU's main loop does neither."""
+"""A peer sends eventfds at which thousands of watches wait.  To signal or to
+read such an eventfd walks through all watches, so QEMU's main loop must do
+neither."""
 import contextlib
 import os
 import select
@@ -13,14 +14,15 @@ from machine import SCALE, wait_until
 from test_hostile import start
 from test_slow_close import Usage
 
-SIDE = 300      # squared: watches
+SIDE = 300      # SIDE * SIDE watches
 LIMIT = 0.25    # seconds without an answer of the monitor
 ROUNDS = 1000 if os.environ.get("VHOSTPCI_FULL") else 10
 
 
 @contextlib.contextmanager
 def crowd(fd):
-    """A watch is of an epoll descriptor and a number of the file."""
+    """Let SIDE * SIDE watches wait at an eventfd while the body runs: each
+    epoll descriptor watches each duplicate of `fd`."""
     numbers = [os.dup(fd) for _ in range(SIDE)]
     sets = [select.epoll() for _ in range(SIDE)]
     for watcher in sets:
@@ -36,7 +38,7 @@ def crowd(fd):
 
 
 def cost(fd):
-    """Of a signal, in seconds, for whoever makes it: the least of a few."""
+    """The seconds that one signal takes for its sender: the least of three."""
     times = []
     for _ in range(3):
         begin = time.monotonic()
@@ -47,7 +49,7 @@ def cost(fd):
 
 
 def main_loop(machine):
-    """Seconds that QEMU's main thread has worked."""
+    """The CPU time of QEMU's main thread, in seconds."""
     pid = machine.process.pid
     path = Path(f"/proc/{pid}/task/{pid}/schedstat")
     return int(path.read_text().split()[0]) / 1e9
@@ -70,10 +72,10 @@ def test_doorbells_do_not_wait_for_slow_calls(bench):
         worked = main_loop(bench.machine) - worked
         assert front.signalled(call)
     assert max(times) < LIMIT * SCALE
-    # By its work, not by the clock: a walk keeps its core from all else, and
-    # the main loop may have to wait for that core.
+    # Check CPU time, not the clock: a thread that walks through watches uses a
+    # core, and the main loop may have to wait for that core.
     assert worked < turns * least / 2
-    # All of them made, and each new one comes.
+    # After the pending calls are made, each new call must come.
     wait_until(lambda: not select.select([call], [], [], 0.2)[0]
                or not os.eventfd_read(call), "no more calls")
     for _ in range(10):
@@ -98,7 +100,8 @@ def test_kicks_do_not_cost_the_main_loop_a_walk(bench):
 
 
 def test_a_ring_loses_no_call_with_its_eventfd(bench):
-    """What the thread was left it makes, whatever has come since."""
+    """The thread makes a pending call, even if the front-end has replaced the
+    ring's eventfd meanwhile."""
     driver, front, _ = start(bench)
     for _ in range(ROUNDS):
         old = os.dup(front.calls[1])
@@ -116,7 +119,7 @@ def test_a_ring_loses_no_call_with_its_eventfd(bench):
 
 def test_rounds_leave_nothing_behind(bench):
     driver, front, _ = start(bench)
-    # What the thread needs it opens with its first call.
+    # With its first call the thread opens descriptors that it keeps.
     driver.doorbell(1)
     assert front.signalled(front.calls[1])
     usage = Usage(bench)
@@ -131,8 +134,9 @@ def test_rounds_leave_nothing_behind(bench):
 
 
 def test_calls_that_the_kernel_makes_are_left_to_a_thread(make_bench):
-    """KVM calls in the virtual CPU's name, as QEMU does here: until it is known
-    what that costs."""
+    """With ioeventfds KVM itself makes calls, in the virtual CPU's thread; here
+    QEMU does it in place of KVM.  When the device sees that calls take long, it
+    leaves them to a thread."""
     bench = make_bench(",ack-timeout=5000,x-ioeventfd=on")
     driver, front, _ = start(bench)
     call = front.calls[1]
@@ -147,14 +151,14 @@ def test_calls_that_the_kernel_makes_are_left_to_a_thread(make_bench):
         worked = main_loop(bench.machine) - worked
         assert front.signalled(call)
     assert worked < turns * least / 2
-    # All rings of this peer, once, and every call still comes.
+    # The device changed all rings of this peer at once, and each call comes.
     for ring in range(2):
         wait_until(lambda fd=front.calls[ring]: not select.select(
             [fd], [], [], 0.2)[0] or not os.eventfd_read(fd), "no more calls")
         driver.doorbell(ring)
         assert front.signalled(front.calls[ring])
     assert len(bench.log_lines("calls take long")) == 1
-    # The next peer is another one.
+    # For the next peer the device begins anew.
     bench.drop(front)
     bench.until("connected", "no")
     driver, front, _ = start(bench)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peer's state as the driver sees it, and what its ACKs release."""
+"""The peer's state as the driver sees it, and what the device does at the
+driver's ACKs."""
 import os
 import re
 import struct
@@ -22,7 +23,7 @@ def running(*rings):
 
 
 def start(bench, rings=2):
-    """Driver and front-end, the driver adopting state as it comes."""
+    """Start a driver and a front-end; the driver acknowledges each state."""
     driver = bench.driver()
     front = bench.front()
     done = []
@@ -35,7 +36,8 @@ def start(bench, rings=2):
 
 
 def in_thread(function, *args):
-    """Run in the background; returns what gives its result, or None."""
+    """Run a function in the background; returns a function that returns the
+    result, or None as long as there is none."""
     result = []
     thread = threading.Thread(target=lambda: result.append(function(*args)),
                               daemon=True)
@@ -94,7 +96,7 @@ def test_regions_keep_huge_page_alignment_and_do_not_overlap(bench):
     _, _, state = start(bench)
     low, high = state.regions
     assert low.offset >= 2 * MIB
-    # The files' offsets are multiples of 2 MiB here.
+    # Both regions begin at multiples of 2 MiB in the file.
     assert low.offset % (2 * MIB) == 0 and high.offset % (2 * MIB) == 0
     assert (low.offset + low.size <= high.offset
             or high.offset + high.size <= low.offset)
@@ -146,7 +148,8 @@ def test_driver_that_comes_again_resumes_where_the_last_one_was(bench):
     (0, 100, 140, 90, 90),           # its last burst went elsewhere
     (0, 65530, 8, 4, 4),
     (0, None, 40100, 40000, 40000),  # DPDK's virtio-user: its base is 0
-    # No used index of a device: beyond what is available, or a lap behind it.
+    # Used indices that no device writes: beyond the available chains, or more
+    # than a ring behind.
     (0, 100, 100, 101, 100),
     (0, 100, 100, 100 + 256, 100),
     (0, 100, 400, 143, 100),
@@ -169,7 +172,7 @@ def test_place_of_a_split_ring_whose_driver_is_gone(bench, base, progress,
         driver.progress(0, state.rings[0].epoch << 32 | progress)
     front.set_indices(0, avail, used)
     driver.reset()
-    # For the next driver, and for the front-end.
+    # The next driver and the front-end must get the same place.
     driver.start()
     again = driver.wait_state(running(0, 1), "rings run again")
     assert again.rings[0].base == place
@@ -203,7 +206,7 @@ def test_disabled_ring_goes_on_with_the_same_epoch(bench):
 def test_new_memory_table_swaps_after_the_ack(bench):
     driver, front, state = start(bench)
     old = [r.offset for r in state.regions]
-    # Ring memory stays; the low region is told by halves.
+    # The region with the rings stays; the new table splits the low region.
     table = [(LOW, 4 * MIB, UVA + LOW, 0),
              (LOW + 4 * MIB, 4 * MIB, UVA + LOW + 4 * MIB, 4 * MIB),
              front.regions[1]]
@@ -212,7 +215,8 @@ def test_new_memory_table_swaps_after_the_ack(bench):
     new = driver.wait_state(lambda s: len(s.regions) == 3, "three regions",
                             ack=False)
     assert done() is None
-    # Until the ack both are there: the rings may still be at work.
+    # Until the ACK the old and the new region are there, because the driver may
+    # still use the old one.
     old_address = driver.areas[1].address + old[0]
     assert driver.machine.read(old_address, 4) == b"old!"
     assert driver.machine.read(driver.window(new, LOW), 4) == b"old!"
@@ -273,12 +277,13 @@ def test_virtio_reset_drops_the_doorbells(bench):
 
 
 def interrupts(bench):
-    """How many the peer's kicks have raised, and how often they were held."""
+    """[interrupts that the peer's kicks have raised, how often the device held
+    kicks back]"""
     return [int(n) for n in re.findall(r"\d+", bench.get("kicks"))]
 
 
 def test_kicks_without_end_raise_so_many_interrupts(bench, accel):
-    """At most 100 in 10 ms; the last kick raises one, whatever was before."""
+    """At most 100 interrupts in 10 ms.  The last kick always raises one."""
     driver, front, _ = start(bench)
     m = driver.machine
     target = m.alloc(4)
@@ -295,7 +300,7 @@ def test_kicks_without_end_raise_so_many_interrupts(bench, accel):
     assert counts[0] <= 100 * (2 + (time.monotonic() - begun) * 100), counts
     m.write32(target, 0)
     os.eventfd_write(front.kicks[1], 1)
-    # KVM delivers to a local APIC only.
+    # KVM delivers messages only to a local APIC, not to memory.
     wait_until(lambda: accel == "kvm" or m.read32(target) == 0x4321,
                "the last kick's message")
 
@@ -309,14 +314,14 @@ def test_kick_raises_the_rings_vector(bench, accel):
     driver.enable_msix()
 
     def arrived():
-        # KVM delivers to a local APIC only.
+        # KVM delivers messages only to a local APIC, not to memory.
         if accel == "kvm":
             return interrupts(bench)[0] > 0
         return m.read32(target) == 0x4321
 
     os.eventfd_write(front.kicks[1], 1)
     wait_until(arrived, "the message")
-    # Masked: it is pending, and comes when unmasked.
+    # While the vector is masked, the message is pending; unmasking sends it.
     m.write32(target, 0)
     driver.mask_vector(vector, True)
     os.eventfd_write(front.kicks[1], 1)
@@ -338,7 +343,7 @@ def test_broken_ring_stays_stopped_until_the_peer_restarts_it(bench):
     assert "descriptor loop??[31m" in lines[0]
     assert "ring 1: descriptor loop" in bench.get("broken")
     assert front.signalled(front.errs[1]) == 1
-    # A repetition, as a stale message, changes and logs nothing.
+    # A second message is stale, so it changes nothing and logs nothing.
     driver.broken(1, state.generation, b"again")
     assert len(bench.log_lines("ring 1")) == 1
     base = in_thread(front.stop_ring, 1)
@@ -383,24 +388,26 @@ def test_memory_slots_come_and_go_one_by_one(bench):
     driver.ack(state.generation)
     assert wait_until(lambda: gone() is not None, "the reply")
     assert driver.machine.read(address, 4) == b"\xff" * 4
-    # The peer uses what it has added as soon as it has the answer.
+    # The peer uses added memory as soon as it has the answer, so the device
+    # answers only after the driver's ACK.
     back = in_thread(front.memory_slot, ADD_MEM_REG, front.regions[0])
     state = driver.wait_state(lambda s: len(s.regions) == 2, "two regions",
                               ack=False)
-    bench.get("memory")     # whatever the device had to send is sent
+    bench.get("memory")     # by now the device would have sent the answer
     assert back() is None
     driver.ack(state.generation)
     assert wait_until(lambda: back() is not None, "the reply") and back() == 0
-    # Its ring's region gone, the ring pauses.
+    # A ring pauses when its region is removed.
     in_thread(front.memory_slot, REM_MEM_REG, front.regions[1])
     state = driver.wait_state(lambda s: len(s.regions) == 1, "one region")
     assert running()(state)
 
 
 def test_new_memory_that_is_not_acknowledged_takes_nothing_away(make_bench):
-    """The driver is late: the peer has its answer, and the driver what it
-    had, and reads in the state page that the peer uses what is new.  What is
-    taken away is another matter."""
+    """If the driver acknowledges new memory too late, the peer gets its answer
+    all the same.  The driver keeps the old memory, and reads in the state page
+    that the peer uses the new memory.  If the driver is late when memory is
+    removed, the device takes the window away."""
     bench = make_bench(",ack-timeout=50")
     driver, front = bench.driver(), bench.front()
 
@@ -432,7 +439,8 @@ def test_new_memory_that_is_not_acknowledged_takes_nothing_away(make_bench):
 
 
 def test_window_offsets_follow_the_files_where_pages_are_small(bench):
-    """Equal modulo 2 MiB, so that the host's huge pages stay huge."""
+    """Offsets in the window and in the file are equal modulo 2 MiB, so that the
+    host can map huge pages."""
     driver = bench.driver()
     front = bench.front(size=16 * MIB, low=5 * MIB + 4096)
     done = in_thread(front.start)
@@ -483,7 +491,7 @@ def test_rings_share_the_vectors_that_there_are(make_bench, accel):
         wait_until(lambda: interrupts(bench)[0] > ring
                    if accel == "kvm" else m.read32(target) == 0x4321,
                    f"the message for ring {ring}")
-    # Masked and unmasked, each is watched again.
+    # After masking and unmasking, the device watches each ring again.
     driver.mask_vector(3, True)
     m.write32(target, 0)
     driver.mask_vector(3, False)
@@ -494,8 +502,9 @@ def test_rings_share_the_vectors_that_there_are(make_bench, accel):
 
 
 def test_control_queue_of_fewer_pairs_is_refused_when_kicked(bench):
-    """Its place may be a receive queue's: it does not run, and the first
-    command for it ends the connection."""
+    """A front-end with fewer pairs starts the control queue in the place of
+    another ring.  The device does not run the ring, and the first kick of the
+    ring ends the connection."""
     driver, front, _ = start(bench)
     in_thread(front.start_ring, 2)
     wait_until(lambda: "2:stop,call" in bench.get("rings") and 2 in
@@ -505,7 +514,7 @@ def test_control_queue_of_fewer_pairs_is_refused_when_kicked(bench):
     assert wait_until(front.closed_by_device, "the end of the connection")
     assert len(bench.log_lines("ring 2 is the control queue, which the "
                                "front-end has to serve itself")) == 1
-    # One with all its queues is welcome, whatever is kicked first.
+    # The device serves a front-end with all queues, whichever it kicks first.
     driver.wait_state(lambda s: s.status == 0, "the peer is gone")
     bench.drop(front)
     front = bench.front()

@@ -38,7 +38,7 @@ def test_stop_is_answered_and_the_memory_taken_out(bench):
 def test_driver_that_answers_late_gets_everything_back(bench):
     driver, front, state = silent_stop(bench)
     epoch = state.rings[1].epoch
-    # Nothing runs until the driver has let go of what it had.
+    # No ring runs until the driver has released the old memory.
     empty = driver.wait_state(running(), "nothing runs", ack=False)
     assert empty.status & LINK_UP
     driver.ack(empty.generation)
@@ -60,13 +60,14 @@ def test_peer_dies_while_the_driver_is_silent(bench):
     driver, front, state = silent_stop(bench)
     bench.drop(front)
     bench.until("connected", "no")
-    # The driver may still be at it: zeroes, not a hole and not the peer.
+    # The driver may still use the window: it finds zeroes there, not the peer's
+    # memory.
     assert driver.machine.read(driver.window(state, 0), 4) == bytes(4)
     front = bench.front()
     done = in_thread(front.start)
     wait_until(lambda: bench.get("rings").count("run") == 2, "the new peer")
     front.memory[0:4] = b"next"
-    # The new peer's memory is out of reach as well.
+    # The driver cannot reach the new peer's memory either.
     for offset in range(2, 64, 2):
         data = driver.machine.read(
             driver.areas[1].address + (offset << 20), 4)
@@ -103,7 +104,7 @@ def test_memory_that_cannot_be_mapped_again_ends_the_connection(bench):
         assert front.closed_by_device()
     finally:
         resource.prlimit(pid, resource.RLIMIT_AS, before)
-    # Neither the peer's memory nor a hole in QEMU's own address space.
+    # The window shows no memory: not the peer's, and no other of QEMU's.
     assert driver.machine.read(driver.window(state, 0), 4) == b"\xff" * 4
     assert len(bench.log_lines("cannot be mapped again")) == 1
     bench.drop(front)
@@ -131,7 +132,7 @@ def test_peer_dies_while_it_waits(make_bench):
 
 
 def held_by_qemu(bench):
-    """Descriptors of peers' memory that QEMU has open."""
+    """The number of descriptors of peers' memory that QEMU has open."""
     held = 0
     for fd in Path(f"/proc/{bench.machine.process.pid}/fd").iterdir():
         try:
@@ -147,13 +148,13 @@ def test_nothing_of_a_dead_peer_is_held_for_a_silent_driver(bench):
     bench.drop(front)
     bench.until("memory", "0 regions")
     wait_until(lambda: not held_by_qemu(bench), "no descriptor of the peer")
-    # What the driver may still use is there, without a file behind it.
+    # The driver may still use the window: zeroes are there, without the file.
     assert driver.machine.read(driver.window(state, 0), 4) == bytes(4)
 
 
 def test_peers_that_come_and_go_under_a_silent_driver(make_bench):
-    """Each is of another size, and leaves its place in the window behind: not
-    without end."""
+    """Each peer has another size, and its place in the window stays occupied.
+    When the window is full, the device refuses the next peer."""
     bench = make_bench(",ack-timeout=300,window-size=1G")
     driver, front, state = silent_stop(bench)
     bench.drop(front)
@@ -169,7 +170,7 @@ def test_peers_that_come_and_go_under_a_silent_driver(make_bench):
             bench.drop(front)
     assert len(bench.log_lines("has not released the memory of earlier "
                                "peers")) == 1
-    # It answers: everything of theirs goes, and the next peer is welcome.
+    # When the driver answers, all places are free again for the next peer.
     bench.until("connected", "no")
     driver.reset()
     driver.start()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A peer whose guest does not use the memory that its front-end sent: it kicks,
-and no index ever moves."""
+"""The guest of a peer does not use the memory that its front-end sent: the
+guest kicks, but no index in that memory ever moves."""
 import contextlib
 import os
 import struct
@@ -17,10 +17,11 @@ WORDS = "does not use the memory that was sent: is it shared (share=on)?"
 
 
 def watched(bench):
-    """Epoll sets of QEMU's: one more while the device looks at kicks."""
+    """The number of QEMU's epoll sets.  QEMU has more of them while the device
+    watches kicks."""
     fds, n = f"/proc/{bench.machine.process.pid}/fd", 0
     for fd in os.listdir(fds):
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+        with contextlib.suppress(FileNotFoundError):  # QEMU has closed it
             n += os.readlink(f"{fds}/{fd}") == "anon_inode:[eventpoll]"
     return n
 
@@ -45,7 +46,7 @@ def is_unshared(state):
 
 
 def move(front, packed):
-    """What a driver does first, with its first buffer."""
+    """Make a first buffer available, as a driver does."""
     if packed:
         struct.pack_into("<H", front.memory, front.regions[1][3] + 14, 1 << 7)
     else:
@@ -63,7 +64,7 @@ def test_kicks_without_a_move_are_told(bench, packed):
     assert len(bench.log_lines(WORDS)) == 1
     assert all(front.memory[at:at + 4096] == bytes(4096)
                for at in (0, front.regions[1][3]))
-    # It was too soon to say so.
+    # An index that moves proves the device wrong.
     move(front, packed)
     state = driver.wait_state(lambda s: not is_unshared(s), "it moved")
     assert state.status == CONNECTED | LINK_UP
@@ -78,13 +79,14 @@ def test_a_peer_that_moves_is_believed(bench, packed):
     for _ in range(3):
         for ring in range(2):
             os.eventfd_write(front.kicks[ring], 1)
-    # But for those of the two kicks.
+    # The sets that are left are those of the two kicks.
     wait_until(lambda: watched(bench) == before + 2, "nobody looks any more")
     assert not bench.log_lines(WORDS)
 
 
 def test_kicks_that_rings_begin_with_are_no_sign(bench):
-    """QEMU makes eventfds with a count of 1."""
+    """QEMU's front-end makes eventfds with a count of 1, so the first kick of a
+    ring does not come from the guest."""
     before = watched(bench)
     driver, front = start(bench)
     for ring in range(2):
@@ -97,7 +99,7 @@ def test_kicks_that_rings_begin_with_are_no_sign(bench):
     move(front, False)
     wait_until(lambda: watched(bench) == before + 2, "nobody looks any more")
     assert not bench.log_lines(WORDS)
-    # The next session is looked at anew.
+    # For the next session the device watches again.
     bench.drop(front)
     driver.wait_state(lambda s: not s.status, "the peer has gone")
     front = bench.front()
