@@ -4,7 +4,7 @@
 
     bench.py [--only GLOB]... [--rounds N] [--lifetimes N] [--quick]
 
-What each figure means and how it is obtained: doc/performance.md.
+doc/performance.md explains what each figure means, and how it is measured.
 """
 import argparse
 import fnmatch
@@ -32,9 +32,10 @@ from results import Results  # noqa: E402
 from switch import PEER_CPU, SWITCH_CPU, config  # noqa: E402
 
 OUT = config.BUILD / "bench"
-# Each has cases(), in which names are keys, and run(names, results, options).
+# Each module has cases(), a dictionary with the names as keys, and
+# run(names, results, options).
 FAMILIES = (floor, loop, steered, chain, stages, trips, idle)
-# Two switches and their peers; what needs more has a HUGE_MIB of its own.
+# For two switches and their peers; a module that needs more sets HUGE_MIB.
 HUGE_MIB = 2200
 
 
@@ -78,7 +79,7 @@ def arguments(argv):
 
 
 def select(options):
-    """[(family, names)] of the cases wanted."""
+    """[(family, names)] of the selected cases."""
     found = [(family, [name for name in family.cases() if not options.only
                        or any(fnmatch.fnmatch(name, glob)
                               for glob in options.only)])
@@ -87,13 +88,13 @@ def select(options):
 
 
 def prefer_us(nice):
-    """Others on this machine shall disturb as little as may be."""
+    """Raise this process's priority, so that other programs disturb less."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, nice)
     except PermissionError:
         print("bench: not root, so at ordinary priority: expect more spread",
               file=sys.stderr)
-    # Children place themselves; this process keeps off the switch's core.
+    # Children choose their cores; this process stays off the switch's core.
     if {SWITCH_CPU, PEER_CPU} <= os.sched_getaffinity(0):
         os.sched_setaffinity(0, {PEER_CPU})
     else:
@@ -124,7 +125,7 @@ def main(argv):
     if options.list:
         print("\n".join(name for _, names in families for name in names))
         return 0
-    # So that all is cleaned up, hugepages given back.
+    # An exception, so that the program cleans up and gives hugepages back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     prefer_us(options.nice)
     mib = max(getattr(family, "HUGE_MIB", HUGE_MIB) for family, _ in families)

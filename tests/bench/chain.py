@@ -2,18 +2,18 @@
 """A chain of N functions: N small switches with one stage each, against one
 central switch with N stages.
 
-A stage takes packets from the one function and gives them to the next; the
-last function's go to the first one again, so that what is put in circulates,
-both ways.  Each switch has one core.  Of ours, the stages are N processes,
-which take turns on that core; the functions of a stage that runs send back
-what they get.  The central switch runs all of its stages at once, in one
-thread: a packet passes that thread N times.
+A stage passes packets from one function to the next.  The last function passes
+packets to the first one, so that packets circulate, both ways.  All switches
+use the same core.  The small switches are N processes, which run in turns;
+while one runs, its two functions send packets straight back.  The central
+switch runs all N stages in one thread: a packet passes that thread N times.
 
-Rows of N functions, all from one set of rounds that take turns:
-  steered  the slowest stage of ours against the central switch
-  stages   the slowest stage of ours against the first one
-  central  the central switch against one with nothing but two ports
-  idle     likewise, while only two ports of the central switch carry packets
+Rows for N functions, all from one set of rounds, in which the switches take
+turns:
+  steered  the slowest small switch against the central switch
+  stages   the slowest small switch against the first one
+  central  the central switch against a switch with only two ports
+  idle     the same, while only two ports of the central switch carry packets
 """
 import contextlib
 import re
@@ -32,21 +32,20 @@ from steered import RuledSwitch
 
 LENGTHS = range(1, 9)
 LAYOUT, SIZE = Layout(False, True), 64
-# A central switch as large as elsewhere, one of two ports, the stages, and
-# the functions of each.
+# The memory of the central switch, of the switch with two ports, of the stages,
+# and of the functions of these three.
 CENTRAL_MIB, STAGE_MIB = 832, 192
 HUGE_MIB = CENTRAL_MIB + (1 + len(LENGTHS)) * STAGE_MIB + 3 * 256 + 72
-# Put in at each port, in bursts.  Where eight stages have as many, all packets
-# that go one way fit into one ring, however they bunch.  Of the flows, which
-# have one packet each, all are in the chain once, however long it is: they fit,
-# too.
+# Bursts to put in at each port.  With eight stages, all packets of one
+# direction together still fit into one ring.  With flows, one packet of each
+# flow is put in, for any length of the chain: these fit into one ring, too.
 FILL_BURSTS = 3
-# Packets for each rule before figures count: see _warm().
+# Packets for each rule before the measurement begins: see _warm().
 PASSES = 500
-# Instead of one pair of ports: all of them, with functions between them.
+# The kind that stands for all pairs of ports, joined by functions.
 CHAIN = "chain"
 
-# rules: as steered.rules() has them, for each stage.
+# rules: those of each stage, a name for steered.rules().
 Case = namedtuple("Case", "length what rules")
 
 FAILURES = steered.FAILURES + (subprocess.TimeoutExpired,)
@@ -61,34 +60,35 @@ def cases():
 
 
 def chained(pairs):
-    """Ports in the order in which functions join them: [a0, a1], [b0, b1] are
-    two stages, and the functions between them (a1, b0) and (b1, a0)."""
+    """Ports in the order in which functions join them.  For the two stages
+    [a0, a1] and [b0, b1], the functions are at (a1, b0) and (b1, a0)."""
     flat = [port for pair in pairs for port in pair]
     return flat[1:] + flat[:1]
 
 
 class Small(RuledSwitch):
-    """A switch of two ports: a stage of ours, or a stock one alone."""
+    """A switch with two ports: a stage, or the vhost-user switch "alone"."""
 
     def __init__(self, flavour, kind, huge, name, steers):
         super().__init__(flavour, kind, huge, name, steers)
-        # Its own buffers for each port are less than the pool for all.
+        # For two ports, buffers of their own need less memory than a common
+        # pool.
         self.other_config = {**self.other_config, "per-port-memory": "true"}
         self.memory = f"-m {STAGE_MIB} --single-file-segments" if huge else \
             f"--no-huge --legacy-mem -m {STAGE_MIB}"
 
 
 class Central(RuledSwitch):
-    """All stages in one switch, whose number shrinks."""
+    """One switch with all stages.  shrink() removes the last stages."""
 
     def __init__(self, flavour, length, huge, name):
         kinds = tuple(kind_of("vhostuser", n) for n in range(length))
         super().__init__(flavour, None, huge, name, steers=False)
         self.kinds = kinds
-        # One pool for all ports, as Open vSwitch has it by default.
+        # One pool for all ports, Open vSwitch's default.
         self.other_config = {**self.other_config, "per-port-memory": "false"}
         if not huge:
-            # Of ordinary memory, what is not used is not taken.
+            # Ordinary memory is taken only when it is used, so allow more.
             self.memory = f"--no-huge --legacy-mem -m {2 * CENTRAL_MIB}"
 
     def shrink(self, length):
@@ -98,7 +98,7 @@ class Central(RuledSwitch):
         self.kinds = self.kinds[:length]
 
     def _drops(self, kind):
-        """Of all ports: those that carry nothing drop nothing."""
+        """The drops of all ports: a port without traffic drops nothing."""
         text = self.ofctl("dump-ports", self.bridge)
         return sum(map(int, re.findall(r"tx pkts=\d+, bytes=\d+, drop=(\d+)",
                                        text)))
@@ -109,9 +109,9 @@ class Central(RuledSwitch):
 
 
 def lookups(text):
-    """How the PMD thread found flows: of all packets, the share of each kind of
-    lookup, and how many packets it sent at a time ("batch").  What Open vSwitch
-    calls megaflow hits are hits of dpcls."""
+    """How the PMD thread found flows: the share of packets for each kind of
+    lookup; and the mean number of packets that it sent at a time ("batch").
+    Open vSwitch counts hits of dpcls as "megaflow hits"."""
     text = text[text.index("pmd thread"):]
     counts = {name: sum(map(int, re.findall(rf"^  {name}: (\d+)", text, re.M)))
               for name in ("packets received", "simple match hits", "emc hits",
@@ -125,12 +125,12 @@ def lookups(text):
 
 
 def kind_of(driver, number):
-    """A pair's name.  Names of ports are this with a digit behind."""
+    """The name of a pair of ports.  A port's name has one more digit."""
     return f"{driver}{number}p"
 
 
 class Together:
-    """The stages seen as one: whose ports the functions are to have."""
+    """All stages in the form of one switch, for the sockets of functions."""
 
     def __init__(self, stages):
         self.by_kind = {stage.kinds[0]: stage for stage in stages}
@@ -141,10 +141,11 @@ class Together:
 
 
 class Functions(FlowPeers):
-    """As FlowPeers; as the kind CHAIN, functions join the pairs."""
+    """FlowPeers, with CHAIN as an additional kind: functions join the pairs."""
 
     def join(self, length, rules):
-        """Of how many pairs CHAIN consists, and what fill() is to put in."""
+        """Set the number of CHAIN's pairs, and the rules, by which fill()
+        chooses packets."""
         self.pairs, self.rules = list(self.numbers)[:length], rules
         self.pairs = [kind for kind in self.pairs if kind != CHAIN]
         self.numbers[CHAIN] = chained([self.numbers[k] for k in self.pairs])
@@ -154,7 +155,7 @@ class Functions(FlowPeers):
         for number, pair in enumerate(pairs):
             count = BURST * FILL_BURSTS
             if self.rules == "flows":
-                # The others are emptied.
+                # All flows go into the first pair; the others are emptied.
                 count = 0 if number else self.FLOWS // 2
             sent = self.ports.do("fill", *self.numbers[pair], size, count)
             if sent["sent"] != 2 * count:
@@ -163,8 +164,8 @@ class Functions(FlowPeers):
 
 
 class Rig:
-    """The switches and all functions of the longest chain; a shorter one does
-    without the last ones."""
+    """The switches, and the functions of the longest chain.  A shorter chain
+    leaves out the last ones."""
 
     def __init__(self, length, options, stack):
         self.huge, self.stack = options.huge, stack
@@ -196,7 +197,7 @@ class Rig:
                                          f"peers-{name}")
             self.stack.callback(self.peers[name].close)
         for switch in switches:
-            # Whoever loses its peer has to see it, before it is closed itself.
+            # At the end, a switch has to run to see that its peers have gone.
             self.stack.callback(switch.thaw)
             switch.freeze()
 
@@ -221,8 +222,9 @@ class Rig:
 
 
 def add_slowest(found):
-    """Of each regime's rounds: the stage with the highest median, which bounds
-    the chain, as "slowest".  Returns the medians of all stages."""
+    """Add to the rounds of each regime, as "slowest", those of the stage with
+    the highest median, which limits the chain.  Returns the medians of all
+    stages."""
     medians = []
     for where in ("far", "near"):
         stages = [rounds for name, rounds in found[where].items()
@@ -233,14 +235,14 @@ def add_slowest(found):
     return medians
 
 
-# what: the subject and the baseline of the row.
+# what: (the subject of the row, the baseline of the row).
 ROWS = {"steered": ("slowest", "central"), "stages": ("slowest", "stage1"),
         "central": ("central", "alone"), "idle": ("idle", "alone")}
 
 
 def _warm(who, packets, options):
-    """Open vSwitch puts a flow into its exact-match cache with one packet of a
-    hundred: let as many packets pass, so that the cache is as full as it gets."""
+    """Let `packets` packets pass, to fill Open vSwitch's exact-match cache:
+    only one of a hundred packets adds its flow."""
     deadline = time.monotonic() + options.settle
     who.peers.select(who.kind)
     with active(who):
@@ -260,9 +262,9 @@ def _loop(contenders, rules, options):
 
 
 def _measure(contenders, rules, options):
-    """Two sets of rounds: of the chain, and with two of its ports in use.
-    The latter follow each other, so that packets of the one do not take part
-    in the other."""
+    """Measure two sets of rounds, one after the other: first with the chain,
+    then with only two ports of the central switch in use.  If the rounds took
+    turns, packets of the one would take part in the other."""
     found = _loop(contenders, rules, options)
     central = contenders["central"]
     looked = central.switch.found
@@ -301,8 +303,8 @@ def run(wanted, results, options):
         except FAILURES as why:
             _fail(wanted, results, why)
             return
-        # The longest first: a switch shrinks at once, but a new vhost-user port
-        # takes a second until it has its peer.
+        # Begin with the longest chain: to remove a port takes no time, but a
+        # new vhost-user port takes a second to connect.
         for length, rules in sorted(groups, reverse=True):
             rows = groups[length, rules]
             options.say(next(iter(rows)))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What chain.py measured, as packets per core-second at equal total cores: a
-table in Markdown, and a picture."""
+"""Reports the results of chain.py as packets per core-second, with equal
+numbers of cores: a table in Markdown, and a picture."""
 import re
 from collections import defaultdict, namedtuple
 
@@ -8,14 +8,14 @@ _NAME = re.compile(r"chain-(?P<length>\d+)-(?P<what>[a-z]+)(?P<flows>-\d+)?$")
 _RULES = {"": "One rule each way, in each stage",
           "-1000": "1,000 flows, a rule for each in each stage"}
 
-# The talk of 2016: what a central switch loses of its throughput, and with how
-# many functions (doc/performance.md).  2 functions are its shortest chain.
+# The claim of the talk of 2016 (doc/performance.md): with so many functions, a
+# central switch loses this share of its throughput with 2 functions.
 CLAIM_LENGTHS, CLAIM_LOST, CLAIM_FROM = (4, 5), (0.40, 0.55), 2
 
-# Cycles per packet and stage.  ours: of the slowest stage; central: of one
-# thread with all stages; alone: of a vhost-user switch with two ports.  Ratios,
-# each of neighbours in time: growth, of the slowest stage of ours to the first
-# one; central_growth, idle_growth: of the central switch to "alone".
+# Cycles per packet and stage.  ours: the slowest small switch; central: one
+# thread with all stages; alone: a vhost-user switch with two ports.  Ratios of
+# rounds that follow each other: growth: the slowest small switch to the first
+# one; central_growth, idle_growth: the central switch to "alone".
 Point = namedtuple("Point", "ours central alone growth central_growth "
                    "idle_growth hertz lookups cores")
 
@@ -32,7 +32,7 @@ def _rows(summaries):
 
 
 def points(summaries):
-    """{flows: {length: Point}}; None is what was not measured."""
+    """{flows: {length: Point}}; a field without a measurement is None."""
     found = defaultdict(dict)
     for flows, lengths in _rows(summaries).items():
         for length, rows in sorted(lengths.items()):
@@ -50,12 +50,13 @@ def points(summaries):
 
 
 def rate(point, cycles, cores=1):
-    """Millions a second, of so many cycles on each of so many cores."""
+    """Million packets per second and core, if a packet costs `cycles` cycles on
+    each of `cores` cores."""
     return point.hertz / cycles / cores / 1e6 if cycles else None
 
 
 def kept(growth):
-    """The share of a rate that is left, where cycles grew."""
+    """The share of a rate that is left when cycles grow by a factor."""
     return 1 / growth if growth else None
 
 
@@ -83,7 +84,7 @@ def _line(length, point):
 
 
 def table(summaries):
-    """For doc/performance.md; "" if no chain was measured."""
+    """The table for doc/performance.md; "" if no chain was measured."""
     parts = []
     for flows, lengths in points(summaries).items():
         lines = [_HEAD, ("---",) * len(_HEAD)]
@@ -110,7 +111,7 @@ def draw(pyplot, summaries, folder):
 
 
 def _plot(axes, lengths, value, *style, **more):
-    """What value(length, point) says, where it says anything."""
+    """Plot value(length, point) where it is not None."""
     there = [(length, found) for length, point in lengths.items()
              if (found := value(length, point)) is not None]
     if there:
@@ -133,7 +134,8 @@ def _equal_cores(axes, lengths):
 
 
 def _one_core(axes, lengths):
-    """Relative, as the claim is: of the chain of two functions."""
+    """Plot rates relative to those of a chain of two functions, as in the
+    claim."""
     first = lengths.get(CLAIM_FROM)
     _plot(axes, lengths, lambda _, point: kept(point.growth), "o-",
           label="ours, a core for each stage")

@@ -1,21 +1,22 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a packet costs each VM of a chain, in CPU time of its QEMU process:
-each function a switch for its neighbours, against one switch VM for all.
+"""Measures the CPU time that each VM's QEMU takes for a packet through a chain
+of functions: with functions that are switches for their neighbours, and with
+one switch VM for all.
 
     tests/bench/chain_vms.py [--seconds N] [--rounds N] [--rate N] [--longest N]
                              [--out FOLDER]
 
     mesh:     v1 --- v2 --- v3 --- v4 --- v5
-    central:  v1 --- hub --- v2 --- hub --- v3 ... each function sends back
+    central:  v1 --- hub --- v2 --- hub --- v3 ... functions send packets back
 
 All VMs run all the time, and one case after the other carries the same packets
-(UDP, 200 bytes, numbered) from v1's workload through 2 to 5 functions.  A
-process's CPU time without packets is taken off: each round measures both, one
-after the other, because other work on the machine changes both.  Polling threads
-sleep for up to 10 ms, so that they poll as often with packets as without.  Under
-emulation this tells where work is done and how it grows; doc/performance.md says
-what it does not.
+(UDP, 200 bytes, numbered) from v1's workload through 2 to 5 functions.  The
+program subtracts the CPU time that a process takes without packets: each round
+measures both, one after the other, because other work on the machine changes
+both.  Polling threads sleep for up to 10 ms, so that they poll as often with
+packets as without.  Under emulation the figures show where work is done and how
+it grows; doc/performance.md says what they do not show.
 """
 import argparse
 import json
@@ -33,13 +34,14 @@ from harness.mesh import Mesh, topology_tool  # noqa: E402
 from harness.traffic import _values  # noqa: E402
 
 LENGTHS = range(2, 6)
-MAX_SLEEP = 10000  # microseconds; Open vSwitch has no more
-PORT_MIB, BASE_MIB = 192, 320  # memory for each device of a VM, and beside
+MAX_SLEEP = 10000  # microseconds, the most that Open vSwitch accepts
+PORT_MIB, BASE_MIB = 192, 320  # a VM's memory: for each device, and the rest
 
 
 def describe(longest):
-    """The hub, then those that serve their neighbours, so that they move
-    packets between two devices; the others have two virtio-net devices."""
+    """The description for vhost-pci-topology.  The hub has a device for each
+    function.  In the mesh, functions with even numbers have a device for each
+    neighbour; the others use their neighbours' devices."""
     numbers = range(1, longest + 1)
     serve = {n: len({n - 1, n + 1} & set(numbers)) for n in numbers
              if n % 2 == 0}
@@ -57,7 +59,7 @@ HERTZ = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(vm):
-    """Of all threads of the VM's QEMU."""
+    """The CPU time of all threads of the VM's QEMU."""
     fields = Path(f"/proc/{vm.child.pid}/stat").read_text("ascii")
     user, system = fields.rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / HERTZ
@@ -72,7 +74,8 @@ def difference(now, then, scale=1):
 
 
 def put_rules(mesh, kind, length):
-    """For what is addressed to the last function's workload."""
+    """Add rules that lead packets for the last function's workload along the
+    chain."""
     address = mesh[f"v{length}"].address
     for vm in mesh.vms.values():
         vm.ovs.ofctl("--strict", "del-flows", "br0", "cookie=9/-1")
@@ -96,7 +99,7 @@ def put_rules(mesh, kind, length):
 
 
 def stream(mesh, length, seconds, rate):
-    """Sends for so long; returns how many packets arrived."""
+    """Send for `seconds`; returns the number of packets that arrived."""
     first, last = mesh["v1"], mesh[f"v{length}"]
     receiver = last.start_command(last.workload("seqstream recv 9000"))
     receiver.wait_output("ready", 30)
@@ -109,8 +112,8 @@ def stream(mesh, length, seconds, rate):
 
 
 def one_round(mesh, length, options):
-    """Packets, {VM: what it took beyond what it takes without packets}, and
-    what that is in a second."""
+    """Returns the number of packets, {VM: CPU seconds for these packets}, and
+    {VM: CPU seconds per second without packets}."""
     before, start = usage(mesh), time.monotonic()
     time.sleep(options.seconds)
     idle = difference(usage(mesh), before, time.monotonic() - start)
@@ -141,7 +144,8 @@ def measure(mesh, kind, length, options):
 
 
 def report(rows):
-    """Markdown: for each case what each process took for one packet."""
+    """The lines of a table in Markdown: the CPU time of each process for one
+    packet, in each case."""
     yield ("| functions | kind | packets | switching, microseconds of CPU a "
            "packet | the busiest | functions in all |")
     yield "|---|---|---|---|---|---|"
@@ -156,7 +160,7 @@ def report(rows):
 
 
 def draw(rows, path):
-    """Beside chain.png of the bench: what the busiest process takes."""
+    """Draw the CPU time of the busiest process, over the length."""
     try:
         import matplotlib
         matplotlib.use("Agg")
@@ -189,10 +193,10 @@ def run(options):
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(describe(options.longest))
         file.flush()
-        topology_tool().load(file.name)  # before anything is made
+        topology_tool().load(file.name)  # finds errors before the VMs are made
         images = Images(config.BUILD / "tests" / "vm" / "images")
         with Mesh("chain-vms", images, file.name) as mesh:
-            mesh.plan.controller = None  # rules are put here
+            mesh.plan.controller = None  # put_rules() adds all rules
             mesh.up()
             mesh.set_up()
             mesh.each(lambda vm: vm.ovs.vsctl(

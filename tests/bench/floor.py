@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What no driver can do without: copying the bytes from one core's cache into
-the other's."""
+"""Measures work that every driver has to do: copying the bytes from one core's
+cache into the other's."""
 from loop import SIZES
 from machine import floor, sets
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ports cost that carry nothing: a poll of one, their memory, and the
-time until many are up."""
+"""Measures the cost of ports without traffic: cycles of a poll, memory, and
+the time until many ports are up."""
 import contextlib
 import itertools
 import tempfile
@@ -11,8 +11,8 @@ from machine import sets
 from ports import Ports
 from switch import PEER_CPU, SWITCH_CPU, config
 
-# DPDK as Debian builds it has 32 ports in a process, and both kinds are polled
-# in one: 64 is 16 ports of four queues each.
+# polled queues: (ports, queues of each).  Debian's DPDK allows 32 ports in a
+# process, and one process polls both kinds; so 64 queues are those of 16 ports.
 POLLED = {1: (1, 1), 8: (8, 1), 64: (16, 4)}
 PORTS, QUEUES = 16, 4
 POLLS = 400000
@@ -38,7 +38,8 @@ def _switch(name, options):
 
 
 def _add(ports, pattern, count, queues, paths):
-    """Attach to all of `ports` alternately; the number of the first."""
+    """Add `count` ports to each process of `ports`, in turns; returns the first
+    port's number."""
     for i in range(count):
         for each in ports:
             path = next(paths)
@@ -54,14 +55,15 @@ def _used(ports):
 
 
 class _Growth:
-    """What a process takes for each port, by kind, from the second port on:
-    what it takes only once comes with whichever port is the first."""
+    """Measures the memory that a process takes for each port, by kind.  The
+    first port does not count: with it comes memory that is taken only once."""
 
     def __init__(self, process):
         self.process, self.kib = process, dict.fromkeys(DRIVERS, 0)
 
     def add(self, kind, add):
-        """add(COUNT) adds ports and says the number of the first of them."""
+        """Measure while add(COUNT) adds ports; add() returns the number of the
+        first of them, which this returns, too."""
         first = add(1)
         before = _used(self.process)
         add(PORTS - 1)
@@ -70,8 +72,8 @@ class _Growth:
 
 
 def _fill(switch, peers, place):
-    """PORTS of each kind with their peers: the number of the first and KiB per
-    port, by kind."""
+    """Make PORTS ports of each kind, with their peers.  Returns, by kind, the
+    first port's number, and the KiB for each port."""
     growth, first = _Growth(switch), {}
     for kind, pattern in DRIVERS.items():
         paths = (place / f"{kind}{i}" for i in range(PORTS))
@@ -117,7 +119,7 @@ def _poll_and_memory(wanted, results, options):
 
 
 def _startup(kind, options):
-    """Seconds until all ports of a kind have their peers."""
+    """The seconds until all ports of a kind have their peers."""
     with contextlib.ExitStack() as stack:
         place = Path(stack.enter_context(
             tempfile.TemporaryDirectory(prefix="vp-")))
@@ -139,7 +141,7 @@ def _startup(kind, options):
 
 
 def _nothing(options):
-    """Polls of a port whose driver looks at nothing: the call alone."""
+    """The cycles of a poll whose driver does nothing: those of the call."""
     with contextlib.closing(_switch("null", options)) as ports:
         number = ports.add("net_null0,no-rx=1")
         return [ports.do("idle", number, 1, 1, POLLS)["cycles"]

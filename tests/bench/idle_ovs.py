@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What idle ports cost an Open vSwitch, of ours and of stock's: memory, and the
-time of a restart. Not a case of the bench: it needs no quiet machine for memory.
+"""Measures what idle ports, vhostpci and vhost-user, cost Open vSwitch: memory,
+and the time of a restart. This is not a case of the bench, because memory can
+be measured on a busy machine, too.
 
     tests/bench/idle_ovs.py [--huge MIB] [--ports 10,12,31]
 
-With --huge, hugepages of 2 MiB are borrowed and given back.
+With --huge, the program borrows hugepages of 2 MiB, and gives them back.
 """
 import argparse
 import re
@@ -24,7 +25,7 @@ FREE = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
 
 
 class Switch(NativeOvs):
-    """As users have it: buffers of one size are shared."""
+    """An Open vSwitch with its default: ports share buffers of one size."""
     other_config = {"pmd-maxsleep": "100"}
 
     def __init__(self, kind, huge):
@@ -47,16 +48,17 @@ class Switch(NativeOvs):
                    and self.get(f"p{i}", "ofport") > 0 for i in range(count))
 
     def ordinary(self):
-        """MiB of this process's own."""
+        """The MiB of ordinary memory of ovs-vswitchd."""
         pid = (self.dir / "ovs-vswitchd.pid").read_text().strip()
         status = Path(f"/proc/{pid}/status").read_text()
         return int(re.search(r"RssAnon:\s+(\d+)", status)[1]) / 1024
 
     def restart(self, count):
-        """Seconds until all ports are there again."""
+        """Restart ovs-vswitchd; returns the seconds until all ports are
+        there."""
         self.children.pop("ovs-vswitchd").end()
         self.control.unlink(missing_ok=True)
-        # The database keeps what the last one said.
+        # The database still has the port numbers of the old process.
         for number in range(count):
             self.vsctl("--no-wait", "clear", "Interface", f"p{number}",
                        "ofport")

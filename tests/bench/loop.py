@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops: packets circulate through a switch and its peers, none is lost, and
-short rounds of each kind of port take turns."""
+"""Loops: packets circulate through a switch and its peers, and none may be
+lost.  Short rounds of each kind of port take turns."""
 import contextlib
 import time
 
@@ -12,16 +12,17 @@ from rigs import Layout, NotNegotiated, active, check_layouts
 SIZES = (64, 128, 256, 512, 1024, 1514, "imix")
 UNIT = "cycles/packet"
 WARM_S, ROUND_S, PATIENCE_S = 0.03, 0.25, 60
-# Of 32 packets, put in at each of a pair's two ports; of the usual mix 12.
+# Bursts of 32 packets to put in at each of a pair's two ports; for the usual
+# mix 12 bursts are put in.
 FILL_BURSTS = 8
 
 
 class Lost(Exception):
-    """Packets that circulate were dropped, or stand still."""
+    """Circulating packets were dropped, or no packet circulates."""
 
 
-# A peer that does not come up, a process that ends: the case has failed, and
-# others go on.
+# With one of these exceptions a case fails, and the other cases go on: a peer
+# may not come up, a process may end.
 FAILURES = (NotNegotiated, Lost, RuntimeError, AssertionError)
 
 
@@ -41,9 +42,9 @@ def cases():
 
 
 def patiently(take):
-    """The last of what take() finds.  It returns (packets, what was found), and
-    is called again while there are no packets, for PATIENCE_S: on a crowded
-    machine none of the processes may have run."""
+    """Call take() until it has found packets, or for PATIENCE_S: on a busy
+    machine the processes may not have run.  take() returns (number of packets,
+    result); this returns the last result."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         packets, found = take()
@@ -76,7 +77,8 @@ def one_round(who, seconds):
 
 
 def measure(contenders, size, options):
-    """What sets() returns: cycles per packet, of {name: Contender}."""
+    """Put packets in, and measure cycles per packet; returns what sets()
+    returns."""
     for who in contenders.values():
         with active(who):
             who.peers.fill(who.kind, size, FILL_BURSTS)
@@ -84,8 +86,8 @@ def measure(contenders, size, options):
 
 
 def take_turns(contenders, options):
-    """Rounds of what circulates already.  The order is turned round every other
-    time, so that what drifts meets all alike."""
+    """Measure rounds of packets that circulate already.  Every other time the
+    order is reversed, so that a drift affects all contenders equally."""
     def take(i):
         order = list(contenders)
         readings = {name: one_round(contenders[name], options.seconds)
@@ -95,7 +97,8 @@ def take_turns(contenders, options):
 
 
 def add_found(results, name, unit, found, **notes):
-    """Against the vhost-user port of the same switch, and of Debian's."""
+    """Add two rows: against the vhost-user port of the same switch, and against
+    that of Debian's Open vSwitch."""
     results.add_sets(name, unit, found, "vhostpci", "vhostuser", **notes)
     if any("stock" in found[where] for where in found):
         results.add_sets(name + "-stock", unit, found, "vhostpci", "stock",
@@ -103,7 +106,7 @@ def add_found(results, name, unit, found, **notes):
 
 
 def _one_size(name, size, contenders, results, options):
-    """Measures, and adds to the results."""
+    """Measure one size, and add it to the results."""
     try:
         paths = check_layouts(contenders)
         add_found(results, name, UNIT, measure(contenders, size, options),
@@ -113,8 +116,8 @@ def _one_size(name, size, contenders, results, options):
 
 
 def run_grid(wanted, table, results, options, one_case, pmd, peers):
-    """One lifetime of the switches that the wanted cases need: one_case(name,
-    size, contenders) for each.  What fails, fails alone."""
+    """Start the switches that the wanted cases need, and call one_case(name,
+    size, contenders) for each case.  If a layout fails, the others go on."""
     for where in ("ovs", "pmd"):
         layouts = list(dict.fromkeys(
             table[name][1] for name in wanted if table[name][0] == where))

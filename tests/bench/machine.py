@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far apart the two cores are, now.
+"""Measures how far apart the two cores are at present.
 
-A virtual machine's cores may be moved to other places of the host at any
-time, and then each line of cache costs several times as much to hand over.
-What is measured while they are apart is not comparable with what is measured
-while they share a cache: so this is looked at before and after each set of
-rounds.
+The host may move a virtual machine's cores at any time.  If the cores no longer
+share a cache, a line of cache takes several times as long to go from one core
+to the other, and figures cannot be compared with figures from before.
+Therefore the bench measures this time before and after each set of rounds.
 """
 import platform
 import subprocess
@@ -14,10 +13,11 @@ from pathlib import Path
 
 from switch import config
 
-# Cycles for a line to go there and back; above it the cores share no cache.
+# Cycles for a line of cache to go to the other core and back.  If it takes
+# more, the cores share no cache.
 NEAR = 450
 
-_crossings = []  # all that were measured
+_crossings = []  # all measured times
 
 
 def program(name):
@@ -35,15 +35,16 @@ def crossing(milliseconds=4):
 
 
 def hertz():
-    """Of the time stamp counter, which all cycles are of."""
+    """The frequency of the time stamp counter, which counts all cycles."""
     done = subprocess.run([program("floor_copy"), "hertz", "50"], check=True,
                           capture_output=True, text=True)
     return float(done.stdout)
 
 
 def floor(size, milliseconds, how):
-    """Cycles to copy a packet; how: "far" from the other core's lines into
-    lines that it will read, "near" in the copying core's own cache."""
+    """The cycles to copy a packet.  `how`: "far": from lines that the other
+    core has written into lines that it will read; "near": within the copying
+    core's cache."""
     done = subprocess.run(
         [program("floor_copy"), "copy", "0" if size == "imix" else str(size),
          str(milliseconds), how], check=True, capture_output=True, text=True)
@@ -51,7 +52,7 @@ def floor(size, milliseconds, how):
 
 
 def describe(options):
-    """What the figures were measured on, and how."""
+    """Describes the machine, and the options of the measurement."""
     cpu = [line.partition(":")[2].strip()
            for line in Path("/proc/cpuinfo").read_text().splitlines()
            if line.startswith("model name")]
@@ -63,7 +64,7 @@ def describe(options):
 
 
 class Regime:
-    """Sorts sets of rounds by where the cores were meanwhile."""
+    """Sorts sets of rounds by the cores' distance meanwhile."""
 
     def __init__(self, options):
         self.options, self.near = options, options.near
@@ -71,7 +72,7 @@ class Regime:
         self.last = crossing()
 
     def wait(self):
-        """Until the cores are near each other, but not for ever."""
+        """Wait until the cores are near each other, or patience ends."""
         while self.last > self.near and self.patience > 0:
             self.patience -= 0.25
             self.options.all_patience -= 0.25
@@ -79,7 +80,8 @@ class Regime:
             self.last = crossing()
 
     def after(self):
-        """Call after each set: "near", "far", or None if it changed."""
+        """Call this after each set.  Returns "near", "far", or None if that
+        changed during the set."""
         before, self.last = self.last, crossing()
         if max(before, self.last) <= self.near:
             return "near"
@@ -90,9 +92,8 @@ def sets(take, options):
     """Repeat take(i), a set of rounds {name: value}, until `rounds` of them
     were taken with the cores near each other, or twice as many in all.
 
-    Returns {"near": {name: [values]}, "far": ...}.  Sets while the cores moved
-    are neither; where there are no others, they are better than nothing, and
-    are "far".
+    Returns {"near": {name: [values]}, "far": ...}.  Sets during which the cores
+    moved count as neither; if there are no others, they count as "far".
     """
     found = {"near": {}, "far": {}, None: {}}
     regime, good = Regime(options), 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peers: stock virtio-user front-ends in one testpmd, a pair for each kind
-of port, all on one core.  Packets put in once circulate for ever."""
+"""The peers: stock virtio-user front-ends in one testpmd on one core, a pair of
+front-ends for each kind of port.  Packets are put in once, and circulate for
+ever."""
 import re
 import sys
 from collections import namedtuple
@@ -14,19 +15,19 @@ from testpmd import Testpmd  # noqa: E402
 RING = 1024
 BURST = 32
 
-# {64: 7, ...}: the usual mix, in bursts of one size.
+# The usual mix: {size: number of bursts}.
 IMIX = {64: 7, 594: 4, 1514: 1}
 
-# How the rings between peers and switch are laid out.
+# The layout of the rings between peers and switch.
 Layout = namedtuple("Layout", "packed mergeable")
 
 
 class NotNegotiated(Exception):
-    """The two sides did not agree on what was to be measured."""
+    """Front-end and back-end did not negotiate the layout of the case."""
 
 
 def vdevs_for(switch, layout):
-    """{kind: two virtio-user devices}"""
+    """{kind: arguments of two virtio-user devices}"""
     found = {}
     for kind in switch.kinds:
         found[kind] = []
@@ -34,7 +35,7 @@ def vdevs_for(switch, layout):
             path, server = switch.socket(kind, side), ""
             if not kind.startswith("vhostpci"):
                 server = ",server=1"
-                # An earlier peer's socket is in the way.
+                # An earlier peer's socket may still exist.
                 path.unlink(missing_ok=True)
             found[kind].append(
                 f"net_virtio_user{2 * len(found) - 2 + side},path={path}{server}"
@@ -44,12 +45,14 @@ def vdevs_for(switch, layout):
 
 
 def check_front_end(log, ports, layout):
-    """The receive path of each port as the front-end's log names it.  A layout
-    that was not agreed on must not be measured as another."""
+    """The receive path of each port, from the front-end's log.  Raises
+    NotNegotiated if a path does not belong to the layout: then the bench would
+    measure another layout under this one's name."""
     paths = [re.findall(rf"virtio: using (.*?) Rx path on port {port}\b", log)[-1]
              for port in ports]
     for path in paths:
-        # The in-order path of split rings serves either kind of buffers.
+        # The in-order path of split rings serves both kinds of buffers, and its
+        # name contains neither.
         if ("packed" in path) != layout.packed or (
                 "mergeable" in path) > layout.mergeable or (
                     "standard" in path and layout.mergeable):
@@ -88,13 +91,15 @@ class Peers(Testpmd):
         self.ask(how, r"packet forwarding packets/burst|packets/burst=")
 
     def halt(self):
-        """Returns the packets forwarded and those dropped."""
+        """Stop forwarding; returns the numbers of forwarded and of dropped
+        packets."""
         text = self.ask("stop", r"Accumulated.*Done\.").group(0)
         return (int(re.search(r"RX-packets: (\d+)", text)[1]),
                 int(re.search(r"TX-dropped: (\d+)", text)[1]))
 
     def fill(self, kind, size, bursts):
-        """Take out what circulates in the kind's pair, and put in anew."""
+        """Remove the packets that circulate in the kind's pair of ports, and
+        put new ones in."""
         self.select(kind)
         self.command("set flush_rx on")
         self.go()

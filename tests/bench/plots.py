@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of the results, if matplotlib is there: python3-matplotlib."""
+"""Draws pictures of the results, if matplotlib (python3-matplotlib) is
+installed."""
 import re
 import sys
 from collections import defaultdict
 
 import chain_report
 
-# Names of cases that make a picture: a line for each ring, over the size.
+# Cases with a size: the sizes of one case make a picture.
 _SIZED = re.compile(r"(?P<what>loop|oneway)-(?P<ring>split|packed)-"
                     r"(?P<size>\d+|imix)-(?P<where>ovs|pmd|steered)(?P<rest>-nomrg)?$")
-# Parts of a burst: a bar for each layout and size, stacked.
+# Parts of a burst, stacked in a bar for each layout and size.
 _STAGE = re.compile(r"stage-(?P<stage>[rt]x-[a-z]+)-(?P<of>(split|packed)-\d+)-pmd$")
 _WHERE = {"ovs": "Open vSwitch", "pmd": "drivers alone",
           "steered": "rules inside the driver"}
@@ -51,7 +52,7 @@ def _group(summaries):
 
 
 def _sized(pyplot, key, rows, folder):
-    """Bars of both kinds with their spread, over the size."""
+    """Draw bars of both kinds of port with their spread, over the size."""
     what, ring, where, rest = key
     sizes = [s for s in _ORDER if s in rows]
     figure, axes = pyplot.subplots(figsize=(8, 4.5))
@@ -81,7 +82,7 @@ def _sized(pyplot, key, rows, folder):
 
 
 def _stages(pyplot, summaries, folder):
-    """Where the cycles of a packet's receive and transmit burst go."""
+    """Draw how the cycles of receive and transmit bursts are divided."""
     found = defaultdict(dict)
     for row in summaries:
         match = _STAGE.match(row["case"])
@@ -108,8 +109,8 @@ def _stages(pyplot, summaries, folder):
 
 
 def _ratios(pyplot, summaries, folder):
-    """All ratios below each other, with their spread."""
-    # What is not of one port kind against the other has a picture of its own.
+    """Draw all ratios one below another, with their spread."""
+    # Ratios that do not compare the two kinds of port have other pictures.
     rows = [r for r in summaries if r["ratio"] and not _STAGE.match(r["case"])
             and not r["case"].startswith(("floor", "chain"))][::-1]
     if not rows:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bench_ports.c as a process: ports of any driver, on one core, by command."""
+"""Runs bench_ports.c, a process that polls ports of any driver on one core, and
+obeys commands."""
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from testpmd import Child
 
 
 class Ports:
-    """Commands return the numbers of the answer, by name."""
+    """The process.  Each command returns the numbers of the answer, by name."""
 
     def __init__(self, name, core, huge, plugins=(), mib=160):
         self.dir = Path(tempfile.mkdtemp(prefix="vp-"))
@@ -32,7 +33,7 @@ class Ports:
         self.answer("ready")
 
     def answer(self, asked):
-        """The next answer.  EAL and the drivers talk on standard output, too."""
+        """The next answer.  Skips lines that EAL and drivers print."""
         for line in self.child.process.stdout:
             if line.startswith("error:"):
                 raise RuntimeError(f"{self.name}: {asked}: {line.strip()}")
@@ -50,7 +51,7 @@ class Ports:
         return self.answer(words)
 
     def add(self, devargs, queues=1):
-        """The port's number."""
+        """Add a port; returns its number."""
         return int(self.do("add", queues, devargs)["port"])
 
     def close(self):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was measured: collected over rounds and process lifetimes, summed up,
-compared with the targets, written as a table and as JSON."""
+"""Collects results over rounds and lifetimes of processes, summarizes them,
+compares them with the targets, and writes them as a table and as JSON."""
 import json
 from dataclasses import dataclass, field
 from statistics import median
 
-# case: the highest ratio wanted, of vhostpci to the vhost-user port.
+# case: the highest acceptable ratio of the vhostpci to the vhost-user port.
 TARGETS = {
     "loop-split-64-ovs": 0.60,
     "loop-split-512-ovs": 0.65,
@@ -16,7 +16,7 @@ TARGETS = {
     "idle-poll-8-pmd": 0.50,
     "idle-poll-64-pmd": 0.50,
     "latency-p50-64-ovs": 0.80,
-    # Of rules inside the driver; the last but one against a vhostpci port
+    # Rules inside the driver.  "marked" is compared with a vhostpci port
     # without offload.
     "loop-split-64-steered": 0.30,
     "loop-split-512-steered": 0.33,
@@ -25,14 +25,14 @@ TARGETS = {
     "loop-split-64-steered-1000": 0.38,
     "loop-split-64-marked-1000": 0.85,
     "latency-p50-64-steered": 0.70,
-    # Of the slowest of eight stages to the first: 0.95 of its rate at least.
+    # The slowest of eight stages must keep 0.95 of the first one's rate.
     "chain-8-stages": 1 / 0.95,
     "chain-8-stages-1000": 1 / 0.95,
 }
 
 
 def percentile(values, share):
-    """By the nearest rank."""
+    """The percentile by the nearest rank."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -44,8 +44,8 @@ def spread(values):
 
 @dataclass
 class Rounds:
-    """Rounds of one case.  A round of the subject is paired with the round of
-    the baseline beside it in time."""
+    """Rounds of one case.  Each round of the subject makes a ratio with the
+    round of the baseline next to it in time."""
     subject: list = field(default_factory=list)
     baseline: list = field(default_factory=list)
     lifetimes: list = field(default_factory=list)
@@ -74,8 +74,8 @@ class Rounds:
 
 @dataclass
 class Case:
-    """Near rounds count; far ones, with the cores apart or not always near,
-    are kept beside them, and count if there are no others."""
+    """A case, with rounds while the cores were near each other, and other
+    rounds, "far".  Far rounds count only if there are no near ones."""
     name: str
     unit: str
     near: Rounds = field(default_factory=Rounds)
@@ -97,7 +97,7 @@ class Case:
 
 
 class Results:
-    """Cases by name, in the order in which they came."""
+    """Cases by name, in the order of their first rounds."""
 
     def __init__(self):
         self.cases = {}
@@ -107,7 +107,7 @@ class Results:
 
     def add_sets(self, name, unit, found, subject="subject",
                  baseline="baseline", **notes):
-        """The rounds of one lifetime, as machine.sets() returns them."""
+        """Add the rounds of one lifetime, as machine.sets() returns them."""
         case = self._case(name, unit)
         for where in ("near", "far"):
             getattr(case, where).add(found[where].get(subject, []),
@@ -115,7 +115,7 @@ class Results:
         case.notes |= notes
 
     def add(self, name, unit, subject, baseline=(), **notes):
-        """Rounds that do not depend on where the cores are."""
+        """Add rounds that do not depend on the cores' distance."""
         case = self._case(name, unit)
         case.near.add(list(subject), list(baseline))
         case.notes |= notes
@@ -155,7 +155,7 @@ class Results:
                 "FAILED: " + s["error"] if "error" in s else "")
 
     def verdicts(self):
-        """One line for each target of which anything was measured."""
+        """One line for each target whose case was run."""
         lines = []
         for name, most in TARGETS.items():
             if name not in self.cases:

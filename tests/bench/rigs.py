@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Switches and what they are to be measured with, set up and taken down."""
+"""Sets up, and takes down, switches and the peers that measure them."""
 import contextlib
 import shutil
 import tempfile
@@ -18,12 +18,12 @@ __all__ = ["Contender", "Layout", "NotNegotiated", "active", "contenders",
 
 KINDS = ("vhostuser", "vhostpci")
 
-# A switch with its peers, and the kind of port that is looked at.
+# A switch with its peers, and the kind of port that is measured.
 Contender = namedtuple("Contender", "switch peers kind")
 
 
 class PortSwitch(Alone):
-    """bench_ports in the switch's place; as OvsSwitch otherwise."""
+    """bench_ports as the switch, with the interface of OvsSwitch."""
 
     driver = staticmethod(config.plugin)
 
@@ -47,10 +47,10 @@ class PortSwitch(Alone):
         pass
 
     def read(self):
-        return None  # only deselect() tells
+        return None  # the figures come at deselect(): see reading()
 
     def reading(self):
-        """Of the whole time between select() and deselect()."""
+        """The reading for the whole time from select() to deselect()."""
         told = self.last
         return Reading(told["rx"] + told["tx"], told["packets"], told["drops"])
 
@@ -60,7 +60,7 @@ class PortSwitch(Alone):
 
 
 class StampSwitch(PortSwitch):
-    """With a driver that counts the cycles of each stage of its bursts."""
+    """A PortSwitch whose driver counts the cycles of each stage of a burst."""
 
     driver = staticmethod(lambda: program("stamps.so"))
 
@@ -68,7 +68,8 @@ class StampSwitch(PortSwitch):
         super().__init__(("vhostpci",), huge, name)
 
     def stamps(self):
-        """Since the start, of both ports: {"rx": {stage: cycles}, "tx": ...}"""
+        """{"rx": {stage: cycles}, "tx": ...}: sums of both ports, since the
+        start."""
         found = {"rx": Counter(), "tx": Counter()}
         for port in self.numbers["vhostpci"]:
             for name, value in self.ports.do("xstats", port).items():
@@ -79,7 +80,7 @@ class StampSwitch(PortSwitch):
 
 
 class PortPeers:
-    """bench_ports with virtio-user ports: a pair for each kind."""
+    """bench_ports with virtio-user ports: a pair for each kind of port."""
 
     def __init__(self, switch, layout, huge, name):
         self.layout = layout
@@ -101,7 +102,7 @@ class PortPeers:
                              int(seconds * 1000))
 
     def warm(self, kind, size):
-        """A few packets each way."""
+        """Send a few packets each way."""
         for a, b in (self.numbers[kind], self.numbers[kind][::-1]):
             self.ports.do("latency", a, b, size, 100)
 
@@ -110,12 +111,12 @@ class PortPeers:
 
 
 class FlowPeers(PortPeers):
-    """Packets circulate as with Peers, each of a flow of its own."""
+    """Packets circulate as with Peers, but each packet is of another flow."""
 
     FLOWS = 1000
 
     def fill(self, kind, size, _):
-        """Half of the flows from each port."""
+        """Put packets in: half of the flows at each port."""
         sent = self.ports.do("fill", *self.numbers[kind], size,
                              self.FLOWS // 2)["sent"]
         if sent != self.FLOWS:
@@ -129,15 +130,16 @@ class FlowPeers(PortPeers):
         self.ports.send("forward", *self.numbers[self.kind])
 
     def halt(self):
-        """Returns the packets forwarded and those dropped."""
+        """Stop forwarding; returns the numbers of forwarded and of dropped
+        packets."""
         self.ports.send("end")
         told = self.ports.answer("forward")
         return int(told["packets"]), int(told["drops"])
 
 
 def check_layouts(contenders):
-    """The front-ends' receive paths by contender, which must all be the same:
-    other paths would be measured as well."""
+    """The front-ends' receive path of each contender.  All must be the same: a
+    difference between paths would count as one between ports."""
     paths = {name: who.peers.check_layout(who.kind)
              for name, who in contenders.items()}
     if len({path for both in paths.values() for path in both}) > 1:
@@ -147,7 +149,8 @@ def check_layouts(contenders):
 
 @contextlib.contextmanager
 def active(who):
-    """The contender's switch runs and looks at its kind; others are frozen."""
+    """While the body runs, the contender's switch runs, and polls the
+    contender's kind of port; the other switches are frozen."""
     who.switch.thaw()
     who.switch.select(who.kind)
     try:
@@ -158,13 +161,13 @@ def active(who):
 
 
 def switches(where, options, stack, pmd=PmdSwitch):
-    """{"ours": switch, "stock": switch}; each is closed by the stack."""
+    """{"ours": switch, "stock": switch}.  `stack` closes the switches."""
     made = {}
 
     def add(name, switch):
         stack.callback(switch.close)
         made[name] = switch.start()
-        # The one that is not measured takes no time: see active().
+        # A switch that is not measured must take no time: see active().
         switch.freeze()
 
     if where == "pmd":
@@ -182,7 +185,8 @@ def by_kind(owner, kind):
 
 @contextlib.contextmanager
 def contenders(made, layout, options, peers_class, named=by_kind):
-    """{name: Contender}: "vhostpci", "vhostuser" and, of Debian's, "stock"."""
+    """{name: Contender}: "vhostpci", "vhostuser", and "stock" for the
+    vhost-user ports of Debian's switch."""
     found = {}
     with contextlib.ExitStack() as stack:
         for owner, switch in made.items():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the cycles go: receiving and sending apart, the stages of each, and Open
-vSwitch alone."""
+"""Measures cycles separately: of receiving and sending, of the stages of both,
+and of Open vSwitch without a driver."""
 import contextlib
 import time
 
@@ -13,7 +13,7 @@ from switch import SWITCH_CPU, OvsSwitch
 
 SIZES = (64, 512, 1514)
 WAYS = ("rx", "tx")
-# Of VHOSTPCI_STAGES in base/stamp.h.
+# The stages in VHOSTPCI_STAGES of base/stamp.h.
 PARTS = ("ring", "translate", "mbuf", "copy")
 
 
@@ -38,15 +38,15 @@ def _whole(told, _):
 
 
 def _parts(told, stamps):
-    """Each stage, and what they are parts of."""
+    """The cycles of each stage, and of the whole bursts."""
     return {**_whole(told, None),
             **{f"{way}-{part}": stamps[way][part]
                for way in WAYS for part in PARTS}}
 
 
 def _loop(contenders, size, options, what):
-    """{name: what sets() returns} for each name of what(told, stamps), cycles
-    for each packet."""
+    """Measure cycles per packet in a loop.  what(told, stamps) returns
+    {name: cycles} of a round; this returns {name: what sets() returns}."""
     for who in contenders.values():
         with active(who):
             who.peers.fill(who.kind, size, FILL_BURSTS)
@@ -84,8 +84,8 @@ def _loop(contenders, size, options, what):
 
 
 def _run_loops(wanted, table, results, options, switch, what, add):
-    """Cases of one loop are measured together: add(name, loop's, case's part)
-    for each."""
+    """Measure all cases of one loop together, and call add(name, the loop's
+    result, the case's part) for each case."""
     kept = {}
 
     def one_case(name, size, contenders):
@@ -109,7 +109,7 @@ def _run_stages(wanted, results, options):
         results.add_sets(name, UNIT, found[way], "vhostpci", "vhostuser")
 
     def add_part(name, found, part):
-        """Of the whole burst."""
+        """Add a part, with the whole burst as the baseline."""
         whole = part.split("-")[0]
         results.add_sets(name, UNIT, {
             where: {"subject": found[part][where].get("vhostpci", []),
@@ -125,8 +125,9 @@ def _null(number, size):
 
 
 def _ovs_alone(size, options, name, results):
-    """Between two ports whose driver only makes and frees packets, less what
-    that driver costs when nothing is between: the baseline."""
+    """Measure Open vSwitch between two ports whose driver only makes and frees
+    packets.  The baseline is the driver's own cost, with no switch between the
+    ports."""
     with contextlib.ExitStack() as stack:
         ports = Ports("null", SWITCH_CPU, options.huge)
         stack.callback(ports.close)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenFlow rules that run inside the driver.  Loops and latency through an Open
+"""OpenFlow rules that run inside the driver: loops and latency through an Open
 vSwitch with other_config:hw-offload=true, against one without it.
 
-Each round proves that its packets were handled below Open vSwitch: a case in
-which they were not has failed, whatever it took.
+Each round checks that the driver handled the packets below Open vSwitch.  If it
+did not, the case fails.
 """
 import contextlib
 import re
@@ -17,21 +17,21 @@ from machine import sets
 from peers import Peers
 from rigs import FlowPeers, Layout, PortPeers, active, check_layouts
 from switch import OvsSwitch
-from native_ovs import wait_until  # switch.py says where it is
+from native_ovs import wait_until  # switch.py sets the path
 
 FLOWS = FlowPeers.FLOWS
-# Of what Open vSwitch counts as received, what the driver has to have handled.
+# The share of received packets that the driver must have handled.
 SHARE = 0.95
-# 10,000 trips are one round, as trips.py has it.
+# The packets of one round, as in trips.py.
 TRIPS = 10000
 
-# rules: what the switch is told; baseline: the kind of port in the switch
-# without offload; peers: who drives the front-ends.
+# rules: a name for rules(); baseline: the kind of port in the switch without
+# offload; peers: the class that drives the front-ends.
 Case = namedtuple("Case", "layout size rules baseline peers")
 
 
 class NotSteered(Exception):
-    """Packets went through Open vSwitch that were to stay below it."""
+    """Open vSwitch handled packets that the driver should have handled."""
 
 
 FAILURES = loop.FAILURES + (NotSteered,)
@@ -55,8 +55,8 @@ def cases():
 
 def rules(kind, which):
     """OpenFlow rules between the two ports of a kind: one each way, or one for
-    each flow (bench_ports.c numbers them).  "marked" asks for something that
-    Open vSwitch cannot offload whole and that changes no packet."""
+    each flow (bench_ports.c numbers the flows).  "marked" uses an action that
+    Open vSwitch cannot offload completely, and that changes no packet."""
     for side in (0, 1):
         there, back = f"{kind}{side}", f"{kind}{1 - side}"
         action = (f"output(port={back},max_len=9000)" if which == "marked"
@@ -71,18 +71,17 @@ def rules(kind, which):
 
 
 class RuledSwitch(OvsSwitch):
-    """Has one kind of port, and rules that can be exchanged."""
+    """A switch with one kind of port, whose rules can be replaced."""
 
     def __init__(self, flavour, kind, huge, name, steers):
         self.steers = steers
-        # A switch that is frozen between two rounds must not take its flows
-        # for idle.
+        # Flows must not expire while the switch is frozen between rounds.
         self.other_config = {**self.other_config, "max-idle": "3600000",
                              "hw-offload": str(steers).lower()}
         super().__init__(flavour, (kind,), huge, name)
 
     def add_rules(self, kind):
-        pass  # they come with the case
+        pass  # set_rules() adds the rules of each case
 
     def set_rules(self, which):
         self.wanted = "partial" if which == "marked" else "yes"
@@ -91,8 +90,8 @@ class RuledSwitch(OvsSwitch):
         path = self.dir / "rules"
         path.write_text("\n".join(lines) + "\n")
         self.ofctl("del-flows", self.bridge)
-        # Flows of an earlier case must not count as offloaded, and one that
-        # stays keeps its port from Open vSwitch's simple match.
+        # Flows of an earlier case must not count as offloaded; and a flow that
+        # stays would prevent Open vSwitch's simple match for its port.
         wait_until(self._forgot, 30, "all flows are forgotten")
         self.ofctl("add-flows", self.bridge, path, seconds=120)
 
@@ -101,12 +100,14 @@ class RuledSwitch(OvsSwitch):
         return not self.appctl("dpctl/dump-flows", "type=all").strip()
 
     def offloaded(self):
-        """Flows of which the driver has taken what is wanted of it."""
+        """The number of flows that are offloaded as the rules require: whole,
+        or in part."""
         text = self.appctl("dpctl/dump-flows", "-m", "type=all")
         return len(re.findall(rf"\boffloaded:{self.wanted}\b", text))
 
     def below(self):
-        """Packets that Open vSwitch needed no lookup for, since clear()."""
+        """The number of packets since clear() for which Open vSwitch needed no
+        lookup."""
         text = self.appctl("dpif-netdev/pmd-stats-show")
         text = text[text.index("pmd thread"):]
         return sum(map(int, re.findall(r"phwol hits: (\d+)", text)))
@@ -126,7 +127,7 @@ class RuledSwitch(OvsSwitch):
 
 
 def _is_below(switch, packets):
-    """The driver has the rules; do packets also go by them by now?"""
+    """True if the driver now handles the packets that packets() sends."""
     switch.clear()
     packets()
     _, received = switch.busy()
@@ -134,7 +135,8 @@ def _is_below(switch, packets):
 
 
 def _settle(who, packets, options):
-    """packets() moves some, until the driver has taken all rules."""
+    """Call packets(), which sends some packets, until the driver has taken all
+    rules."""
     deadline = time.monotonic() + options.settle
     switch = who.switch
     with active(who):
@@ -193,7 +195,8 @@ def _measure_latency(contenders, size, options):
 
 
 def _switches(baseline, options, stack):
-    """{name: switch}: at most two at a time, as everywhere in the bench."""
+    """{name: switch}.  At most two switches exist at a time, as everywhere in
+    the bench."""
     flavour = ("stock" if options.stock and baseline == "vhostuser"
                else "ours")
     wanted = {"steered": ("ours", "vhostpci", True),

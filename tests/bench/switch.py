@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The switch under test: an Open vSwitch, or testpmd alone.
 
-Each holds ports of several kinds at once.  A kind is a pair of ports, and its
-name begins with the driver's; packets from the one leave by the other.
-`clear` and `read` bracket a measurement: cycles that the datapath's thread
-spent in passes that found packets, and the packets of those passes.
+A switch has ports of several kinds at once.  A kind is a pair of ports, and its
+name begins with the driver's name; packets from one port leave by the other.
+`clear` begins a measurement, and `read` ends it: the cycles that the datapath's
+thread spent in passes that found packets, and the packets of those passes.
 """
 import re
 import shutil
@@ -22,20 +22,23 @@ from testpmd import Testpmd, config, driver_eal  # noqa: E402
 LOGS = config.BUILD / "bench" / "log"
 SWITCH_CPU, PEER_CPU = 1, 0
 
-# Cycles and packets of busy passes; packets that the switch did not deliver.
+# Cycles and packets of passes that found packets; packets that the switch
+# dropped.
 Reading = namedtuple("Reading", "cycles packets drops")
 
 
 def devargs(kind, number, path):
-    """A port of testpmd or bench_ports.  Who listens: the peer of a vhost-user
-    port, as of Open vSwitch's; the vhostpci port by default."""
+    """Arguments for a port of testpmd or bench_ports.  A vhost-user port
+    connects to its peer's socket, as in Open vSwitch; a vhostpci port listens,
+    its default."""
     if kind.startswith("vhostpci"):
         return f"net_vpci{number},path={path}"
     return f"net_vhost{number},iface={path},client=1"
 
 
 class OvsSwitch(NativeOvs):
-    """Debian's Open vSwitch ("stock") or ours, its datapath on one core."""
+    """Debian's Open vSwitch ("stock") or this project's ("ours"), with its
+    datapath on one core."""
 
     all_logs = LOGS
     other_config = {"pmd-cpu-mask": f"0x{1 << SWITCH_CPU:x}",
@@ -45,7 +48,7 @@ class OvsSwitch(NativeOvs):
         if huge:
             self.memory = "-m 832 --single-file-segments"
         else:
-            # Open vSwitch's usual pool of all ports would be 700 MiB.
+            # Open vSwitch's default, one pool for all ports, takes 700 MiB.
             self.other_config = {**self.other_config, "per-port-memory": "true"}
         super().__init__(flavour, pmd=flavour == "ours", name=name)
         self.kinds, self.number = kinds, 0
@@ -83,7 +86,8 @@ class OvsSwitch(NativeOvs):
         self.children["ovs-vswitchd"].signal(signal.SIGCONT)
 
     def select(self, kind):
-        """All ports are polled always; the idle ones cost little."""
+        """Begin with a kind of port.  Open vSwitch always polls all ports, but
+        idle ones cost little."""
         self.kind, self.dropped = kind, self._drops(kind)
 
     def deselect(self):
@@ -93,7 +97,7 @@ class OvsSwitch(NativeOvs):
         self.appctl("dpif-netdev/pmd-stats-clear")
 
     def busy(self):
-        """Cycles and packets of passes that found packets, since clear()."""
+        """Cycles and packets, since clear(), of passes that found packets."""
         text = self.appctl("dpif-netdev/pmd-stats-show")
         text = text[text.index(f"core_id {SWITCH_CPU}:"):]
         found = re.search(
@@ -109,7 +113,8 @@ class OvsSwitch(NativeOvs):
 
 
 class Alone:
-    """A switch that needs no start, and no other one is measured beside."""
+    """A switch that needs neither start nor freezing, because no other switch
+    is measured with it."""
 
     def start(self):
         return self
@@ -124,7 +129,7 @@ class Alone:
 
 
 class PmdSwitch(Alone, Testpmd):
-    """testpmd with the drivers under test, one lcore forwarding."""
+    """testpmd with the drivers under test; one lcore forwards packets."""
 
     logs = LOGS
     interval = 0.005
@@ -155,7 +160,7 @@ class PmdSwitch(Alone, Testpmd):
 
     def read(self):
         text = self.said("show fwd stats all", interval=self.interval)
-        # Without packets, it says nothing of cycles.  "busy" since DPDK 23.
+        # Without packets, the text has no cycles.  "busy" is DPDK 23's word.
         cycles, packets = (re.findall(
             r"(?:total|busy) cycles=(\d+) / total \S+ packets=(\d+)", text)
             or [(0, 0)])[0]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bench itself: one short round of each kind of case.  Packets move, none
-that circulates is lost, and results.json has its shape; time is not looked
-at.  Skipped, with the reason, where it cannot run."""
+"""Tests the bench itself, with one short round of each kind of case: packets
+move, no circulating packet is lost, and results.json has the right format.
+The tests check no timings.  If they cannot run, they are skipped with a reason."""
 import itertools
 import json
 import os
@@ -54,7 +54,8 @@ def open_vswitch():
 
 
 def run_bench(folder, *arguments):
-    """Exit status, and the rows of results.json by their case."""
+    """Run the bench; returns its exit status and {case: row of
+    results.json}."""
     done = subprocess.run(
         [sys.executable, bench.__file__, "--no-huge", "--no-stock", "--quick",
          "--rounds", "1", "--seconds", "0.05", "--patience", "0",
@@ -131,7 +132,7 @@ def test_packed_is_never_measured_as_split(tmp_path):
         assert all("packed" in path for path in row["front_end"].values())
 
 
-# Each kind of rule, and of peers.
+# One case for each kind of rules, and of peers.
 @pytest.mark.parametrize("name", [
     "loop-split-64-steered", "loop-split-64-steered-1000",
     "loop-split-64-marked-1000", "latency-p50-64-steered"])
@@ -142,7 +143,7 @@ def test_what_is_not_steered_is_not_measured_as_steered(tmp_path, open_vswitch,
 
 
 class Told(steered.RuledSwitch):
-    """A switch of which only the answers are there."""
+    """A switch that only gives prepared answers."""
 
     def __init__(self, text, which="one"):
         self.text, self.steers, self.dir = text, True, None
@@ -188,7 +189,7 @@ def test_a_chain_of_two_functions(tmp_path, open_vswitch):
         check_measured(row)
     stages = rows["chain-2-stages"]
     assert len(stages["stages"]) == 2 and stages["ratio"] >= 1
-    # What the one row has as its baseline is the other's subject.
+    # The baseline of one row is the subject of the other.
     assert rows["chain-2-steered"]["baseline"] == \
         rows["chain-2-central"]["subject"]
     assert rows["chain-2-central"]["lookups"]["simple"] > 0.95
@@ -197,7 +198,7 @@ def test_a_chain_of_two_functions(tmp_path, open_vswitch):
 
 def test_functions_join_the_stages():
     pairs = [[0, 1], [2, 3], [4, 5]]
-    # A function has the far port of one stage and the near port of the next.
+    # A function joins the second port of a stage to the first of the next one.
     assert chain.chained(pairs) == [1, 2, 3, 4, 5, 0]
     assert chain.chained(pairs[:1]) == [1, 0]
 
@@ -230,7 +231,7 @@ def test_packets_of_a_chain_fit_into_one_ring():
 
 
 def chain_rows():
-    """Of two functions and of four, 1 GHz."""
+    """Rows for chains of two and of four functions, measured at 1 GHz."""
     table = results.Results()
     for length, ours, central, alone in ((2, 100, 250, 200), (4, 100, 400, 200)):
         for what, subject, baseline in (
@@ -249,7 +250,7 @@ def test_rates_of_a_chain_are_at_equal_total_cores():
     four = points[""][4]
     assert chain_report.rate(four, four.ours) == 10
     assert chain_report.rate(four, four.central) == 2.5
-    # One core that serves all four stages.
+    # One core serves all four stages.
     assert chain_report.rate(four, four.central, 4) == 0.625
     assert chain_report.kept(four.growth) == 0.8
     assert chain_report.kept(four.central_growth) == 0.5
@@ -286,12 +287,12 @@ def test_far_rounds_count_only_if_there_are_no_near_ones():
     assert (far["ratio"], far["cores"]) == (3.0, "far")
 
 
-# Crossings before and after each set of rounds, and what becomes of the sets.
+# (name: crossings before and after each set of rounds, the result of sets()).
 @pytest.mark.parametrize("crossings, near, far", [
     ([100], [0, 1], []),
     ([900], [], [0, 1, 2, 3]),
     ([100, 900, 900, 100, 100], [3], [1]),
-    ([100, 900], [], [0, 1, 2, 3]),  # nothing but changes
+    ([100, 900], [], [0, 1, 2, 3]),  # the cores move during each set
 ])
 def test_sets_are_sorted_by_where_the_cores_are(monkeypatch, crossings, near,
                                                 far):

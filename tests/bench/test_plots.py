@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bench's pictures, of results that were made up."""
+"""Tests the bench's pictures, with made-up results."""
 import sys
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def summaries():
         for stage in STAGES:
             table.add_sets(f"stage-{stage}-{of}-pmd", "cycles",
                            rounds(cycles, 4 * cycles))
-    # Neither has a size, and the last has no figures at all.
+    # Neither of these cases has a size, and the last one has no figures.
     table.add("latency-p50-64-ovs", "us", [3.0, 3.5], [4.0, 4.2])
     table.fail("loop-packed-64-ovs", "cycles", "made up")
     return table.summaries()
@@ -50,7 +50,7 @@ def summaries():
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """{file: {"texts": ..., "axes": ...}} of every figure that is written."""
+    """{file: what it shows} of every figure that plots.py writes."""
     seen = {}
     save = pyplot.Figure.savefig
 
@@ -67,7 +67,7 @@ def drawn(monkeypatch):
 
 
 def shares(path, *wanted):
-    """What share of the picture has each colour."""
+    """{colour: its share of the picture}."""
     pixels = image.imread(path)[..., :3]
     height, width, _ = pixels.shape
     assert width > 500 and height > 150, (path, pixels.shape)
@@ -101,13 +101,14 @@ def test_ratios_show_every_case_and_stock_is_nowhere_else(tmp_path, summaries,
     plots.draw(summaries, tmp_path)
     measured = [row["case"] for row in summaries if row["ratio"]
                 and not row["case"].startswith("stage")]
-    # From the top as in the table; the floor is no port's, and a stage's ratio
-    # is its share of a burst.
+    # The order is that of the table.  The floor is left out, because it has no
+    # port; so is a stage, whose ratio is its share of a burst.
     assert drawn[RATIOS]["y"][::-1] == measured
     assert "loop-split-64-ovs-stock" in measured
     assert "latency-p50-64-ovs" in measured
     assert not [name for name in drawn if "stock" in name]
-    # Of the switch's own cases alone are the bars: 60 and 90, never 110.
+    # The picture has only the bars of the switch's own cases: 60 and 90, and
+    # not 110.
     assert drawn["loop-split-ovs.png"]["bars"] == 2 * len(SIZES)
 
 
@@ -139,9 +140,9 @@ def test_chains_have_a_picture_for_each_kind_of_rules(tmp_path, monkeypatch):
     equal, one = seen["chain.png"]
     assert equal["ours: the slowest stage"] == [10, 10, 10]
     assert equal["central: each core has a ring of every port"] == [5, 4, 2.5]
-    # Two functions are what a chain on one core is compared with.
+    # A chain on one core is compared with two functions.
     assert one["central"] == [2.5, 1, 0.3125]
-    # The talk's figures are an area.
+    # The claim of the talk is drawn as an area.
     assert shares(tmp_path / "chain.png", "C0", "C1")[1] > 0.0005
 
 

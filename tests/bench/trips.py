@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One way: from a generator through the switch into a sink, at full speed
-(losses are counted), and one packet at a time (latency)."""
+"""One way, from a generator through the switch into a sink: at full speed, with
+losses counted; and one packet at a time, for latency."""
 from loop import FAILURES, UNIT, Lost, add_found, grid, patiently, run_grid
 from machine import sets
 from rigs import Layout, PortPeers, PortSwitch, active, check_layouts
@@ -21,7 +21,7 @@ def cases():
 
 
 def _one_way(who, size, options):
-    """Cycles per packet of the switch, and the peers' counts."""
+    """Returns the switch's cycles per packet, and the counts of the peers."""
     def take():
         with active(who):
             who.switch.clear()
@@ -59,8 +59,8 @@ def _measure_one_way(contenders, size, options):
 
 
 class _Trips:
-    """p50 and p99 come from the same rounds: those of one are kept for the
-    other."""
+    """Latencies.  p50 and p99 come from the same rounds: the rounds of one are
+    kept for the other."""
 
     def __init__(self, options):
         self.options, self.kept = options, {}
