@@ -4,9 +4,9 @@
 # packages/ in `make check-packages`.
 EXTRA_DIST += tests/sample.py
 
-# What `make distcheck-sample` builds and runs, beside the first test of each
-# pytest file: programs that together include every header of the tests and
-# read their data.
+# Programs that `make distcheck-sample` builds and runs, besides the first test
+# of each pytest file. Together they include every header of the tests, and read
+# all their data.
 sample_programs =
 sample_data =
 sample_tests = tests/fuzz/run_fuzzer.sh tests/fuzz/run_fuzz_rings.sh
@@ -21,7 +21,7 @@ include tests/qtest/automake.mk
 include tests/vm/automake.mk
 include tests/packages/automake.mk
 
-# Logs and images of the tests, which are folders.  A build inside the source
-# tree keeps them: the same folders hold the tests there.
+# Folders with logs and images of the tests.  A build inside the source tree
+# keeps them, because there the same folders contain the tests.
 mostlyclean-local:
 	test '$(srcdir)' = . || rm -rf tests/native tests/qtest tests/vm bench

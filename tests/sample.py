@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pytest plugin: run the first test of each file and leave the rest out.
+"""A pytest plugin that runs only the first test of each file.
 
-For `make distcheck-sample` behind a `make check` of the same tree, which has
-run them all: what is left to show is that they start from the tarball.
+`make distcheck-sample` uses it.  `make check` of the same tree has run all
+tests already; distcheck only has to show that they start from the tarball.
 """
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Measurements, `make bench BENCH_ARGS='--only loop-split-64-ovs'`.  Its
-# programs are built for it, and for the test of it, only.
+# Measurements: `make bench BENCH_ARGS='--only loop-split-64-ovs'`.  Only the
+# bench and its test need the programs.
 bench_programs = tests/bench/floor_copy tests/bench/bench_ports \
 	tests/bench/stamps.so
 if !HAVE_PMD
@@ -27,7 +27,7 @@ tests_bench_bench_ports_SOURCES = tests/bench/bench_ports.c
 tests_bench_bench_ports_CFLAGS = $(AM_CFLAGS) -O2 $(DPDK_CFLAGS)
 tests_bench_bench_ports_LDADD = $(DPDK_LIBS)
 
-# The driver once more, which counts the cycles of each stage of its bursts.
+# The driver again, compiled to count the cycles of each stage of its bursts.
 tests_bench_stamps_so_SOURCES = $(guest_pmd_sources)
 tests_bench_stamps_so_CPPFLAGS = $(guest_pmd_librte_net_vpci_so_CPPFLAGS) \
 	-DVHOSTPCI_STAMPS

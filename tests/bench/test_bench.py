@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests the bench itself, with one short round of each kind of case: packets
 move, no circulating packet is lost, and results.json has the right format.
-The tests check no timings.  If they cannot run, they are skipped with a reason."""
+The tests check no timings.  Tests that cannot run are skipped with a reason."""
 import itertools
 import json
 import os

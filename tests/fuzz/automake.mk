@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Fuzzers (clang's libFuzzer). 20 s of each in `make check`; `make fuzz
-# FUZZ_SECONDS=600` for longer. The corpus grows in the build directory, its
-# seeds are made of recorded sessions. Without clang the test reports SKIP.
+# Fuzzers (clang's libFuzzer). `make check` runs each for 20 s; `make fuzz
+# FUZZ_SECONDS=600` runs longer. The corpus grows in the build directory; its
+# seeds are made from recorded sessions. Without clang the test reports SKIP.
 FUZZ_SECONDS = 20
 FUZZ_CFLAGS = -g -O1 -Wall -Wextra -fno-omit-frame-pointer \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
@@ -36,8 +36,8 @@ tests/fuzz/fuzz_vhost_user: $(fuzz_vhost_user_sources) $(protocol_sources)
 endif
 
 # The ring fuzzer: the whole driver, a hostile peer process and an honest one,
-# with sanitizers. A slice in `make check`; `make fuzz-rings BURSTS=10000000` for
-# longer.
+# with sanitizers. `make check` runs a slice; `make fuzz-rings BURSTS=10000000`
+# runs longer.
 dist_check_SCRIPTS += tests/fuzz/run_fuzz_rings.sh
 TESTS += tests/fuzz/run_fuzz_rings.sh
 if HAVE_PMD

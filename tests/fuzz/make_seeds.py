@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Make seeds for fuzz_vhost_user out of recorded sessions.
+"""Makes seeds for fuzz_vhost_user from recorded sessions.
 
 usage: make_seeds.py OUT-DIRECTORY SESSION.vus...
 
-The sessions were recorded against another back-end, which offers other
-features than ours.  A front-end acknowledges no more than it is offered and
-sends nothing that depends on the rest: that is what this does to a recording.
-Each comes out in five forms: as such; with memory slots in place of the table
-(what QEMU does where they are offered) and a reset of the device at the end;
-with updates that wait; with a buffer for what is in flight, got and handed
-back; and with the name and UUID that this project's QEMU sends.
+The sessions were recorded with another back-end, which offers other features
+than this project's.  A front-end acknowledges only offered features, and sends
+no messages that depend on others; so this program removes such features and
+messages.  It makes five forms of each session: as it is; with memory slots in
+place of the memory table, as QEMU sends them if they are offered, and a reset
+of the device at the end; with updates that wait; with an in-flight buffer, got
+and sent back; and with the name and UUID that this project's QEMU sends.
 """
 
 import os
@@ -27,9 +27,9 @@ F_IDENTITY, SET_IDENTITY, NAME_LENGTH = 55, 1055, 64  # ours
 OFFERED_PROTOCOL = sum(1 << bit for bit in (
     F_MQ, F_RARP, F_REPLY_ACK, F_NET_MTU, F_BACKEND_REQ,
     F_INFLIGHT, F_RESET_DEVICE, F_MEM_SLOTS, F_STATUS))
-# Not dirty logging (26) and not the IOMMU (33).
+# All features but dirty logging (26) and the IOMMU (33).
 OFFERED = (1 << 36) - 1 & ~(1 << 26) & ~(1 << 33)
-# Requests that a protocol feature brings, and enum event of records.h.
+# {request: the protocol feature that it needs}
 NEEDS = {17: F_MQ, 19: F_RARP, 20: F_NET_MTU, 21: F_BACKEND_REQ,
          39: F_STATUS, 40: F_STATUS}
 EV_RESUME, EV_WAIT = 1, 3
@@ -45,7 +45,7 @@ def records(data):
 
 
 def record(word, message):
-    """One record, header included."""
+    """One record with its header."""
     return struct.pack("<II", len(message), word) + message
 
 
@@ -67,7 +67,7 @@ def slots(payload, known):
 
 def adapt(data, with_slots=False, waiting=False, inflight=False,
           identity=False):
-    """A recorded session as it would be against our back-end."""
+    """Change a recorded session to one with this project's back-end."""
     out = record(EV_WAIT | 1 << 8, b"") if waiting else b""
     protocol, known = 0, []
     for n_fds, msg in records(data):
@@ -97,7 +97,7 @@ def adapt(data, with_slots=False, waiting=False, inflight=False,
             out += record(0, message(GET_INFLIGHT_FD, 1, buffer))
             out += record(1, message(SET_INFLIGHT_FD, 9, buffer))
         if request == SET_PROTOCOL_FEATURES and identity:
-            # As long as a name may be: one byte more is one too many.
+            # The longest name: the fuzzer can easily make it too long.
             name = b"web".ljust(NAME_LENGTH - 1, b"x") + b"\0"
             out += record(0, message(SET_IDENTITY, 9, bytes(range(16)) + name))
         if waiting:

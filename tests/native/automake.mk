@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-# The driver and Open vSwitch without a VM: the driver against a peer in the
-# same process (cmocka) and against DPDK's own virtio-user (pytest, testpmd);
-# the switch as a process of this machine. What is not built is skipped, with
-# the reason.
+# Tests of the driver and of Open vSwitch without a VM: the driver against a
+# peer in the same process (cmocka), and against DPDK's own virtio-user (pytest,
+# testpmd); the switch as a process of this machine. Tests whose programs are
+# not built are skipped with a reason.
 native_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/guest-pmd -I$(srcdir)/tests/native
 native_cflags = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS) -fno-strict-aliasing
 native_libs = $(DPDK_LIBS) -lrte_bus_pci -lrte_bus_vdev $(CMOCKA_LIBS)
-# The same tests where an access out of bounds, or arithmetic that C leaves
-# undefined, ends the program.
+# For the same tests with sanitizers: an access out of bounds, or arithmetic
+# that C leaves undefined, ends the program.
 native_sanitize = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 native_asan_cppflags = $(native_cppflags) \
 	-include $(srcdir)/tests/native/whole_memcpy.h
 
-# Each of these has one source file, and exists twice, plain and as NAME_asan.
+# Each of these programs has one source file, and is built twice: plain, and
+# with sanitizers as NAME_asan.
 native_tests = \
 	tests/native/test_bad_setup \
 	tests/native/test_bursts \
@@ -41,7 +42,7 @@ native_tests = \
 	tests/native/test_steer_rounds \
 	tests/native/test_txmap \
 	$(native_socket_tests)
-# Those over the real socket transport.
+# The programs that use the real socket transport.
 native_socket_tests = \
 	tests/native/test_call \
 	tests/native/test_call_slow \
@@ -52,7 +53,7 @@ native_socket_tests = \
 	tests/native/test_socket_packed \
 	tests/native/test_steer_socket
 native_asan_tests = $(native_tests:=_asan)
-# Not a test: what steering costs without rings. `make tests/native/flow_cost`
+# Not a test: measures steering without rings. `make tests/native/flow_cost`
 native_more = tests/native/flow_cost
 
 EXTRA_DIST += $(native_tests:=.c) $(native_more:=.c)
@@ -67,10 +68,11 @@ sample_data += tests/native/test_rings tests/native/test_socket
 sample_tests += tests/native/test_rings tests/native/test_socket
 endif
 endif
-# What stock virtio-user peers run in test_interop.py; needs no driver headers.
+# The program of stock virtio-user peers in test_interop.py. It needs no driver
+# headers.
 check_PROGRAMS += tests/native/seqcheck/seqcheck
 sample_programs += tests/native/seqcheck/seqcheck
-# Preloaded into ovs-vswitchd, by test_flow_offload.py and test_ovs_queues.py.
+# test_flow_offload.py and test_ovs_queues.py preload these into ovs-vswitchd.
 check_PROGRAMS += tests/native/flowstub.so tests/native/nodestub.so
 native_pytests = tests/native/test_testpmd.py tests/native/test_ovs_port.py \
 	tests/native/test_interop.py tests/native/test_drop_in.py \
@@ -88,7 +90,7 @@ EXTRA_DIST += $(native_pytests) tests/native/testpmd.py \
 	tests/native/diff_tables.py \
 	tests/native/steering_diff.py tests/native/steering_rig.py
 
-# More cases of test_steering_diff.py; SEED=... for others.
+# Runs more cases of test_steering_diff.py; another SEED makes other cases.
 CASES = 10000
 SEED = 1
 .PHONY: check-steering-diff
@@ -136,9 +138,10 @@ tests_native_nodestub_so_SOURCES = tests/native/nodestub.c
 tests_native_nodestub_so_CFLAGS = $(AM_CFLAGS) -fPIC
 tests_native_nodestub_so_LDFLAGS = -shared
 
-# A rule of make's for all programs: automake wants four lines for each, and
-# seven for its twin.  The socket transport registers itself as a driver when a
-# program starts: nobody refers to it, so the linker has to be told.
+# One rule of make for all programs: automake would need four lines for each
+# program, and seven for its twin.  The socket transport registers itself as a
+# driver when a program starts.  No symbol refers to it, so the linker needs
+# --whole-archive.
 native_headers = $(filter %.h,$(tests_native_libnative_a_SOURCES) \
 	$(tests_native_libsocket_a_SOURCES))
 native_compile = $(AM_V_CCLD)$(CC) $(DEFS) $(DEFAULT_INCLUDES)
@@ -158,8 +161,9 @@ $(native_asan_tests): tests/native/%_asan: tests/native/%.c \
 	$(native_compile) $(native_asan_cppflags) $(CPPFLAGS) $(native_cflags) \
 	  $(native_sanitize) $(CFLAGS) -o $@ $(call native_link,_asan)
 
-# The same frames through Open vSwitch's own parser and actions, where it was
-# built: half of the program is compiled with its headers, half with ours.
+# If Open vSwitch was built, this test sends the same frames through its parser
+# and actions. Half of the program is compiled with Open vSwitch's headers, the
+# other half with this project's.
 native_ovs_lib = ovs/lib/.libs/libopenvswitch.a
 native_ovs_cflags = -mssse3 $(DPDK_CFLAGS) -Iovs -Iovs/include -Iovs/lib \
 	-Iovs-src/include -Iovs-src/lib -I$(srcdir)/tests/native

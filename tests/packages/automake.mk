@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Debian's packages, as build/packages has them: `make check-packages`.
+# `make check-packages` tests the Debian packages in build/packages.
 EXTRA_DIST += \
 	tests/packages/conftest.py \
 	tests/packages/test_clean_root.py \

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's packages of build/packages (quickstart packages).
+"""Fixtures for tests of the Debian packages in build/packages, which
+`quickstart packages` makes.
 
     pytest tests/packages [--full]
 
-Without --full nothing is installed anywhere.
+Tests that install packages run only with --full.
 """
 import os
 import shutil
@@ -25,7 +26,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session", name="packages")
 def built_packages():
-    """{name: file}"""
+    """{name of a package: its file}"""
     found = {p.name.split("_")[0]: p
              for p in (config.BUILD / "packages").glob("*.deb")
              if "-dbgsym_" not in p.name}
@@ -36,7 +37,7 @@ def built_packages():
 
 @pytest.fixture(name="root")
 def clean_root(request, packages):
-    """A Debian of this test's own, in a folder; nothing starts in it."""
+    """A folder with a new Debian for one test; services do not start in it."""
     if not request.config.getoption("full"):
         pytest.skip("makes a Debian of its own: --full runs it")
     if os.geteuid():

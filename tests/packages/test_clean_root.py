@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The packages in a clean Debian: installed, upgraded, removed, purged."""
+"""Installs, upgrades, removes and purges the packages in a clean Debian."""
 import os
 import re
 import shutil
@@ -10,14 +10,14 @@ import pytest
 OURS = "/usr/lib/openvswitch-vhostpci/ovs-vswitchd-vhostpci"
 STOCK = "/usr/lib/openvswitch-switch/ovs-vswitchd"
 CONFIG = "etc/default/vhost-pci-guest"
-# What any package leaves when it comes and goes: dpkg's and apt's own records.
+# Files that remain after any package: records of dpkg and apt, for example.
 KEPT = re.compile(r"^(var/lib/(dpkg|apt)|var/cache|var/log|tmp|root|proc|dev|"
                   r"etc/ld\.so\.cache|etc/(group|gshadow)-?$)")
 OLDER = "0.0.1"
 
 
 def files(root):
-    """All that is there, as paths."""
+    """The paths of all files and folders, except KEPT."""
     found = set()
     for folder, dirs, names in os.walk(root.folder):
         base = os.path.relpath(folder, root.folder)
@@ -31,7 +31,8 @@ def vswitchd(root):
 
 
 def older(package, folder):
-    """The same package with an older version, which its own depend on."""
+    """Make the same package with an older version; its dependencies on other
+    packages of this project get that version, too."""
     unpacked = folder / package.stem
     subprocess.run(["dpkg-deb", "-R", package, unpacked], check=True)
     control = unpacked / "DEBIAN/control"
@@ -46,7 +47,7 @@ def older(package, folder):
 
 
 def depends(packages):
-    """All dependencies of all packages but those on each other."""
+    """All dependencies of the packages on other packages than these."""
     wanted = []
     for package in packages.values():
         text = subprocess.run(
@@ -87,7 +88,7 @@ def test_installing_upgrading_removing_and_purging_leaves_nothing(
         "qemu-system-x86_64-vhostpci -device help")
     assert (root.folder / "etc/systemd/system/multi-user.target.wants"
             / "vhost-pci-bind.service").is_symlink()
-    # The package asks for it, too, but needs /proc for that.
+    # The package does this, too, but it would need /proc.
     assert "/run/vhost-pci" in root.sh(
         "mount -t proc proc /proc; systemd-tmpfiles --create vhost-pci.conf; "
         "umount /proc; stat -c '%n %G %a' /run/vhost-pci")
@@ -95,7 +96,7 @@ def test_installing_upgrading_removing_and_purging_leaves_nothing(
     root.apt("remove", *packages)
     assert vswitchd(root) == STOCK
     assert settings.exists()
-    # Those without settings are gone already, and apt does not know them.
+    # dpkg, because apt no longer knows the packages that have no settings.
     root.sh("dpkg --purge " + " ".join(packages))
     left = files(root) - before - {"usr/sbin/policy-rc.d", "run/vhost-pci"}
     assert not left, sorted(left)

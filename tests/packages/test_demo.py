@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstration runs in a Debian that has packages, and no build."""
+"""The demonstration runs in a Debian with the packages, and without a build."""
 import re
 import subprocess
 
@@ -11,7 +11,7 @@ TREE = "srv/vhost-pci"
 
 
 def put_tree(root):
-    """What is in git, as a user's clone has it."""
+    """Copy the files that are in git, like a user's clone."""
     names = subprocess.run(
         ["git", "-C", config.TOP, "ls-files", "-z"], check=True,
         stdout=subprocess.PIPE).stdout
@@ -34,6 +34,6 @@ def test_demo_runs_from_installed_packages(root, packages):
     print(said)
     assert code == 0 and "FAIL" not in said, said[-3000:]
     assert len(re.findall(r" PASS$", said, re.M)) == 18, said
-    # Nothing of ours was compiled.
+    # The demonstration has compiled nothing of this project.
     built = {p.name for p in (tree / "build").iterdir()}
     assert not built & {"qemu", "ovs", "guest-pmd", "config.status"}, built

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libvirt starts the machines of the user guide, with what our packages
-install; emulated, as a test machine may have no KVM."""
+"""libvirt starts the machines of the user guide, with the files of this
+project's packages.  The machines are emulated, because a test machine may have
+no KVM."""
 import re
 import subprocess
 from pathlib import Path
@@ -11,8 +12,9 @@ from harness import config
 
 TOP = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```xml (\w+)\n(.*?)^```$", re.M | re.S)
-# What a machine that has booted has, in namespaces that end with the script.
-# libvirt's own namespaces, cgroups and labels of files need more than a folder.
+# Mounts that a booted machine has, in namespaces that end with the script.
+# libvirt's own namespaces, cgroups and labels are off: they do not work in a
+# folder.
 SCRIPT = """
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -52,7 +54,8 @@ cat /var/log/libvirt/qemu/switch.log /var/log/libvirt/qemu/a.log
 
 
 def domains():
-    """{name: XML} of the guide, for emulation, with less memory."""
+    """{name: XML} of the guide's domains, changed for emulation and for less
+    memory."""
     text = (TOP / "doc" / "user-guide.md").read_text()
     return {name: xml.replace("<domain type='kvm'", "<domain type='qemu'")
             .replace(">1024</memory>", ">256</memory>")
@@ -79,7 +82,8 @@ def test_libvirt_starts_the_machines_of_the_guide(root, packages):
         pytest.skip(f"libvirtd does not run here: {said[-300:]}")
     assert done.returncode == 0, said[-5000:]
     assert len(re.findall(r"^ \d+ +(?:switch|a) +running$", said, re.M)) == 2
-    # The peer's QEMU is on the device's socket, which is the group's.
+    # The peer's QEMU is connected to the device's socket, and the group kvm may
+    # use the socket.
     assert re.search(r"^ca: filename=unix:/run/vhost-pci/a\.sock", said, re.M)
     assert re.search(r"^socket kvm 77\d$", said, re.M)
     assert said.count("-sandbox on") == 2

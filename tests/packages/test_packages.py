@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The packages as files: what they hold, need and say."""
+"""Checks the files of the packages: contents, dependencies and texts."""
 import re
 import shutil
 import subprocess
@@ -27,7 +27,7 @@ def field(package, name):
 
 
 def dependencies(package):
-    """{name: version wanted, or ""}"""
+    """{name of a dependency: its version, or ""}"""
     found = {}
     for part in field(package, "Depends").split(","):
         name, _, version = part.strip().split(" | ")[0].partition(" ")
@@ -38,7 +38,7 @@ def dependencies(package):
 
 @pytest.fixture(name="unpacked", scope="module")
 def unpack(packages, tmp_path_factory):
-    """All of them in one folder, as they would be installed."""
+    """Unpack all packages into one folder, as dpkg would install them."""
     folder = tmp_path_factory.mktemp("root")
     for package in packages.values():
         subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
@@ -64,7 +64,7 @@ def test_lintian_finds_no_error(packages):
 
 def test_driver_depends_on_what_dpdk_loads_at_run_time(packages, unpacked):
     plugin, = unpacked.glob("usr/lib/*/dpdk/pmds-*/librte_net_vpci.so")
-    # Found by the link, as EAL finds it; the number is that of this DPDK.
+    # EAL, too, finds the driver by this link; the number is DPDK's ABI.
     abi = re.search(r"\.so\.(\d+)\.\d+$", str(plugin.resolve())).group(1)
     assert {f"librte-bus-pci{abi}", f"librte-bus-vdev{abi}",
             f"librte-mempool-ring{abi}"} <= set(
@@ -93,7 +93,7 @@ def test_programs_are_stripped_and_run(unpacked):
 def test_qemu_has_device_sandbox_and_user_network(unpacked):
     qemu = unpacked / "usr/bin/qemu-system-x86_64-vhostpci"
     assert "vhost-pci-net-pci" in run(qemu, "-device", "help").stdout
-    # It ends because that is no machine; before, it took both options.
+    # QEMU must accept both options; the wrong device makes it end.
     done = run(qemu, "-M", "none", "-display", "none", "-sandbox", "on",
                "-netdev", "user,id=n", "-device", "no-such-device")
     assert "'no-such-device' is not a valid device" in done.stderr
@@ -134,7 +134,7 @@ def test_module_sources_are_complete_for_dkms(packages, unpacked, tmp_path):
         assert version in (scripts / script).read_text()
     kernel = config.kernel_headers()
     shutil.copytree(folder, tmp_path / "build")
-    # As DKMS does it.
+    # DKMS does the same.
     command = settings["MAKE[0]"].replace("$kernel_source_dir", str(kernel))
     done = run("sh", "-c", f"cd {tmp_path}/build && {command} "
                "CONFIG_DEBUG_INFO_BTF_MODULES=")
@@ -146,7 +146,7 @@ def test_module_sources_are_complete_for_dkms(packages, unpacked, tmp_path):
 
 @pytest.fixture(name="sysfs")
 def fake_sysfs(tmp_path):
-    """A vhost-pci device and a disk."""
+    """A folder like sysfs with a vhost-pci device and a disk."""
     for address, device in (("0000:01:00.0", "0x1077"),
                             ("0000:02:00.0", "0x1042")):
         folder = tmp_path / "bus/pci/devices" / address
@@ -187,8 +187,9 @@ NIC, MAC = "0000:00:04.0", "52:54:00:00:00:0a"
 
 @pytest.fixture(name="nic")
 def virtio_net(sysfs):
-    """Adds a virtio-net device, bound already because nothing binds in here,
-    and a bridge that has the same Ethernet address."""
+    """Add a virtio-net device, and a bridge with the same Ethernet address.
+    The device is bound already, because no kernel binds devices in this
+    folder."""
     folder = sysfs / "bus/pci/devices" / NIC
     (folder / "virtio0").mkdir(parents=True)
     (folder / "vendor").write_text("0x1af4\n")
@@ -200,7 +201,7 @@ def virtio_net(sysfs):
         (interface / "address").write_text(
             "00:00:00:00:00:00\n" if name == "lo" else MAC + "\n")
     (sysfs / "class/net/eth0/device").symlink_to(folder / "virtio0")
-    # The vhost-pci device as well.
+    # The vhost-pci device is bound, too.
     (sysfs / "bus/pci/devices/0000:01:00.0/driver").symlink_to(
         "../../drivers/uio_pci_generic")
     tools = sysfs / "bin"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The device without a guest. Skipped, with the reason, until `make qemu`.
+# Tests of the device without a guest. They are skipped until `make qemu`.
 qtest_tests = \
 	tests/qtest/test_commit.py \
 	tests/qtest/test_hostile.py \

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The scripts of tools/, where they do more than call others, and what tests
-# need of each other.
+# Tests of those scripts of tools/ that do more than call others, and of code
+# that several tests share.
 tools_tests = tests/tools/test_count_results.py \
 	tests/tools/test_in_front.py \
 	tests/tools/test_release_root.py \

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tools/count-results: what counts, and one line for each reason of a skip."""
+"""tools/count-results: the counts, and one line for each reason of a skip."""
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 
 def count(*arguments):
-    """The three numbers, and the lines after them."""
+    """Run count-results; returns (its three numbers, the other lines)."""
     done = subprocess.run([sys.executable, TOP / "tools" / "count-results",
                            *arguments], check=True, text=True,
                           stdout=subprocess.PIPE)
@@ -90,7 +90,7 @@ def test_junit_reasons_are_summed(tmp_path):
 
 
 def test_quickstart_shows_the_reasons_and_the_sum(tmp_path):
-    """stages.sh, with the lines that this tool prints."""
+    """stages.sh shows the lines that this tool prints."""
     script = (f". {TOP}/tools/lib.sh\n. {TOP}/tools/stages.sh\n"
               "begin_stages\nsay() { printf '5 0 3\\nskipped: why (3 tests)\\n"
               "once, not twice: no KVM (2 tests: a)\\n'; }\n"

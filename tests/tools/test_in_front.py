@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""quickstart's command in front (tools/stages.sh): a signal to quickstart
-alone ends it at once, with all that it started; it has the terminal."""
+"""in_front of tools/stages.sh, with which quickstart runs the demonstration: a
+signal to quickstart alone ends the command at once, with its children; and the
+command can read from the terminal."""
 import os
 import pty
 import select
@@ -13,10 +14,10 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-SECONDS = 60  # for what comes at once; under load nothing does
+SECONDS = 60  # a deadline for things that come at once, except under load
 
-# Stands for the demonstration: with its own handling of signals, a child that
-# has to be ended, and an end that takes a moment, in which a second signal
+# A program in place of the demonstration, with the same handling of signals.
+# It has a child to end, and its end takes a moment, in which a second signal
 # must not disturb it.
 DEMO = """
 import os, subprocess, sys, time
@@ -36,7 +37,7 @@ finally:
 
 
 def command(tmp_path, wait):
-    """A shell that does with `wait` what quickstart does with its demo."""
+    """A shell command that runs DEMO as quickstart runs the demonstration."""
     demo = DEMO.format(vm=str(TOP / "tests" / "vm"), wait=wait)
     script = tmp_path / "quickstart"
     script.write_text(
@@ -48,8 +49,9 @@ def command(tmp_path, wait):
 
 
 def mind_signals():
-    """What whoever started us ignores (nohup, a shell's background) a shell
-    would, too: then it cannot be trapped."""
+    """Stop ignoring signals.  The program that started this test may ignore
+    some (nohup, a shell's background job); a shell would inherit that, and
+    could not trap them."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -73,7 +75,7 @@ def gone(pid):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT,
                                     signal.SIGHUP])
 def test_a_signal_to_quickstart_alone_ends_and_cleans_all(tmp_path, number):
-    # As it waits without a terminal.
+    # Without a terminal, the demonstration waits for a signal.
     shell = start(tmp_path, "__import__('signal').pause()", text=True,
                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
@@ -98,7 +100,7 @@ def test_what_is_in_front_ends_by_itself_with_its_exit_code(tmp_path):
 
 
 class Terminal:
-    """A shell as the foreground of a terminal of its own."""
+    """A shell in the foreground of a new terminal."""
 
     def __init__(self, tmp_path, wait):
         pid, self.fd = pty.fork()
@@ -126,7 +128,7 @@ class Terminal:
         try:
             while self.read():
                 pass
-        except OSError:  # how a terminal's master ends
+        except OSError:  # the end of a terminal's output
             pass
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
@@ -140,8 +142,8 @@ def test_what_is_in_front_reads_from_the_terminal(tmp_path):
 
 
 def test_an_interrupt_from_the_keyboard_cleans_all(tmp_path):
-    """It reaches both at once, and quickstart then signals what is in front
-    again."""
+    """The terminal sends the interrupt to quickstart and to the command in
+    front; then quickstart signals the command a second time."""
     terminal = Terminal(tmp_path, "input()")
     terminal.until("ready")
     terminal.type(b"\x03")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tools/release-root, what quickstart makes of it, and tools/driver-headers."""
+"""tools/release-root, its use in quickstart, and tools/driver-headers."""
 import os
 import shutil
 import subprocess
@@ -71,7 +71,7 @@ def test_check_of_an_unknown_release_is_refused(tmp_path):
 
 @pytest.fixture
 def root(tmp_path):
-    """A root that holds no more than a shell."""
+    """A root that contains only busybox."""
     if os.geteuid() != 0:
         pytest.skip("not root: a root cannot be entered")
     busybox = shutil.which("busybox", path="/bin:/usr/bin")

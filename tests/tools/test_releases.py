@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of releases (tools/releases.sh), and what is refused by it."""
+"""The table of releases (tools/releases.sh), and what tools refuse by it."""
 import os
 import re
 import shutil
@@ -27,13 +27,13 @@ def run(tmp_path, *command, **environment):
 
 
 def ask(tmp_path, question, **environment):
-    """What a function of lib.sh answers."""
+    """Run a function of lib.sh."""
     return run(tmp_path, "bash", "-euo", "pipefail", "-c",
                f". {TOP}/tools/lib.sh; {question}", "ask", **environment)
 
 
 def machine(tmp_path, number, name="debian"):
-    """For run(): a machine of another release."""
+    """The environment, for run(), of a machine with another release."""
     file = tmp_path / "os-release"
     file.write_text(f'ID={name}\nVERSION_ID="{number}"\n'
                     f'PRETTY_NAME="The {name} {number}"\n')
@@ -41,7 +41,7 @@ def machine(tmp_path, number, name="debian"):
 
 
 def tree(tmp_path, what, version):
-    """A source tree that says which version it is."""
+    """Make a source tree that tells its version."""
     folder = tmp_path / f"{what}-tree"
     (folder / "hw/virtio").mkdir(parents=True)
     if what == "openvswitch":
@@ -88,7 +88,7 @@ def test_unknown_release_is_refused(tmp_path, number, name, command, status):
 
 @pytest.mark.parametrize("release", RELEASES[1:], ids=lambda r: r["codename"])
 def test_release_without_series_is_refused(tmp_path, release):
-    """In a tree that has those of the first release only."""
+    """The tree has only the patches for the first release."""
     top = tmp_path / "top"
     (top / "tools").mkdir(parents=True)
     for name in ("lib.sh", "releases.sh"):
@@ -131,7 +131,8 @@ def test_wrong_tree_is_named(tmp_path, what, option, tool, word, version, said):
 
 
 def test_versions_are_written_nowhere_else():
-    """Where a version is chosen; that a text tells of one is another matter."""
+    """No other file that chooses a version contains one.  Pages may mention
+    versions."""
     files = [*(TOP / "tools").iterdir(), TOP / "quickstart", TOP / "configure.ac",
              *(TOP / "m4").glob("vhostpci*.m4"), TOP / "Makefile.am",
              *TOP.glob("*/automake.mk"), *TOP.glob("tests/*/automake.mk")]

@@ -27,7 +27,7 @@ def rooms(tree, *args):
 
 
 def include(tree, path, name):
-    """Let a file include another one, last."""
+    """Add an include to the end of a file."""
     with (tree / path).open("a") as file:
         file.write(f'#include "{name}"\n')
 
@@ -50,10 +50,10 @@ def test_the_tree_as_it_is_has_no_wrong_include(tree):
     # sideways
     ("guest-pmd/pci/kicks.c", "socket/signal.h", "guest-pmd/socket/signal.h"),
     ("guest-pmd/socket/io.c", "pci/window.h", "guest-pmd/pci/window.h"),
-    # past a room that alone may be known
+    # past the only room that this room may include
     ("vhostpci-netdev/netdev-vhostpci.c", "../protocol/vhost_pci.h",
      "protocol/vhost_pci.h"),
-    # by another name than the room's
+    # by a name that does not begin with the room
     ("guest-pmd/port/link.c", "../net/rxtx.h", "guest-pmd/net/rxtx.h"),
 ])
 def test_an_include_that_runs_the_wrong_way_is_named(tree, path, name, target):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the tests talk to testpmd (harness/talk.py): a log line of another thread
-may fall into the echo of a line, and into the prompt."""
+"""harness/talk.py, with which tests talk to testpmd, must find answers even if
+a log line of another thread interrupts the echo of a line, or the prompt."""
 import subprocess
 import sys
 import threading
@@ -17,8 +17,9 @@ from harness.procs import Late  # noqa: E402
 
 LOG = "net_vpci: link of port 0: up"
 
-# Writes as librte_cmdline does, a character at a time, and another thread's
-# log line at the worst moments: in the middle of each echo and each prompt.
+# A program that, like librte_cmdline, writes single characters.  It writes a
+# log line, as another thread could, at the worst moments: in the middle of each
+# echo and of each prompt.
 FAKE = f"""#!{sys.executable}
 import os, re, sys, termios
 
@@ -66,7 +67,7 @@ say("\\nBye...\\n")
 
 
 class Command:
-    """Runs here; as harness/agent.py's, which runs in a guest."""
+    """Like Command of harness/agent.py, but runs on this machine."""
 
     def __init__(self, text):
         self.process = subprocess.Popen(
@@ -92,7 +93,7 @@ class Command:
 
 
 class Here:
-    """This machine in the place of a switch VM."""
+    """This machine in place of a switch VM."""
     start_command = staticmethod(Command)
 
 
@@ -122,7 +123,7 @@ def test_answers_are_found_with_log_lines_in_echo_and_prompt(pmd):
     for _ in range(3):
         assert pmd.link_up(0)
         answer = pmd.said("show port info 0")
-        # Or this test would show nothing.
+        # The log line must interrupt the echo, or this test shows nothing.
         assert "show port info 0" not in answer and LOG in answer
         assert "MTU: 1500\n" in answer and "Invalid" not in answer
         assert pmd.xstats(0) == {"rx_good_packets": 12, "tx_q0_errors": 3}

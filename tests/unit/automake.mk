@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Unit tests (cmocka) of what has no dependency: the vhost-user core, the device
-# ABI, the end of commits. All run in `make check`.
+# Unit tests (cmocka) of code without dependencies: the vhost-user core, the
+# device ABI, the end of commits. All run in `make check`.
 if HAVE_CMOCKA
 unit_tests = \
 	tests/unit/test_peers \
@@ -22,18 +22,18 @@ TESTS += $(unit_tests)
 sample_programs += tests/unit/test_vhost_user_recorded
 sample_tests += tests/unit/test_vhost_user_recorded
 
-# Each has one source file, which automake knows by itself.
+# Each program has one source file, whose name automake derives.
 check_LIBRARIES += tests/unit/libunit.a
 endif
 
 tests_unit_libunit_a_SOURCES = $(protocol_sources) $(vring_commit_sources) \
 	$(peers_sources) \
 	tests/unit/vu_peer.c tests/unit/vu_peer.h
-# What a program is linked with that has no _LDADD of its own: the unit tests.
+# Libraries of programs without their own _LDADD: the unit tests.
 LDADD = tests/unit/libunit.a $(CMOCKA_LIBS)
 
-# Of the driver, against a device that is wrong: its control virtqueue, and what it
-# takes from configuration space and STATE. And how it serves several ports.
+# Tests of the driver with a faulty device: the control virtqueue, and values
+# from configuration space and STATE. Tests of a device with several ports.
 if HAVE_PMD
 if HAVE_CMOCKA
 pci_unit_tests = tests/unit/test_pci_ctrlq tests/unit/test_pci_functions \
@@ -53,7 +53,7 @@ tests_unit_test_pci_functions_CPPFLAGS = \
 	$(tests_unit_test_pci_ctrlq_CPPFLAGS)
 tests_unit_test_pci_functions_CFLAGS = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS)
 tests_unit_test_pci_functions_LDADD = $(DPDK_LIBS) $(CMOCKA_LIBS)
-# Includes guest-pmd/pci/control.c.
+# This test includes guest-pmd/pci/control.c.
 tests_unit_test_pci_ports_CPPFLAGS = $(tests_unit_test_pci_ctrlq_CPPFLAGS)
 tests_unit_test_pci_ports_CFLAGS = $(AM_CFLAGS) $(DPDK_DRIVER_CFLAGS)
 tests_unit_test_pci_ports_LDADD = $(DPDK_LIBS) $(CMOCKA_LIBS)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests that boot machines, and the harness.  `make check-vm` runs them.  Each
-# file by its name: in the build tree, machines leave theirs in this folder.
+# file is listed by its name, because in a build tree the machines write files
+# into this folder, too.
 EXTRA_DIST += \
 	tests/vm/conftest.py \
 	tests/vm/demo.py \
