@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Targets that go beyond compiling our own code.
+# Targets that do more than compile this project's own code.
 dist_doc_DATA += README.md CONTRIBUTING.md SECURITY.md MAINTAINERS NEWS
 EXTRA_DIST += quickstart .ci/run \
 	LICENSES/Apache-2.0.txt LICENSES/BSD-3-Clause.txt \
@@ -13,10 +13,10 @@ EXTRA_DIST += quickstart .ci/run \
 	protocol/.clang-format guest-pmd/.clang-format \
 	vhostpci-netdev/.clang-format qemu-patches/vhost-pci/.clang-format
 
-# For those who write another driver, or ask this one about its peers.
+# Headers for another driver, and for programs that ask this driver about peers.
 include_HEADERS += protocol/vhost_pci.h guest-pmd/rte_pmd_vhostpci.h
 
-# The trees may have been named to configure; else tools/ obtain them here.
+# configure may have got the trees by options; otherwise tools/ obtain them.
 tools_env = VHOSTPCI_BUILDDIR='$(abs_top_builddir)'
 if HAVE_QEMU_TREE
 tools_env += QEMU_SRC='$(QEMU_SRC)'
@@ -28,7 +28,7 @@ if HAVE_KERNEL_TREE
 vm_env = VHOSTPCI_KERNEL='$(KERNEL_SRC)'
 endif
 
-# Always run: only QEMU's and OVS's own builds know what is up to date.
+# These always run: only the builds of QEMU and OVS know what is up to date.
 .PHONY: qemu ovs kernel lint check-native check-device check-vm distfiles \
 	packages check-packages distcheck-sample
 .PHONY: qemu ovs kernel lint check-native check-slice check-arm64 check-device \
@@ -47,17 +47,18 @@ lint:
 	$(tools_env) DPDK_DRIVER_CFLAGS='$(DPDK_DRIVER_CFLAGS)' \
 	  $(top_srcdir)/tools/lint
 
-# Both are part of `make check`; apart, for those who build QEMU meanwhile.
+# check-native and check-device are parts of `make check`.  As targets of their
+# own, the one can run while QEMU is being built.
 check-native:
 	$(MAKE) $(AM_MAKEFLAGS) check \
 	  TESTS='$(filter-out $(qtest_tests),$(TESTS))'
-# Of the driver alone: neither QEMU nor Open vSwitch need be there.
+# Tests of the driver only, which need neither QEMU nor Open vSwitch.
 check-slice:
 	$(MAKE) $(AM_MAKEFLAGS) check check_DATA='$(native_tests) $(native_asan_tests)' \
 	  check_PROGRAMS='$(unit_tests) tests/native/seqcheck/seqcheck' \
 	  TESTS='$(filter tests/unit/% $(native_tests) $(native_asan_tests) \
 	    tests/native/test_testpmd.py tests/native/test_interop.py,$(TESTS))'
-# Compiles for another architecture; runs nothing.
+# Compiles for another architecture, and runs nothing.
 check-arm64:
 	$(tools_env) DPDK_SRC='$(DPDK_SRC)' WARN_CFLAGS='$(WARN_CFLAGS)' \
 	  SOURCES='$(filter %.c,$(guest_pmd_librte_net_vpci_so_SOURCES))' \
@@ -65,17 +66,17 @@ check-arm64:
 check-device:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(qtest_tests)'
 
-# What a tarball will hold, for lint.
+# Prints the files of a tarball, for lint.
 distfiles:
 	@for f in $(DISTFILES); do echo "$$f"; done
 
-# PYTEST_ARGS='-k name' selects.
+# PYTEST_ARGS='-k name' selects tests.
 check-vm: all qemu ovs kernel
 	$(tools_env) $(vm_env) PYTHONDONTWRITEBYTECODE=1 $(PYTHON3) -m pytest -v \
 	  -p no:cacheprovider --junitxml=vm-junit.xml $(PYTEST_ARGS) \
 	  $(abs_top_srcdir)/tests/vm
 
-# Debian's packages of what is built.
+# Makes Debian packages of the build.
 packages:
 	$(tools_env) $(top_srcdir)/tools/build-packages
 check-packages: packages
@@ -83,12 +84,12 @@ check-packages: packages
 	  -p no:cacheprovider --junitxml=packages-junit.xml $(PYTEST_ARGS) \
 	  $(abs_top_srcdir)/tests/packages
 
-# distcheck configures anew; it needs the same trees.
+# distcheck runs configure again, which needs the same trees.
 AM_DISTCHECK_CONFIGURE_FLAGS = --with-dpdk-src='$(DPDK_SRC)' \
 	--with-pmddir="$$dc_install_base/lib/dpdk"
 
-# Behind a `make check` of the same tree: what is left to show is that the
-# tarball builds, installs, cleans up and holds what its tests need.
+# For use after a `make check` of the same tree: it only shows that the tarball
+# builds, installs, cleans up, and contains the files for its tests.
 distcheck-sample:
 	RING_FUZZ_SECONDS=1 $(MAKE) $(AM_MAKEFLAGS) distcheck \
 	  check_PROGRAMS='$(sample_programs)' check_DATA='$(sample_data)' \

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What the scripts of this folder share: where things are, how to speak, how to
-# bring a tree up to date.  Sourced, never run.
+# Functions for all scripts of this folder: paths, messages, and updates of source
+# trees.  Scripts source this file; nobody runs it.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# Everything that is obtained or built lives below BUILD.
+# The scripts put all files that they obtain or build below BUILD.
 BUILD=${VHOSTPCI_BUILDDIR:-$ROOT/build}
-# Debian's programs; another Python in front would lack pytest and meson.
+# Only Debian's programs: another Python in PATH would lack pytest and meson.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mkdir -p "$BUILD"
 BUILD=$(cd "$BUILD" && pwd)
-# The builds of others are no part of a make that calls us.
+# A make that calls a script must not pass its options to the builds of QEMU and Open
+# vSwitch.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 JOBS=${JOBS:-$(nproc)}
 releases_top=$ROOT
@@ -19,8 +20,8 @@ releases_top=$ROOT
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
-# put_file FROM TO: copies when the content differs, so that time stamps move
-# only with changes and the next make or ninja compiles only those.
+# put_file FROM TO: copies FROM if the contents differ.  So only changed files get new
+# time stamps, and the next make or ninja compiles only these.
 put_file() {
     cmp -s "$1" "$2" && return 0
     mkdir -p "$(dirname "$2")"
@@ -38,8 +39,8 @@ os_field() {
     (. "${VHOSTPCI_OS_RELEASE:-/etc/os-release}" 2>/dev/null && eval "printf '%s' \"\${$1:-}\"")
 }
 
-# this_release: the codename of the release that this machine is.  Leaves with a
-# sentence unless the release is served.
+# this_release: prints the codename of this machine's release.  Exits with an error
+# unless the release is served.
 this_release() {
     local name served code
     name=$(os_field PRETTY_NAME)
@@ -57,9 +58,9 @@ this_release() {
     esac
 }
 
-# archives CODE: lines "URI SUITE COMPONENT" of Debian's archives for the release CODE,
-# by what the system's apt has for its own: the same archives have other releases' suites.
-# Backports are left out: they would bring other versions.
+# archives CODE: prints lines "URI SUITE COMPONENT" of Debian's archives for the release
+# CODE.  These are the archives of this system's apt, with the suites of CODE.  Backports
+# are left out, because they contain other versions.
 archives() {
     # shellcheck disable=SC2016 # apt expands the fields
     apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)|$(ORIGIN)' \
@@ -72,7 +73,7 @@ archives() {
             } }' | sort -u
 }
 
-# tree_version WHAT TREE: what an unpacked source tree says of itself.
+# tree_version WHAT TREE: prints the version that an unpacked source tree contains.
 tree_version() {
     case $1 in
         openvswitch) sed -n 's/^AC_INIT(openvswitch, *\([^,]*\),.*/\1/p' "$2/configure.ac" ;;
@@ -80,8 +81,8 @@ tree_version() {
     esac 2> /dev/null || true
 }
 
-# tree_series WHAT TREE: the folder of patches for the version that TREE says it
-# is.  Leaves with a sentence that names TREE when there is none.
+# tree_series WHAT TREE: prints the folder of patches for TREE's version.  Exits with an
+# error that names TREE if there are no patches.
 tree_series() {
     local what=$1 tree=$2 word folder version short
     case $what in
@@ -99,7 +100,7 @@ tree_series() {
     echo "$ROOT/$folder/$short"
 }
 
-# private_tree PRISTINE TREE: makes TREE a copy of PRISTINE, once per version.
+# private_tree PRISTINE TREE: copies PRISTINE to TREE, once for each version.
 private_tree() {
     local pristine=$1 tree=$2 id
     id=$(cat "$pristine/.vhostpci-id" 2>/dev/null || echo "$pristine")
@@ -111,9 +112,9 @@ private_tree() {
     mv "$tree.tmp" "$tree"
 }
 
-# patch_tree TREE SERIES: leaves TREE with exactly the patches *.patch of the
-# folder SERIES applied, in name order.  What was applied is kept beside the
-# tree, so a changed series is first taken back with the patches it was made of.
+# patch_tree TREE SERIES: makes TREE have exactly the patches *.patch of the folder
+# SERIES applied, in name order.  Copies of applied patches stay in TREE; if SERIES has
+# changed, these copies serve to remove the old patches first.
 patch_tree() {
     local tree=$1 series=$2 applied=$1/.vhostpci-applied p
     local -a new=() old=()
@@ -132,7 +133,7 @@ patch_tree() {
     mkdir -p "$applied"
     for p in "${new[@]}"; do
         say "applying ${p##*/}"
-        # Fuzz would place a hook in the wrong spot of another version.
+        # -F0: with fuzz, patch could change the wrong place of another version.
         patch -d "$tree" -p1 -N -f -s -F0 --dry-run < "$p" ||
             die "$p does not apply to $tree"
         patch -d "$tree" -p1 -N -f -s -F0 --no-backup-if-mismatch < "$p"
@@ -140,7 +141,7 @@ patch_tree() {
     done
 }
 
-# series_id FILE...: one line that changes with any name or content.
+# series_id FILE...: prints one line that changes with any file's name or content.
 series_id() {
     local f
     for f; do
@@ -148,8 +149,8 @@ series_id() {
     done | sha256sum
 }
 
-# drop_stale FOLDER LIST NAME...: removes from FOLDER the files named in LIST
-# (ours of an earlier run) that are not among NAME..., then writes LIST anew.
+# drop_stale FOLDER LIST NAME...: LIST names the files that an earlier run put into
+# FOLDER.  Removes those that are not among NAME..., and writes NAME... to LIST.
 drop_stale() {
     local folder=$1 list=$2 f
     shift 2

@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
-# The releases of Debian, and the versions that each of them has.  A version is
-# written here and nowhere else: tools/, configure and the messages ask.
+# The releases of Debian, and the versions of programs in each release.  Only this file
+# contains versions: tools/, configure and messages ask its functions.
 #
-# A release is *served* when the series for its QEMU and its Open vSwitch are
-# there, as qemu-patches/VERSION and ovs-patches/VERSION.  To serve another one:
-# write both, make the driver compile with its DPDK, and check.
+# A release is *served* if there are patches for its QEMU and its Open vSwitch, in
+# qemu-patches/VERSION and ovs-patches/VERSION.  To serve another release: write both
+# series, make the driver compile with its DPDK, and run the check.
 #
-# Sourced, by configure too: plain sh.  releases_top names the top directory.
+# Scripts and configure source this file, so it is plain sh.  The caller sets
+# releases_top to the top directory.
 
 RELEASES='codename debian qemu openvswitch dpdk clang
 bookworm 12 7.2 3.1 22.11 14
 trixie 13 10.0 3.5 24.11 19'
 
-# releases_get CODENAME COLUMN: one version, or nothing.
+# releases_get CODENAME COLUMN: prints one version, or nothing.
 releases_get() {
     printf '%s\n' "$RELEASES" | awk -v name="$1" -v column="$2" '
         NR == 1 { for (i = 1; i <= NF; i++) if ($i == column) at = i; next }
         at && $1 == name { print $at }'
 }
 
-# releases_with COLUMN VALUE: the codenames of the releases that have it.
+# releases_with COLUMN VALUE: prints the codenames of all releases with this value.
 releases_with() {
     printf '%s\n' "$RELEASES" | awk -v column="$1" -v value="$2" '
         NR == 1 { for (i = 1; i <= NF; i++) if ($i == column) at = i; next }
@@ -38,7 +39,7 @@ releases_column() {
 
 releases_all() { printf '%s\n' "$RELEASES" | awk 'NR > 1 { print $1 }'; }
 
-# The codenames of the releases that are served.
+# Prints the codenames of the served releases.
 releases_served() {
     for releases_name in $(releases_all); do
         if [ -d "$releases_top/qemu-patches/$(releases_get "$releases_name" qemu)" ] &&
@@ -48,7 +49,7 @@ releases_served() {
     done
 }
 
-# releases_words CODENAMES: for a sentence, as "Debian 12 (bookworm)".
+# releases_words CODENAMES: prints words for a sentence: "Debian 12 (bookworm)".
 releases_words() {
     releases_list=
     for releases_name in $1; do
@@ -57,5 +58,5 @@ releases_words() {
     echo "$releases_list"
 }
 
-# releases_short VERSION: its first two numbers, which is what the table has.
+# releases_short VERSION: prints the first two numbers, as in the table.
 releases_short() { echo "$1" | sed 's/^\([0-9]*\.[0-9]*\).*/\1/'; }

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Stages of quickstart: named commands with a log, a time, a progress line now
-# and then, and results that are summed at the end.  Sourced after lib.sh.
+# Stages of quickstart.  A stage is a named command with a log; while it runs, progress
+# lines appear, and at the end its time, and the sum of all results.  Source this file
+# after lib.sh.
 #
-# A lane is a function of stages that runs beside other lanes.  Every background
-# process leads a process group of its own, so that ending a lane by its pid
-# ends what it started and nothing else.
+# A lane is a function that runs stages, at the same time as other lanes.  Every
+# background process leads a process group, so that a signal to the group ends the lane
+# with its children, and nothing else.
 
 LOGS=$BUILD/log
 RESULTS=$BUILD/results
-# One file for each stage under way, for the progress lines of other processes.
+# A folder with a file for each running stage, from which show_progress reads.
 RUNNING=$LOGS/running
 STARTED=$SECONDS
 CHILDREN=()
@@ -30,17 +31,17 @@ begin_stages() {
     CHILDREN+=($!)
 }
 
-# Ends what is still running: the process groups started here, and the command
-# in front, which is in our own.
+# Ends the process groups that were started here, and the command in front, which is in
+# this shell's own group.
 end_stages() {
     local status=$? i
     local -a targets=("${CHILDREN[@]/#/-}")
     trap - EXIT
-    trap '' INT TERM HUP # a second one must not leave half of it behind
-    exec 2> /dev/null # the shell would report each job that it ends
+    trap '' INT TERM HUP # a second signal must not interrupt this
+    exec 2> /dev/null # the shell would report the end of each job
     [ -z "$FRONT" ] || targets+=("$FRONT")
     signal_all TERM "${targets[@]}"
-    # Tests end their machines on SIGTERM; grant them twenty seconds for it.
+    # On SIGTERM, tests end their machines: they get twenty seconds for that.
     for ((i = 0; i < 200; i++)); do
         kill -0 "${targets[@]}" || break
         sleep 0.1
@@ -58,13 +59,13 @@ signal_all() {
     done
 }
 
-# in_front COMMAND...: runs COMMAND with our terminal and in our process group,
-# so that it may read from it.  Not as the shell's foreground command: until
-# such a one ends, the shell would put off what a signal to it alone asks for.
+# in_front COMMAND...: runs COMMAND in this shell's process group, so that COMMAND may
+# read from the terminal.  COMMAND is not a foreground command of the shell: then the
+# shell would handle a signal to itself only after the end of COMMAND.
 in_front() {
     local status=0
     set +m
-    # The shell ignores SIGINT in, and takes stdin from, what it runs so.
+    # In such a background command the shell ignores SIGINT and closes stdin: undo both.
     (trap - INT TERM HUP; exec "$@") <&0 9>&- &
     FRONT=$!
     wait "$FRONT" || status=$?
@@ -85,8 +86,8 @@ stage() {
     fi
     rm -f "$RUNNING/$name"
     tell "$name: FAILED after $((SECONDS - began)) s; the end of ${LOGS#"$PWD"/}/$name.log:"
-    # Made lines of compilers and linkers are long; their ends say little. What
-    # failed may be far before the end, where the tests that came after it are.
+    # Lines of compilers and linkers are cut, because they are long. Failed tests are
+    # listed first, because the log may continue with many other tests.
     {
         grep -E '^(FAIL|ERROR|XPASS): ' "$LOGS/$name.log" | sort -u || true
         tail -n 80 "$LOGS/$name.log"
@@ -101,7 +102,7 @@ lane() {
     CHILDREN+=("$lane_pid")
 }
 
-# How far a stage is, from the last counter or line of its log.
+# Prints a stage's progress: the last counter in its log, or the log's number of lines.
 progress_of() {
     local log=$1 part
     part=$(tail -c 20000 "$log" 2>/dev/null | tr '\r' '\n' |
@@ -117,7 +118,7 @@ show_progress() {
     local f line
     trap - EXIT INT TERM HUP
     while sleep 20; do
-        kill -0 $$ 2>/dev/null || exit 0 # killed, and could not end this
+        kill -0 $$ 2>/dev/null || exit 0 # quickstart was killed
         line=
         for f in "$RUNNING"/*; do
             [ -f "$f" ] || continue
@@ -127,15 +128,15 @@ show_progress() {
     done
 }
 
-# result NAME PASSED FAILED SKIPPED: what a stage of tests found.
+# result NAME PASSED FAILED SKIPPED: stores and prints the result of a stage of tests.
 result() {
     echo "$2 $3 $4" > "$RESULTS/$1"
     tell "$1: $2 passed, $3 failed, $4 skipped"
 }
 
-# tests NAME WORDS COUNT COMMAND...: a stage whose results the command COUNT
-# prints as "PASSED FAILED SKIPPED", then why what was skipped.  Fails if the command
-# fails, and if no test ran: silence is not success.
+# tests NAME WORDS COUNT COMMAND...: runs COMMAND as a stage.  Then COUNT prints "PASSED
+# FAILED SKIPPED", and lines with the reasons of skips.  Fails if COMMAND fails, and also
+# if no test ran.
 tests() {
     local name=$1 words=$2 count=$3 status=0 passed=0 failed=0 skipped=0 found
     shift 3
@@ -153,7 +154,7 @@ tests() {
     [ "$failed" = 0 ]
 }
 
-# sum_results NAME...: the summary line; fails if a stage failed or is missing.
+# sum_results NAME...: prints the summary; fails if a stage failed or did not run.
 sum_results() {
     local name p f s passed=0 failed=0 skipped=0
     for name; do
