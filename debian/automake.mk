@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Debian's packages: `quickstart packages`.
+# Debian packages, which `quickstart packages` makes.
 EXTRA_DIST += \
 	debian/changelog \
 	debian/control \

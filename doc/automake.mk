@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Specification, guides and manual pages, and the test that compares them with
-# the source.
+# Specification, guides and manual pages; and a test that compares them with the
+# source.
 dist_doc_DATA += doc/device-spec.md doc/user-guide.md doc/troubleshooting.md \
 	doc/architecture.md doc/debian-guest.md doc/ovn.md doc/testing.md \
 	doc/performance.md

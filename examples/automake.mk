@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What users would copy.
+# Samples for users to copy.
 examplesdir = $(docdir)/examples
 dist_examples_DATA = examples/controller/mesh_controller.py \
 	examples/controller/network.py examples/controller/README.md

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# The DPDK driver.  Automake knows shared objects only through libtool; a
-# "program" linked with -shared gives DPDK's own file names without it.
-# EAL takes from a directory what ends in .so or in the whole ABI, as "23.0";
-# the soname ends in its first number.  All of them must be one file: EAL aborts
-# on a second copy of a driver.  Installed, the real file carries the ABI, with
-# the links that DPDK's own drivers have; built, it is the one that automake
-# can name, because configure finds out what the ABI is.
+# The DPDK driver.  Automake supports shared objects only through libtool.
+# Therefore the driver is a "program" linked with -shared, which can have the
+# file names of DPDK's own drivers.  From a directory EAL loads files whose
+# names end in .so or in the whole ABI ("23.0"); the soname ends in the ABI's
+# first number.  All these names must be one file, because EAL aborts on a
+# second copy of a driver. When installed, the real file's name ends in the
+# ABI, and the other names are links, as with DPDK's own drivers.  In the build
+# tree the real file's name is one that automake knows, because only configure
+# finds out the ABI.
 pmd_name = librte_net_vpci.so
 pmd_real = $(pmd_name).$(DPDK_ABI)
 pmd_soname = $(pmd_name).$(DPDK_ABI_MAJOR)
 pmd_links = guest-pmd/$(pmd_real) guest-pmd/$(pmd_soname)
 
-# Steering: rules, their table, and edits of headers.  It knows neither rings
-# nor ports.
+# Steering: rules, their table, and edits of headers.  This code uses neither
+# rings nor ports.
 guest_pmd_flow_sources = \
 	guest-pmd/flow/actions.c \
 	guest-pmd/flow/flows.c \
@@ -173,14 +175,14 @@ guest_pmd_librte_net_vpci_so_CPPFLAGS = $(AM_CPPFLAGS) \
 	-I$(srcdir)/guest-pmd
 guest_pmd_librte_net_vpci_so_CFLAGS = $(AM_CFLAGS) \
 	$(DPDK_DRIVER_CFLAGS) -fPIC -fno-strict-aliasing
-# Only the registration constructors and the public calls leave the object;
-# symbols resolve against the DPDK libraries named here, or not at all.
+# The object exports only the registration constructors and the public
+# functions; its symbols must resolve in the DPDK libraries named here.
 guest_pmd_librte_net_vpci_so_LDFLAGS = -shared \
 	-Wl,-soname,$(pmd_soname) -Wl,-z,defs -Wl,-z,now \
 	-Wl,--version-script=$(srcdir)/guest-pmd/version.map
 guest_pmd_librte_net_vpci_so_DEPENDENCIES = guest-pmd/version.map
 EXTRA_DIST += guest-pmd/version.map guest-pmd/driver-headers/24.11
-# For DKMS, or "make -C guest-pmd/kmod": no part of our own build.
+# For DKMS, or "make -C guest-pmd/kmod"; this build does not compile it.
 EXTRA_DIST += guest-pmd/kmod/Kbuild guest-pmd/kmod/Makefile \
 	guest-pmd/kmod/compat.h guest-pmd/kmod/device.c \
 	guest-pmd/kmod/dkms.conf guest-pmd/kmod/map.c guest-pmd/kmod/window.h

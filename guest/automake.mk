@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# What a machine needs around the device: in the switch VM huge pages and devices
-# that are bound before Open vSwitch starts, on the host a folder for sockets.
+# Files that a machine needs besides the device: in the switch VM, for huge
+# pages and for binding devices before Open vSwitch starts; on the host, for a
+# folder of sockets.
 dist_sbin_SCRIPTS += guest/vhost-pci-bind
-# Below the prefix, so that a user's own install writes nowhere else.
+# These folders are below the prefix, so that an install by a user writes only
+# there.
 udevrulesdir = $(prefix)/lib/udev/rules.d
 systemdsystemunitdir = $(prefix)/lib/systemd/system
 sysctldir = $(prefix)/lib/sysctl.d

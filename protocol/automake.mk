@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# The wire contracts: vhost_pci.h (installed) and the vhost-user core; and what
-# device and driver must do alike to a ring.  These are compiled into each user's
-# own target: protocol_sources is the core, vring_commit_sources is for rings.
+# The wire contracts: vhost_pci.h (installed) and the vhost-user core; and code
+# for rings that device and driver share.  Each user compiles these sources
+# into its own target: protocol_sources is the core, vring_commit_sources is
+# for rings.
 protocol_sources = \
 	protocol/vhost_user.c \
 	protocol/vhost_user.h \
@@ -18,7 +19,7 @@ vring_commit_sources = \
 	protocol/vring_commit.h \
 	protocol/vring_find.c \
 	protocol/vring_find.h
-# The server's table of peers; no device uses it yet.
+# The table of peers, which the device's server uses.
 peers_sources = \
 	protocol/peers.c \
 	protocol/peers.h \

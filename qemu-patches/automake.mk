@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The device, and a series for each version of QEMU (tools/releases.sh): compiled
-# in QEMU's tree by `make qemu`.
+# The device, and a series of patches for each version of QEMU
+# (tools/releases.sh). `make qemu` compiles both in QEMU's tree.
 EXTRA_DIST += \
 	qemu-patches/10.0/0001-vhost-pci-hooks.patch \
 	qemu-patches/10.0/0002-vhost-pci-query.patch \

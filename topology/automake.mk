@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# From a description of VMs and links to what starts them.
+# vhost-pci-topology: turns a description of VMs and links into command lines.
 dist_bin_SCRIPTS += topology/vhost-pci-topology
 dist_doc_DATA += topology/mesh.yaml
 dist_pkgdata_DATA = topology/vhost_pci_live.py

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The OVS class.  It is compiled inside OVS's tree by `make ovs`.
+# The OVS class.  `make ovs` compiles it inside OVS's tree.
 EXTRA_DIST += \
 	vhostpci-netdev/netdev-vhostpci.c \
 	vhostpci-netdev/netdev-vhostpci.h \
