@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What steering costs without rings: cycles of the time stamp counter for each
- * packet that is parsed and looked up, and for each create, destroy and query
- * with 10,000 rules in place. Not a test: the best of many rounds is printed.
+ * Measures steering without rings: cycles of the time stamp counter for parsing
+ * and looking up a packet, and for create, destroy and query of a rule among
+ * 10,000. Not a test: the program prints the best of many rounds.
  */
 
 #include <netinet/in.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Random frames, most of them odd, seen by guest-pmd/flow/ and by Open vSwitch:
- * what both match on has to be the same wherever the former does not give up,
- * and edits have to leave the same bytes.
+ * Gives random frames, most of them odd, to guest-pmd/flow/ and to Open
+ * vSwitch. Unless guest-pmd/flow/ gives up, both must find the same fields to
+ * match, and edits must make the same bytes.
  *
  * flow_ovs [FRAMES]
  */
@@ -150,7 +150,7 @@ compare(const struct fk_frame *f, struct vhostpci_flow_meta *meta)
 	return ip;
 }
 
-/* The edits of one rule, as both sides want them. */
+/* The edits of one rule, in the forms of both sides. */
 struct plan {
 	struct flow_ovs_edit edits[MAX_EDITS];
 	unsigned int n;
@@ -326,6 +326,6 @@ main(int argc, char **argv)
 	vhostpci_flow_table_free(table);
 	printf("%lu frames: %lu understood, %lu edited, %lu not\n", n, n_hits,
 	       n_edited, n_refused);
-	/* A comparison of nothing is no test. */
+	/* The test must have compared enough frames. */
 	return n_hits < n / 3 || n_edited < n / 6 || n_refused == 0;
 }

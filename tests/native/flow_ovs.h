@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Open vSwitch's own view of a frame, for a test that compares it with that of
- * guest-pmd/flow/: the headers of the two do not go together. */
+/* The fields of a frame as Open vSwitch sees them, for a test that compares
+ * them with those of guest-pmd/flow/. One file cannot include the headers of
+ * both. */
 
 #ifndef FLOW_OVS_H
 #define FLOW_OVS_H

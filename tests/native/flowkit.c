@@ -226,7 +226,8 @@ fk_parse(const struct fk_frame *f, unsigned int need,
 	uint8_t *head = malloc(head_len + 1);
 	enum vhostpci_flow_miss miss;
 
-	/* Exactly as long: a sanitizer sees any byte that is read behind. */
+	/* Exactly as long as the frame, so that a sanitizer sees reads
+	 * beyond. */
 	if (head == NULL)
 		abort();
 	head = realloc(head, head_len > 0 ? head_len : 1);

@@ -23,12 +23,12 @@ struct fk_env {
 	void (*on_wait)(void);
 };
 
-/* EAL without huge pages, of @megabytes. */
+/* Start EAL with @megabytes, without huge pages. */
 void fk_init(const char *program, unsigned int megabytes);
 void fk_env_init(struct fk_env *fk);
 void *fk_dest(struct fk_env *fk, unsigned int port);
 
-/* A frame, and the head that the burst would copy. */
+/* A frame, with room for tags in front. */
 struct fk_frame {
 	uint8_t room[64];	/* before the frame, for tags */
 	uint8_t data[2048];
@@ -36,15 +36,15 @@ struct fk_frame {
 	uint32_t l3, l4;
 };
 
-/* A frame that is all right: @proto over IPv4 or IPv6, @payload bytes behind
- * the L4 header, checksums filled in. @tci below 0: untagged. */
+/* Make a correct frame: @proto over IPv4 or IPv6, @payload bytes behind the L4
+ * header, with checksums. With @tci below 0 the frame is untagged. */
 void fk_make(struct fk_frame *f, bool ip6, int tci, uint8_t proto,
 	     uint32_t payload);
-/* Fill in all checksums of what lies at l3 and l4. */
+/* Fill in the checksums of the headers at l3 and l4. */
 void fk_checksums(struct fk_frame *f, bool ip6, uint8_t proto);
 void fk_put16(uint8_t *p, uint16_t v);
 uint16_t fk_get16(const uint8_t *p);
-/* A number below @n; the seed is fixed. */
+/* A random number below @n; the seed is fixed. */
 uint32_t fk_random(uint32_t n);
 
 enum vhostpci_flow_miss fk_parse(const struct fk_frame *f, unsigned int need,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A driver's rte_flow, as simple as can be, preloaded into ovs-vswitchd: what
- * Open vSwitch makes of its answers is tested without any driver. It takes
- * each rule or refuses it, counts what the test tells it to count, and says
- * when it was called. A rule with PORT_ID actions consumes all that its port
- * receives, if told so.
+ * A simple rte_flow of a driver, preloaded into ovs-vswitchd, so that a test
+ * can see how Open vSwitch treats each answer of a driver. It accepts or
+ * refuses each rule, counts what the test tells it to count, and notes when it
+ * was called. If the test asks for it, a rule with PORT_ID actions consumes all
+ * packets that its port receives.
  *
  * The test and this library share the file $FLOWSTUB: struct shared.
  */
@@ -34,7 +34,7 @@
 
 enum { EVENT_NONE, EVENT_TRANSFER, EVENT_MARK, EVENT_DESTROY, EVENT_REFUSED };
 
-/* All of native byte order; test_flow_offload.py has the same layout. */
+/* In native byte order; test_flow_offload.py has the same layout. */
 struct shared {
 	/* The test writes. */
 	_Atomic uint32_t refuse_transfer; /* rte_flow_error_type; 0: accept */
@@ -136,7 +136,7 @@ rte_flow_query(uint16_t port_id __rte_unused,
 	return 0;
 }
 
-/* Instead of the driver's burst: of one queue, the only one of a port. */
+/* Replaces the driver's burst of a port's only queue. */
 static uint16_t
 burst(uint16_t port, void *queue, struct rte_mbuf **mbufs, uint16_t n)
 {

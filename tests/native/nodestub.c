@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Preloaded into ovs-vswitchd: a machine of two NUMA nodes, as far as the kernel is
- * asked where a page lies. All pages lie on the node that $NODESTUB says; DPDK, which
- * knows better, gives buffers of whichever node.
+ * Preloaded into ovs-vswitchd: makes this machine look like one with two NUMA
+ * nodes. Whoever asks the kernel for the node of a page gets the node
+ * $NODESTUB. DPDK knows the real nodes, so its pools take memory of any node.
  */
 
 #define _GNU_SOURCE

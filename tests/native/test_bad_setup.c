@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Peers whose rings, features or regions are set up as they must not be: the
- * ring does not run, the rule is counted and takes the link down.
+ * Peers with forbidden rings, features or regions: the ring does not run, and
+ * the driver counts the broken rule and takes the link down.
  */
 
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What bursts owe to others later: calls that they left to the next burst, and
- * mbufs of pools that are small or of another kind than usual.
+ * Duties of bursts that others depend on: calls that a burst leaves to the next
+ * burst, mbufs of small or unusual pools, and statistics.
  */
 
 #include <setjmp.h>

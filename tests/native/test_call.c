@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Calls of the socket transport: each arrives, and none holds a burst whatever
- * the front-end does with its eventfd.
+ * Calls of the socket transport: each call arrives, and no call blocks a burst,
+ * whatever the front-end does with its eventfd.
  */
 
 #include <errno.h>
@@ -22,7 +22,7 @@
 /* The largest count that leaves no room, and one less. */
 #define FULL	(UINT64_MAX - 1)
 
-/* The receiver ended a burst that began after now. */
+/* Wait until the receiver has ended a burst that began after this call. */
 static bool
 wait_burst(struct fe_receiver *r)
 {
@@ -32,9 +32,9 @@ wait_burst(struct fe_receiver *r)
 		       5);
 }
 
-/* Leave room for one, let writers wait, make the port call, and take that room
- * as well, @cycles later: whoever looked before and writes now waits until
- * somebody reads. */
+/* Leave room for one in the eventfd's counter, make writes block, and make the
+ * port call; @cycles later, take that room, too. If the port has looked at the
+ * counter before, and writes now, it blocks until somebody reads. */
 static void
 set_trap(struct frontend *fe, struct vhostpci_signal *signal,
 	 unsigned int cycles)
@@ -101,7 +101,7 @@ every_call_arrives(void **state)
 		assert_int_equal(fe_receive(fe, 0), 1);
 		/* A poll that finds nothing has time for the call. */
 		assert_int_equal(fe_receive(fe, 0), 0);
-		/* The first one, and those after a pause, are a thread's. */
+		/* A thread makes the first call, and calls after a pause. */
 		if (fe_wait(read(fe->call[1], &count, 8) == 8, 5))
 			sum += count;
 	}
@@ -120,7 +120,7 @@ calls(struct frontend *fe, int fd)
 	fe_post(fe, 1);
 	assert_int_equal(fe_receive(fe, 0), 1);
 	assert_int_equal(fe_receive(fe, 0), 0);
-	/* By a thread, perhaps: at rest again, it has made the call. */
+	/* If a thread makes the call, it is at rest again afterwards. */
 	assert_true(fe_wait(!__atomic_load_n(&fe->socket->caller->pending,
 					     __ATOMIC_ACQUIRE), 5));
 	return fe_wait(read(fd, &count, 8) == 8, 1);
@@ -136,11 +136,12 @@ set_call(struct frontend *fe, int fd)
 	fe_ask(fe, VU_GET_FEATURES, 0, NULL, 0);
 }
 
-/* More than the thread hands to poll(), which the limit bounds as well. */
+/* More than the thread gives to poll(), which the limit concerns, too. */
 #define N_LOW	100
 
-/* No number of a descriptor is left for it: neither it nor the one before is
- * signalled, and nothing of either is kept when the ring has stopped. */
+/* The process has no descriptor number left for a new call eventfd. Then
+ * neither the new eventfd nor the old one is signalled, and the driver keeps
+ * neither when the ring has stopped. */
 static void
 call_that_cannot_be_kept_leaves_the_ring_without(void **state)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Calls that take long, because the peer has thousands of watches at the eventfd:
- * a thread makes them. No burst pays, none is lost, nothing waits for them.
+ * Calls take long if the peer has thousands of watches at the eventfd. Then a
+ * thread makes the calls: bursts do not slow down, no call is lost, and nothing
+ * else waits for a call.
  */
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Flow rules: what is read of a packet, and what is understood of rte_flow. One
- * file: both make the same keys. */
+/* Flow rules: the fields that the driver reads of a packet, and the parts of
+ * rte_flow that it understands. One file: both make the same keys. */
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Edits of headers: all checksums are right afterwards, and what cannot be
- * edited is refused before anything has changed. tests/native/flow_ovs.c
+/* Edits of headers: all checksums must be right afterwards. An edit that is not
+ * possible is refused before any byte has changed. tests/native/flow_ovs.c
  * compares the bytes with those of Open vSwitch. */
 
 #include <netinet/in.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Receive interrupts: a thread that sleeps in epoll is woken by the peer's kick,
- * and only then. On the socket transport, and on one whose kicks signal our
- * eventfds past the driver.
+ * Receive interrupts: the peer's kick wakes a thread that sleeps in epoll, and
+ * nothing else does. The tests use the socket transport, and a transport whose
+ * kicks signal the application's eventfds without the driver.
  */
 
 #define _GNU_SOURCE /* pthread_tryjoin_np */
@@ -127,7 +127,8 @@ kick_by_event_index_wakes_a_sleeping_thread(void **state)
 	kick_wakes(FE_FEATURES | FP_EVENT_IDX);
 }
 
-/* Between the last look and the enabling: there is no kick for it. */
+/* A packet comes between the last poll and the enabling of the interrupt, so it
+ * has no kick. */
 static void
 packet_that_came_before_enabling_wakes_at_once(void **state)
 {
@@ -163,8 +164,8 @@ each_queue_has_its_own(void **state)
 	end(fe, 2);
 }
 
-/* The peer restarts while we sleep: the fds of its kicks are others then, ours
- * is the same. */
+/* The peer restarts while this thread sleeps. The peer's kick fds are new then;
+ * the fd of this thread's epoll stays the same. */
 static void
 interrupt_outlives_the_peer(void **state)
 {
@@ -178,7 +179,7 @@ interrupt_outlives_the_peer(void **state)
 		assert_true(fe_wait_link(fe, false));
 		fe_start(fe, i % 2 ? FE_FEATURES : FE_FEATURES | FP_EVENT_IDX,
 			 1);
-		/* Woken for the news, at most. */
+		/* The change itself may wake this thread. */
 		while (sleep_for(0) != 0)
 			;
 		enable(fe, 0);
@@ -190,7 +191,7 @@ interrupt_outlives_the_peer(void **state)
 	end(fe, 1);
 }
 
-/* A peer that empties the counter again and lets reads wait for it. */
+/* A peer that takes its kicks back, and makes reads of the counter block. */
 static void *
 take_kicks_back(void *arg)
 {
@@ -206,9 +207,9 @@ take_kicks_back(void *arg)
 	return NULL;
 }
 
-/* The transport's thread takes part in the fight for the counter: it must not
- * wait, and it must have time for messages. The peer's thread may wait: that is
- * its own fault. */
+/* The transport's thread and the peer's thread both read the counter. The
+ * transport's thread must not block, and must still answer messages. The peer's
+ * thread may block. */
 static void
 hostile_kicks_do_not_hold_the_transport(void **state)
 {
@@ -224,7 +225,7 @@ hostile_kicks_do_not_hold_the_transport(void **state)
 	end_of_fight = rte_get_timer_cycles() + rte_get_timer_hz();
 	while (rte_get_timer_cycles() < end_of_fight)
 		assert_true(fe_ask(fe, VU_GET_FEATURES, 0, NULL, 0) != 0);
-	/* Let go whoever lost. */
+	/* Release the peer's thread if it blocks. */
 	while (pthread_tryjoin_np(thread, NULL) == EBUSY) {
 		if (write(fd, &one, 8) != 8)
 			fail();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The buffers of received packets that are larger than an mbuf: how many there
- * are, who may have how many, and that each comes back.
+ * Buffers for received packets that are larger than an mbuf: how many there
+ * are, how many a port may have, and that each comes back.
  */
 
 #include <errno.h>
@@ -74,7 +74,7 @@ large_buffers_are_bounded_and_come_back(void **state)
 	}
 }
 
-/* One whose packets wait somewhere leaves others some. */
+/* A port that holds many buffers leaves some for the others. */
 static void
 ports_share_large_buffers(void **state)
 {
@@ -89,8 +89,8 @@ ports_share_large_buffers(void **state)
 	assert_in_range(n[1], 50, 60);
 	assert_in_range(n[2], 16, 20);
 	assert_in_range(n[3], 5, 8);
-	/* Counted for who received them, whatever mbufs say when they are
-	 * freed. */
+	/* A buffer counts for the port that received it, even if the mbuf
+	 * names another port when it is freed. */
 	for (i = 0; i < n[0]; i++)
 		m[0][i]->port = 3;
 	rte_pktmbuf_free_bulk(m[0], n[0]);

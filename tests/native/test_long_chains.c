@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Chains in tables and chains of many descriptors: what a packet may take, and
- * that no peer makes bursts long with them.
+ * Chains in tables, and chains of many descriptors: how many descriptors a
+ * packet may have, and that a peer cannot make bursts long with them.
  */
 
 #include <setjmp.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Offloads of received packets, in buffers of their exact size: nothing outside
- * a packet is read or written whatever it and its header say (a sanitizer build
- * shows it).
+ * Offloads of received packets, in buffers of their exact size. Whatever a
+ * packet and its header contain, the driver must not read or write outside the
+ * packet (a sanitizer build shows it).
  */
 
 #include <setjmp.h>

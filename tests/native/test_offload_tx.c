@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Offloads of packets that are sent, and what a peer negotiates. */
+/* Offloads of sent packets, and the features that a peer negotiates. */
 
 #include <setjmp.h>
 #include <stdarg.h>

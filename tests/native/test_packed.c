@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Packed rings with an honest peer (virtio 1.x, 2.8): every packet arrives as
- * it was sent, once, in order, whatever the layout of the buffers and the size
- * of the ring; and calls come when they were asked for.
+ * Packed rings with an honest peer (virtio 1.x, 2.8): every packet arrives
+ * unchanged, once and in order, with any layout of the buffers and any size of
+ * the ring; and calls come when the peer has asked for them.
  */
 
 #include <setjmp.h>

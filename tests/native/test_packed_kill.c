@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * kill -9 of a process that serves a packed ring, at any moment, while the peer's
- * driver goes on. Nobody knows where the ring stands: the front-end gives the place
- * where it once began, and what the killed process has published is lost. The one
- * that comes next finds the place in the ring, and each buffer comes back once.
+ * kill -9 of a process that serves a packed ring, at any moment, while the
+ * peer's driver goes on. Nobody knows where the ring stands: the front-end
+ * gives the place where the ring once began, and the progress that the killed
+ * process published is lost. The next process finds the place in the ring, and
+ * each buffer comes back once.
  */
 
 #define _GNU_SOURCE /* REG_EFL */
@@ -90,8 +91,8 @@ burst(struct fakepeer *fp, unsigned int i)
 	rte_pktmbuf_free_bulk(pkts + done, 8 - done);
 }
 
-/* EAL's memory is a shared file: take a child's own view of it, as nothing but
- * the ring is to be left of a process that was killed. */
+/* Make EAL's memory, a shared file, private in a child: of a killed process
+ * only the ring must be left. */
 static int
 own_memory(const struct rte_memseg_list *msl, void *arg)
 {
@@ -200,7 +201,7 @@ drive(struct driver *d, unsigned int buffers)
 	}
 }
 
-/* Is there a commit to be ended? */
+/* Is there an unfinished commit? */
 static bool
 is_interrupted(const struct driver *d)
 {
@@ -331,8 +332,9 @@ ring_in_order_is_not_traced(void **state)
 	fp_free(fp);
 }
 
-/* Somebody else served it, who marked the first descriptor of a chain alone: such
- * a ring begins where the front-end says, and is not called a traced one. */
+/* Another back-end has served the ring, and has marked only the first
+ * descriptor of each chain. Then the ring begins at the front-end's base, and
+ * is not marked as traced. */
 static void
 ring_that_others_served_is_not_traced(void **state)
 {

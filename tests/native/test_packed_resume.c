@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Whoever takes over a packed ring from a process that was killed, wherever in
- * a commit, goes on at its place and hands each buffer back once.
+ * A process takes over a packed ring from one that was killed, anywhere in a
+ * commit. It must go on at the ring's place, and hand each buffer back once.
  */
 
 #include <setjmp.h>

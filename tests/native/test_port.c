@@ -91,7 +91,8 @@ peer_is_called_when_it_wants_to_be(void **state)
 	struct fp_ring *r = &fp->rings[FP_FROM_PEER];
 
 	(void)state;
-	/* One for the start, in case somebody before us died. */
+	/* A ring's start calls once, because an earlier process may have died
+	 * before its call. */
 	assert_int_equal(fp->calls[FP_FROM_PEER], 1);
 	assert_int_equal(calls_of_one_packet(fp), 1);
 	r->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
@@ -103,7 +104,7 @@ peer_is_called_when_it_wants_to_be(void **state)
 	fp_free(fp);
 }
 
-/* ... nor does a peer that goes on sending wait for ever. */
+/* A peer that sends without a pause must not wait for its call for ever. */
 static void
 busy_peer_is_called_as_well(void **state)
 {
@@ -121,7 +122,7 @@ busy_peer_is_called_as_well(void **state)
 	fp_free(fp);
 }
 
-/* Whoever begins to listen is called once: it may have missed something. */
+/* A peer that begins to listen is called once: it may have missed a call. */
 static void
 peer_is_called_when_it_begins_to_listen(void **state)
 {
@@ -141,7 +142,7 @@ peer_is_called_when_it_begins_to_listen(void **state)
 	fp_free(fp);
 }
 
-/* Nor one whose port is stopped before it is polled again. */
+/* The port stops before the next poll: then it makes the call. */
 static void
 peer_is_called_when_the_port_stops(void **state)
 {
@@ -417,8 +418,9 @@ refill(struct fp_ring *r)
 }
 
 /*
- * After vhostpci_peer_adopt() nothing of the old state is used: what went
- * away is made inaccessible at once, with a burst running all the time.
+ * After vhostpci_peer_adopt() the driver uses nothing of the old state: the
+ * test makes removed memory inaccessible at once, while bursts run all the
+ * time.
  */
 static void
 memory_may_go_once_it_is_adopted(void **state)
@@ -503,7 +505,8 @@ change_that_a_burst_prevents_leaves_the_port_running(void **state)
 	fp_free(fp);
 }
 
-/* The memory may be about to go: nothing runs until the change is through. */
+/* A burst does not end, so an adoption fails. The memory may be about to go, so
+ * the port stays stopped until an adoption succeeds. */
 static void
 adoption_that_a_burst_prevents_stops_the_port(void **state)
 {
@@ -524,8 +527,8 @@ adoption_that_a_burst_prevents_stops_the_port(void **state)
 	fp_free(fp);
 }
 
-/* The application closes the port with a thread still in a burst: the port is
- * gone, what the burst uses stays. */
+/* The application closes the port while a thread is in a burst: the port
+ * disappears, but the memory that the burst uses stays. */
 static void
 close_leaves_a_burst_that_does_not_end_what_it_uses(void **state)
 {

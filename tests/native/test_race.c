@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A peer that changes its memory while bursts read it: another thread writes
- * to descriptors, indices and tables all the time, near to valid so that
- * bursts get far. Nothing may be touched outside the peer's memory (guard
- * pages), no burst may fail to end, no mbuf may be lost, and every ring that
- * stopped has its violation counted and can be started again.
+ * A peer changes its memory while bursts read it: another thread writes to
+ * descriptors, indices and tables all the time, with nearly valid values, so
+ * that bursts get far. Bursts must not touch anything outside the peer's memory
+ * (guard pages), every burst must end, no mbuf may be lost, and each ring that
+ * stops has a counted violation and can be started again.
  */
 
 #include <pthread.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A port that answers too late (doc/device-spec.md, section 7): the device takes the
- * peer's memory away, or the peer uses new memory that the port does not know
- * yet. The peer is not blamed, and no packet comes twice.
+ * A port that answers too late (doc/device-spec.md, section 7): the device takes
+ * the peer's memory away, or the peer uses new memory that the port does not
+ * know yet. The driver counts no violation of the peer, and no packet comes
+ * twice.
  */
 
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Split rings with an honest peer: every packet arrives as it was sent, once,
- * in order, whatever the layout of the buffers.
+ * Split rings with an honest peer: every packet arrives unchanged, once and in
+ * order, with any layout of the buffers.
  */
 
 #include <setjmp.h>

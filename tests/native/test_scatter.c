@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Frames longer than an mbuf: over several mbufs where the application asks for
- * that, and an MTU that cannot be received is refused.
+ * Frames longer than an mbuf come in several mbufs if the application asks for
+ * that. An MTU that cannot be received is refused.
  */
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The socket transport against hostile and clumsy front-ends: reports that come
- * late, floods, queues and peers that come and go.
+ * The socket transport against hostile and clumsy front-ends: late reports,
+ * floods of messages, and queues and peers that come and go.
  */
 
 #include <setjmp.h>

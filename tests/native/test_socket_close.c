@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The socket transport and what does not close: TCP sockets with SO_LINGER and
- * unsent data. Nobody but the thread that closes them waits.
+ * Front-ends send descriptors that are slow to close: TCP sockets with
+ * SO_LINGER and unsent data. Only the transport's thread that closes them may
+ * wait.
  */
 
 #include <errno.h>
@@ -110,7 +111,7 @@ give_away(struct frontend *fe, uint32_t request, int fd, unsigned int n)
 	control.align.cmsg_level = SOL_SOCKET;
 	control.align.cmsg_type = SCM_RIGHTS;
 	control.align.cmsg_len = CMSG_LEN(n * sizeof(int));
-	/* The last one is beyond what any message may carry. */
+	/* The last one is @fd. */
 	for (i = 0; i < n; i++)
 		((int *)CMSG_DATA(&control.align))[i] =
 			i < n - 1 ? fe->mem_fd : fd;
@@ -118,7 +119,8 @@ give_away(struct frontend *fe, uint32_t request, int fd, unsigned int n)
 	close(fd);
 }
 
-/* ... to the other end, which reads it after that: the last close() is its. */
+/* Send @fd to the port, which reads it only after this process has closed it:
+ * so the port's close() is the last one. */
 static void
 give(struct frontend *fe, uint32_t request, int fd, unsigned int n)
 {
@@ -127,7 +129,7 @@ give(struct frontend *fe, uint32_t request, int fd, unsigned int n)
 
 	fe->call[0] = eventfd(0, EFD_CLOEXEC);
 	pthread_mutex_lock(&dev->lock);
-	/* The port is to adopt this, and waits for the lock. */
+	/* The port has to adopt this call, and so waits for the lock. */
 	fe_send(fe, VU_SET_VRING_CALL, 0, &ring, sizeof(ring), fe->call[0], 1);
 	give_away(fe, request, fd, n);
 	pthread_mutex_unlock(&dev->lock);
@@ -143,7 +145,8 @@ close_port(struct frontend *fe)
 	return ms_since(begin);
 }
 
-/* Take the port away under the peer; what is left is gone once it closes. */
+/* Close the port while the peer is connected. When @slow closes, the last
+ * thread and the last file are gone. */
 static void
 end(struct frontend *fe, struct slow *slow, unsigned int fds,
     unsigned int threads)
@@ -151,8 +154,8 @@ end(struct frontend *fe, struct slow *slow, unsigned int fds,
 	assert_in_range(close_port(fe), 0, LIMIT_MS);
 	fe_disconnect(fe);
 	fe_free_closed(fe);
-	/* It did not close before: the time above was that of a port with
-	 * something left to do. */
+	/* A thread still closes @slow, so close_port() was fast although
+	 * work was left. */
 	assert_true(usage_entries("/proc/self/task") > threads);
 	slow_release(slow);
 	assert_true(fe_wait(usage_entries("/proc/self/task") == threads &&
@@ -206,7 +209,7 @@ next_peer_is_served_while_an_fd_does_not_close(void **state)
 	end(fe, &slow, before.fds, before.threads);
 }
 
-/* More fds than any message may carry, the last of them that one. */
+/* A message carries more fds than allowed; the last one is slow to close. */
 static void
 port_closes_while_an_fd_too_many_does_not(void **state)
 {
@@ -226,7 +229,7 @@ port_closes_while_an_fd_too_many_does_not(void **state)
 	}
 }
 
-/* Nobody has read it when the port goes: it is queued in the connection. */
+/* The port closes while the slow fd is still queued in the connection. */
 static void
 port_closes_while_a_queued_fd_does_not(void **state)
 {
@@ -251,7 +254,7 @@ port_closes_while_a_queued_fd_does_not(void **state)
 	end(fe, &slow, before.fds, before.threads);
 }
 
-/* ... or in one that nobody has accepted. */
+/* The slow fd is queued in a connection that the port has not accepted. */
 static void
 port_closes_while_an_fd_in_its_backlog_does_not(void **state)
 {
@@ -271,8 +274,8 @@ port_closes_while_an_fd_in_its_backlog_does_not(void **state)
 	end(fe, &slow, before.fds, before.threads);
 }
 
-/* Where no file can be opened any more, the kernel closes in the thread that
- * receives: that is left behind. */
+/* If the process can open no more files, the kernel closes received fds in the
+ * receiving thread. The port closes, and leaves this thread behind. */
 static void
 port_closes_while_its_thread_closes_what_it_cannot_receive(void **state)
 {
@@ -312,7 +315,8 @@ port_closes_while_its_thread_closes_what_it_cannot_receive(void **state)
 			    usage_entries("/proc/self/fd") == before.fds, 5));
 }
 
-/* Whoever sends more and more of them waits for them to close; no other port. */
+/* A peer that sends more and more slow fds waits until they close; other ports
+ * do not wait. */
 static void
 peer_with_many_open_fds_is_not_read_from(void **state)
 {

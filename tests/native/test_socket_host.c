@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What a front-end, or a wrong path, may cost the host: memory, address space,
- * files, log lines, link changes.
+ * Limits on what a front-end, or a wrong path, can cost the host: memory,
+ * address space, files, log lines, link changes.
  */
 
 #define _GNU_SOURCE /* memfd_create */
@@ -232,7 +232,7 @@ only_a_socket_left_behind_is_replaced(void **state)
 	assert_true(try_port(path) < 0);
 	assert_int_equal(lstat(path, &st), 0);
 	close(fd);
-	/* Now it is stale; what points to it is not it. */
+	/* The socket is stale now; a symbolic link to it is not a socket. */
 	assert_int_equal(symlink(path, link), 0);
 	assert_true(try_port(link) < 0);
 	assert_int_equal(unlink(link), 0);
@@ -264,7 +264,8 @@ port_takes_away_its_own_socket_only(void **state)
 	fe_free_closed(fe);
 }
 
-/* Of two that begin at once one waits for the other, but not for ever. */
+/* Two ports start at one path at the same time: one waits for the other, but
+ * not for ever. */
 static void
 port_does_not_begin_where_another_one_does(void **state)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Packed rings over a real socket: they go on where they stood when the connection
- * is lost, though the front-end knows of no other place than that of the beginning:
- * by the ring, or by a buffer that the front-end keeps (INFLIGHT_SHMFD).
+ * Packed rings over a real socket go on at their places after the connection is
+ * lost, although the front-end knows only the place of the beginning. The
+ * driver finds the place in the ring, or in a buffer that the front-end keeps
+ * (INFLIGHT_SHMFD).
  */
 
 #include <poll.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Rules that move packets from ring to ring: what arrives where, what goes up,
- * in which order, and who is told. One file: three peers serve all of it. */
+/* Rules that move packets from ring to ring: which packets arrive where, which
+ * go up to the application, in which order, and which peers are called. One
+ * file: all tests use the same three peers. */
 
 #include <errno.h>
 #include <setjmp.h>
@@ -484,7 +485,8 @@ a_destination_without_room_drops_and_holds_up_no_other(void **state)
 	destroy(flow);
 }
 
-/* What was steered goes up while @fp cannot be sent to, and then as before. */
+/* While the driver cannot send to @fp, steered packets go up; then the driver
+ * steers again. */
 static void
 check_closed(const struct fk_frame *f, uint64_t *n)
 {
@@ -962,8 +964,9 @@ check_one(bool marked)
 	rte_pktmbuf_free(m);
 }
 
-/* Nobody looks for marks alone when the application does not want them, but for
- * those of rules that count; all work while there is another rule. */
+/* If the application wants no marks, bursts do not look at packets only to mark
+ * them, except for rules that count. While there is another rule, all marks
+ * work. */
 static void
 marks_that_nobody_wants_cost_no_look(void **state)
 {
@@ -1001,7 +1004,8 @@ marks_that_nobody_wants_cost_no_look(void **state)
 	destroy(bare);
 }
 
-/* The pool has fewer than the burst needs: what has no mbuf comes later. */
+/* The pool has too few mbufs for the burst: packets without an mbuf come
+ * later. */
 static void
 marked_packets_wait_for_mbufs(void **state)
 {
@@ -1026,7 +1030,8 @@ marked_packets_wait_for_mbufs(void **state)
 	destroy(most);
 }
 
-/* As if the peer had negotiated anew after a burst looked at what it takes. */
+/* As if the peer had negotiated fewer features after a burst had checked
+ * them. */
 static void
 what_a_peer_takes_no_more_is_dropped_and_the_rest_goes(void **state)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What Open vSwitch needs of rules while other threads are at work: changes of
- * ports, counts and packets of the destination's own. One file: the same ports
- * serve all of it. */
+/* Requirements of Open vSwitch on rules while other threads work: changes of
+ * ports, counts, and packets that the application itself sends to the
+ * destination. One file: all tests use the same ports. */
 
 #include <errno.h>
 #include <pthread.h>
@@ -250,8 +250,9 @@ destroy(struct rte_flow *flow)
 	assert_int_equal(rte_flow_destroy(a->port, flow, &error), 0);
 }
 
-/* Revalidators ask while a PMD thread counts; what they were told is gone from
- * the next answer, and nothing else. A rule that drops: all of it is hits. */
+/* Revalidators read and reset counts while a PMD thread counts. The next answer
+ * lacks exactly the packets that were told before. The rule drops, so all
+ * packets are hits. */
 static void
 counts_that_are_reset_while_bursts_run_add_up(void **state)
 {
@@ -278,7 +279,8 @@ counts_that_are_reset_while_bursts_run_add_up(void **state)
 	destroy(flow);
 }
 
-/* Another thread asks for the same rule: no answer of either is below zero. */
+/* Another thread reads and resets the same rule's counts: no count of either
+ * thread may be below zero. */
 static void *
 ask_forever(void *arg)
 {
@@ -321,7 +323,8 @@ counts_that_two_threads_reset_add_up(void **state)
 	destroy(flow);
 }
 
-/* Open vSwitch offers a flow to the driver once: when it is added or changed. */
+/* Open vSwitch offers a flow to the driver only once, when the flow is added or
+ * changed; so the driver must accept a rule to a peer that is down. */
 static void
 a_rule_to_a_peer_that_is_down_is_accepted_and_works_later(void **state)
 {
@@ -344,7 +347,7 @@ a_rule_to_a_peer_that_is_down_is_accepted_and_works_later(void **state)
 	destroy(flow);
 }
 
-/* What Open vSwitch does to a port whose configuration changes. */
+/* Open vSwitch resets a port whose configuration changes. */
 static void
 a_rule_steers_and_counts_on_after_its_port_was_reset(void **state)
 {
@@ -395,7 +398,7 @@ check_nothing_comes(void)
 	assert_int_equal(b_used(), used);
 }
 
-/* A burst of another thread may still be busy on a machine that is. */
+/* Stop b. On a busy machine another thread's burst may need more time. */
 static void
 stop_b(void)
 {
@@ -424,7 +427,8 @@ a_destination_stops_and_goes_while_another_thread_sends_to_it(void **state)
 	wait_steered();
 	stop_b();
 	fp_free(b);
-	/* The number is another port's now; the rule is the old one's. */
+	/* The port number belongs to a new port; the rule is for the old
+	 * one. */
 	b = receiver();
 	check_nothing_comes();
 	stop_polling();
@@ -435,7 +439,7 @@ a_destination_stops_and_goes_while_another_thread_sends_to_it(void **state)
 	destroy(flow);
 }
 
-/* The burst is in b's interrupt: who stops b has to wait for its end. */
+/* A burst is in the call to b's peer: a stop of b has to wait for its end. */
 static void
 a_destination_does_not_stop_before_a_burst_to_it_ends(void **state)
 {
@@ -589,8 +593,8 @@ wait_used(uint16_t n)
 	}
 }
 
-/* The first sender's burst is in b's interrupt. What must not happen then is
- * looked for in time, as nothing tells that the other one waits. */
+/* The first sender's burst is in the call to b's peer. Nothing shows that the
+ * other sender waits; so check for some time that its packets do not arrive. */
 static void
 check_other_waits(enum sender first, enum sender second)
 {

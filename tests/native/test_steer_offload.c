@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Rules and unfinished packets: which of them go from ring to ring, and by which
- * bytes a packet is judged whose checksum is still to be written. */
+/* Rules and unfinished packets: which packets go from ring to ring, and which
+ * bytes rules see of a packet whose checksum is not written yet. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -210,8 +210,9 @@ unfinished_packets_go_as_they_are(void **state)
 	destroy(flow);
 }
 
-/* Whoever goes by the mark, or by the rule that dropped the packet, would go by
- * bytes that a checksum at the peer's choice has replaced. */
+/* A peer can choose where the checksum goes, and so replace bytes that a rule
+ * has matched. The driver must not mark or drop such a packet by the old
+ * bytes. */
 static void
 no_rule_judges_what_the_checksum_replaces(void **state)
 {

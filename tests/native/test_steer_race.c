@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Rules while other threads are at work: two ports, each polled by a thread of
- * its own, have rules that lead to the same third one, and what no rule moves
- * their threads send there as well, as a switch does. Rules come and go
- * meanwhile, and the third port does too. Each packet arrives at most once,
- * whole, behind those of its flow that were sent before it, and nowhere else.
+ * Rules while other threads work: two ports, each polled by its own thread,
+ * have rules that lead to the same third port. As a switch does, the two
+ * threads also send there the packets that no rule moves. Meanwhile rules and
+ * the third port come and go. Each packet arrives at most once, complete,
+ * behind the earlier packets of its flow, and nowhere else.
  *
- * And what happens when a burst of the destination does not end. One file: one
- * set of threads serves all of it.
+ * Other tests have a burst of the destination that does not end. One file: all
+ * tests use one set of threads.
  */
 
 #include <errno.h>

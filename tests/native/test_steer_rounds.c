@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A steered burst with more outputs than are sent in one go: each round is
- * announced before it is sent, so memory that is taken away in between, or a
- * process that is killed there, makes no packet come twice.
+ * A steered burst with more outputs than the driver sends at once. The driver
+ * announces each round before it sends it; so no packet comes twice if the
+ * memory is taken away in between, or the process is killed there.
  */
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Rules between ports of both transports: one whose rings are behind a device
- * (here the test's own transport, peer/fakepeer.h) and real sockets. */
+/* Rules between ports of two transports: rings behind a device (here: the
+ * transport of peer/fakepeer.h), and real sockets. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The transmit side while the peer's pairs come and go: what a burst does not
- * send is lost, so a queue stops only for its own ring, and two queues never
- * use a ring at once.
+ * The transmit side while the peer's queue pairs come and go. Packets that a
+ * burst does not send are lost; so a tx queue stops only for changes of its own
+ * ring. Two queues never use a ring at the same time.
  */
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a process holds: after many rounds of a case it is what it was before. */
+/* Descriptors, threads, mappings and memory of this process: many rounds of a
+ * case must not raise them. */
 
 #ifndef USAGE_H
 #define USAGE_H
@@ -16,11 +17,11 @@ struct usage {
 	unsigned long rss;	/* KiB */
 };
 
-/* Of the allocator, its arenas, and of whatever a test library keeps. */
+/* Slack for the allocator, its arenas, and memory that a test library keeps. */
 #define USAGE_MAPS	16
 #define USAGE_RSS	4096
 #ifdef __SANITIZE_ADDRESS__
-#define USAGE_SLACK	64	/* its shadow, and what it keeps in quarantine */
+#define USAGE_SLACK	64	/* for shadow and quarantined memory */
 #else
 #define USAGE_SLACK	1
 #endif
@@ -69,7 +70,7 @@ usage_is_back(const struct usage *before)
 		now.rss <= before->rss + USAGE_RSS * USAGE_SLACK;
 }
 
-/* How often a case is tried: @some times, or 1000 with VHOSTPCI_FULL set. */
+/* The number of rounds of a case: @some, or 1000 if VHOSTPCI_FULL is set. */
 static inline unsigned int
 usage_rounds(unsigned int some)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Included before everything else where sanitizers are on: a copy of packet
- * data is then one call of memcpy(), of which AddressSanitizer checks both
- * ranges in full. DPDK's own copy is some hundred inlined moves, each of them
- * checked: sixteen variants of the bursts with those took minutes to compile
- * (90 s of processor time, 32 MiB; 6 s and 2 MiB without).
+ * Builds with sanitizers include this first. Then a copy of packet data is one
+ * call of memcpy(), and AddressSanitizer checks both ranges completely. DPDK's
+ * own copy has about a hundred inlined moves, each of them checked: with these,
+ * sixteen variants of the bursts took 90 s of CPU time to compile, and 32 MiB;
+ * without, 6 s and 2 MiB.
  */
 
 #ifndef WHOLE_MEMCPY_H

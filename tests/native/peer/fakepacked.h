@@ -2,9 +2,9 @@
 
 /*
  * The driver's side of a packed ring (virtio 1.x, 2.8), for tests: makes
- * buffers available and takes used ones back, as a correct driver does. It
- * knows only the three parts of the ring in this process's memory, so a test
- * may put them wherever it likes; fp_packed_of() takes those of a fakepeer.
+ * buffers available and takes used ones back, as a correct driver does. This
+ * code knows only the three parts of the ring in this process's memory, so a
+ * test may put them anywhere; fp_packed_of() takes those of a fakepeer.
  */
 
 #ifndef FAKEPACKED_H
@@ -21,9 +21,9 @@
 #define FP_IN_ORDER	(1ULL << 35)	/* VIRTIO_F_IN_ORDER */
 
 #define FP_PACKED_MAX	2048		/* entries of a ring of this helper */
-/* Length of a buffer that was used in a batch whose last alone is told. */
+/* The length of a buffer in a batch: the device tells only the last one's. */
 #define FP_PACKED_UNTOLD UINT32_MAX
-/* Base of a ring that begins: both places 0, both wrap counters 1. */
+/* Base of a new ring: both places are 0, both wrap counters 1. */
 #define FP_PACKED_BASE	0x80008000u
 
 struct fp_packed_buf {
@@ -48,8 +48,8 @@ struct fp_packed {
 	uint16_t n_desc[FP_PACKED_MAX];	/* of the buffer with this id */
 };
 
-/* Begin: the ring is empty, events are wanted. Clears all three parts, so
- * before the port adopts it. */
+/* Start with an empty ring, and ask for events. Call this before the port
+ * adopts the ring, because this clears all three parts. */
 void fp_packed_start(struct fp_packed *p, void *desc, void *driver,
 		     void *device, uint16_t num, bool in_order);
 /* The same with ring @i of @fp, whose features say whether it is in order;
@@ -62,7 +62,8 @@ void fp_packed_of(struct fp_packed *p, struct fakepeer *fp, unsigned int i);
  */
 int fp_packed_post(struct fp_packed *p, const struct fp_packed_buf *bufs,
 		   unsigned int n);
-/* The same by an indirect table: @table is @gpa in this process. */
+/* The same with an indirect table: @table is the address of @gpa in this
+ * process. */
 int fp_packed_post_table(struct fp_packed *p, uint64_t gpa,
 			 struct vring_packed_desc *table,
 			 const struct fp_packed_buf *bufs, unsigned int n);
@@ -72,7 +73,8 @@ int fp_packed_post_table(struct fp_packed *p, uint64_t gpa,
  */
 bool fp_packed_used(struct fp_packed *p, uint16_t *id, uint32_t *len);
 
-/* Where the ring stands, as in VHOST_USER_GET_VRING_BASE when it is at rest. */
+/* The ring's base, as VHOST_USER_GET_VRING_BASE returns it for a ring at
+ * rest. */
 uint32_t fp_packed_base(const struct fp_packed *p);
 /* Ask for calls: @flags is a VRING_PACKED_EVENT_FLAG_; with _DESC, a call when
  * the buffer at @at (of wrap counter @wrap) is used. */

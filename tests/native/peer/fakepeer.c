@@ -160,13 +160,13 @@ fp_init(const char *program)
 	snprintf(name, sizeof(name), "%s", program);
 	need(rte_eal_init(RTE_DIM(argv) - 1, (char **)(uintptr_t)argv) >= 0,
 	     "cannot initialise EAL");
-	/* EAL pinned us; threads of the tests are to run beside us. */
+	/* EAL has pinned this thread; threads of the tests need other CPUs. */
 	need(sched_setaffinity(0, sizeof(cpus), &cpus) == 0, "affinity");
 	pool = rte_pktmbuf_pool_create("fp", N_MBUFS, 0, 0, 9216 + 128,
 				       SOCKET_ID_ANY);
 	need(pool != NULL, "cannot make a mempool");
-	/* Shared: a child of a test sees what the test does, and it what the
-	 * child does. */
+	/* Shared, so that a test and its child process see each other's
+	 * writes. */
 	memory = mmap(NULL, FP_REGIONS * STRIDE + GUARD, PROT_NONE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	need(memory != MAP_FAILED, "cannot reserve memory");
@@ -199,7 +199,7 @@ fp_buffer(struct fakepeer *fp, uint32_t len)
 {
 	uint64_t gpa = fp->next_buffer;
 
-	/* LOW and HIGH are one for the peer: buffers lie across the border. */
+	/* For the peer, LOW and HIGH are adjacent: buffers cross the border. */
 	if (gpa + len > fp->end)
 		gpa = fp->base + FP_RINGS * RING_ROOM;
 	fp->next_buffer = gpa + len;

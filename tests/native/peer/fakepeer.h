@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A peer in this process: its memory lies between guard pages, and a test
- * plays the driver of its rings, honest or hostile. The port under test is a
- * real ethdev over a transport of the test's own.
+ * A peer in this process: its memory lies between guard pages, and the test
+ * acts as the driver of its rings, honest or hostile. The port under test is a
+ * real ethdev over a transport of the test.
  *
- * The peer's memory, as its guest-physical addresses go:
+ * The peer's memory, by guest-physical addresses:
  *
  *	0x100000  LOW    1 MiB   rings and buffers
- *	0x200000  HIGH   1 MiB   adjacent to LOW for the peer, not for us
+ *	0x200000  HIGH   1 MiB   adjacent to LOW for the peer, not here
  *	0x40000000 FAR   1 MiB   behind a hole
  */
 
@@ -78,23 +78,23 @@ struct fakepeer {
 #define FP_INDIRECT	(1ULL << VIRTIO_RING_F_INDIRECT_DESC)
 #define FP_EVENT_IDX	(1ULL << VIRTIO_RING_F_EVENT_IDX)
 
-/* EAL, mempool, memory: once per program. Exits when that fails. */
+/* Set up EAL, mempool and memory, once per program. Exits on an error. */
 void fp_init(const char *program);
 struct rte_mempool *fp_pool(void);
 
-/* A started port whose peer runs its rings with @num entries each. */
+/* Make a started port, whose peer runs rings of @num entries each. */
 struct fakepeer *fp_new(uint64_t features, uint16_t num);
-/* The same for one of FP_NUMBERS at a time, each with memory of its own. All but
- * the first live in FP_FAR, at fp->base, where their first rings and then their
- * buffers are. */
+/* The same for up to FP_NUMBERS peers at a time, each with its own memory. All
+ * but the first have their memory in FP_FAR, at fp->base: first rings, then
+ * buffers. */
 #define FP_NUMBERS	4
 struct fakepeer *fp_new_number(unsigned int number, uint64_t features,
 			       uint16_t num);
 void fp_free(struct fakepeer *fp);
 
-/* The address of @gpa in this process; exits if that is not mapped. */
+/* The address of @gpa in this process; exits if @gpa is not mapped. */
 void *fp_addr(uint64_t gpa);
-/* @len bytes that are not used by another buffer of this peer. */
+/* Allocate @len bytes that no other buffer of this peer uses. */
 uint64_t fp_buffer(struct fakepeer *fp, uint32_t len);
 
 /* Stop ring @i and run it with a new epoch, its indices zero. */
@@ -119,17 +119,18 @@ unsigned int fp_burst(struct fakepeer *fp, unsigned int i);
 /* A packet of @len bytes of a pattern that depends on @seed. */
 struct rte_mbuf *fp_packet(uint32_t len, uint8_t seed);
 uint8_t fp_pattern(uint32_t at, uint8_t seed);
-/* Driver: bytes @at to @at + @len of such a packet, behind a 12-byte header
- * whose bytes are 0xee, are put at @gpa. */
+/* Driver: write bytes @at to @at + @len of such a packet to @gpa. The packet
+ * has a 12-byte header in front, whose bytes are 0xee. */
 void fp_fill(uint64_t gpa, uint32_t at, uint32_t len, uint8_t seed);
 unsigned int fp_mbufs_in_use(void);
-/* @m is, in one piece, what fp_packet(@len, @seed) makes. */
+/* Check that @m, in one piece, is the packet of fp_packet(@len, @seed). */
 void fp_check_mbuf(const struct rte_mbuf *m, uint32_t len, uint8_t seed);
-/* @byte stands at @at in what the peer was sent as such a packet, with its
- * 12-byte header, which says into how many *@buffers it went. Call it for the
- * bytes in turn. */
+/* Check that @byte is the byte @at of such a packet, sent to the peer with its
+ * 12-byte header. Sets *@buffers to the number of buffers in the header. Call
+ * this for all bytes in turn. */
 void fp_check_byte(uint32_t at, uint8_t byte, uint32_t *buffers, uint8_t seed);
-/* Driver: take one such packet of @len bytes off the used ring and compare. */
+/* Driver: take one such packet of @len bytes from the used ring, and check
+ * it. */
 void fp_check_sent(struct fp_ring *r, uint32_t len, uint8_t seed);
 
 /* For the probe and remove of a vdev driver: a port over transport @t. */
@@ -138,12 +139,12 @@ int fp_probe(struct rte_vdev_device *vdev, const struct vhostpci_transport *t,
 	     uint16_t *port, struct vhostpci_dev **dev);
 int fp_remove(struct rte_vdev_device *vdev);
 
-/* False: there is no xstat of this name. */
+/* Returns false if there is no xstat of this name. */
 bool fp_port_xstat(uint16_t port, const char *name, uint64_t *value);
-/* Value of an xstat; fails the test if there is none of this name. */
+/* The value of an xstat; fails the test if there is none of this name. */
 uint64_t fp_xstat(const struct fakepeer *fp, const char *name);
 bool fp_link(const struct fakepeer *fp);
-/* Wait for ring @i to be reported as broken; false after two seconds. */
+/* Wait until ring @i is reported as broken; returns false after two seconds. */
 bool fp_wait_broken(struct fakepeer *fp, unsigned int i);
 
 #endif

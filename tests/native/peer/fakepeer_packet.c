@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The packets that go to and come from a fakepeer: see fakepeer.h. */
+/* Packets to and from a fakepeer: see fakepeer.h. */
 
 #include <setjmp.h>
 #include <stdarg.h>

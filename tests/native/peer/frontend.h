@@ -2,11 +2,11 @@
 
 /*
  * A vhost-user front-end in this process, and a port on the driver's socket
- * transport for it: a real socket, a real memfd, real eventfds. The test plays
- * the driver of the rings.
+ * transport for it: with a real socket, a real memfd and real eventfds. The
+ * test acts as the driver of the rings.
  *
- * Unlike fakepeer.h, whose port has a transport of the test's own; its EAL,
- * mempool and packets serve here too (fp_init(), fp_packet()).
+ * A fakepeer's port (fakepeer.h) has a transport of the test instead. This code
+ * uses fakepeer.h's EAL, mempool and packets (fp_init(), fp_packet()).
  */
 
 #ifndef FRONTEND_H
@@ -23,7 +23,7 @@
 #define FE_UVA		0x7e0000000000ull
 #define FE_NUM		64
 #define FE_HDR		12u
-#define FE_BUFFERS	0x200000ull	/* offset of what is no ring */
+#define FE_BUFFERS	0x200000ull	/* offset of the buffers */
 #define FE_FEATURES	(FP_MODERN | FP_MRG | 1ULL << VU_F_PROTOCOL_FEATURES)
 
 struct frontend {
@@ -40,41 +40,41 @@ struct frontend {
 	int kick[VHOSTPCI_MAX_RINGS], call[VHOSTPCI_MAX_RINGS];
 };
 
-/* A started port with @n_rxq receive queues that listens; @args as for --vdev,
- * with a comma before them. */
+/* Make a started port with @n_rxq receive queues, which listens. @args as for
+ * --vdev, with a comma in front. */
 struct frontend *fe_new(const char *args, uint16_t n_rxq, bool rx_intr);
 void fe_free(struct frontend *fe);
-/* ... whose port is closed already. */
+/* Free a front-end whose port is closed already. */
 void fe_free_closed(struct frontend *fe);
 
-/* Connect, negotiate @features, tell the memory. */
+/* Connect, negotiate @features, and send the memory table. */
 void fe_connect(struct frontend *fe, uint64_t features);
-/* Go away without a word. */
+/* Disconnect without a message. */
 void fe_disconnect(struct frontend *fe);
-/* fe_connect() and the rings of @n_pairs; waits for the link. */
+/* Call fe_connect(), start the rings of @n_pairs, and wait for the link. */
 void fe_start(struct frontend *fe, uint64_t features, unsigned int n_pairs);
-/* Set ring @i up anew, its indices zero; let it run; both. */
+/* Set ring @i up again, with indices 0; let it run; do both. */
 void fe_place_ring(struct frontend *fe, unsigned int i);
 void fe_run_ring(struct frontend *fe, unsigned int i);
 void fe_start_ring(struct frontend *fe, unsigned int i);
 void fe_enable(struct frontend *fe, unsigned int i, bool on);
-/* GET_VRING_BASE */
+/* Send GET_VRING_BASE; returns the base. */
 uint32_t fe_stop_ring(struct frontend *fe, unsigned int i);
 
-/* A message; with @n_fds 1, @fd goes along. */
+/* Send a message, with @fd if @n_fds is 1. */
 void fe_send(struct frontend *fe, uint32_t request, uint32_t flags,
 	     const void *payload, uint32_t size, int fd, unsigned int n_fds);
-/* ... that is answered by one u64. */
+/* Send a message, and return the u64 of its reply. */
 uint64_t fe_ask(struct frontend *fe, uint32_t request, uint32_t flags,
 		const void *payload, uint32_t size);
-/* Has the other end closed? Waits for it. */
+/* Wait until the other end closes; returns false if it does not. */
 bool fe_is_closed(struct frontend *fe);
 
-/* A packet of 60 bytes in ring @i; fe_kick() as a driver does, if the ring asks
- * for it: returns whether it did. */
+/* Post a packet of 60 bytes in ring @i. fe_kick() kicks if the ring asks for
+ * that, as a driver does; returns true if it kicked. */
 void fe_post(struct frontend *fe, unsigned int i);
 bool fe_kick(struct frontend *fe, unsigned int i);
-/* Receive what is there in queue @q; how many. */
+/* Receive the packets in queue @q; returns their number. */
 unsigned int fe_receive(const struct frontend *fe, uint16_t q);
 /* A thread that receives from queue 0 all the time, between start and stop. */
 struct fe_receiver {

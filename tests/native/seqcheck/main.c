@@ -2,13 +2,13 @@
 
 /*
  * seqcheck [EAL options] -- [options]: sends numbered packets through the first
- * port (a stock net_virtio_user), whose back-end sends them back, and checks
- * that each came back: none lost, reordered within a queue, duplicated or
- * changed. Prints one line of JSON. One thread serves all queues, and at most
- * --window packets of a queue are under way.
+ * port (a stock net_virtio_user), whose back-end sends them back. Checks that
+ * each packet comes back, and that none is lost, duplicated, changed, or
+ * reordered within its queue. Prints one line of JSON. One thread serves all
+ * queues, and at most --window packets of a queue are under way.
  *
- * Exit: 0 all right, 1 not, 2 could not run, 3 features are not those asked
- * for (nothing was sent).
+ * Exit status: 0: all packets are right; 1: some are not; 2: the program could
+ * not run; 3: other features were negotiated, and nothing was sent.
  */
 
 #include <inttypes.h>
@@ -28,8 +28,8 @@
 #define PORT		0
 #define IDLE_POLLS	1000
 
-/* What to do to one packet, between its reception and its check: a check that
- * cannot fail is none. */
+/* Damage to one packet between its reception and its check, to show that the
+ * check can fail. */
 enum mutation {
 	MUTATE_NOTHING, MUTATE_CHANGE, MUTATE_DROP, MUTATE_DUPLICATE,
 	MUTATE_REORDER, MUTATE_MISROUTE, MUTATE_CUT, MUTATE_GROW,
@@ -316,9 +316,9 @@ receive_some(uint16_t q)
 }
 
 /*
- * How long nothing may come before this is the end. When all is there: a moment
- * for duplicates. When the last packet of each queue is: what lacks was lost or
- * is late.
+ * The time without packets after which the program ends. If all packets are
+ * there, wait a moment for duplicates. If the last packet of each queue is
+ * there, a missing packet is lost or late.
  */
 static unsigned int
 patience_ms(void)

@@ -2,7 +2,7 @@
 
 /*
  * Parts of seqcheck: numbered packets (packet.c), packets as chains of buffers
- * (shape.c), what the driver really does (spy.c), and the program (main.c).
+ * (shape.c), observation of the driver (spy.c), and the program (main.c).
  */
 
 #ifndef SEQCHECK_H
@@ -27,7 +27,8 @@ struct sc_flow {
 	uint8_t *marks;		/* [total]: this number has been seen */
 };
 
-/* Everything that can be wrong with what is received; all zero is right. */
+/* Counts of all faults of received packets; all are zero if the packets are
+ * right. */
 struct sc_faults {
 	uint64_t reordered;	/* came after a later one of its queue */
 	uint64_t duplicated;
@@ -76,7 +77,7 @@ struct rte_mbuf *sc_shape_packet(const struct sc_pools *pools,
 				 enum sc_shape shape, uint32_t seq,
 				 const uint8_t *frame, uint16_t len);
 
-/* What the driver told its back-end, and what it wrote into its rings. */
+/* What the driver has sent to its back-end, and has written into its rings. */
 struct sc_spy {
 	uint64_t features;		/* acknowledged */
 	char rx_path[64], tx_path[64];	/* as the driver names them */
@@ -85,7 +86,8 @@ struct sc_spy {
 
 extern struct sc_spy sc_spy;
 
-/* Before rte_eal_init(): the driver's words also go to stderr. */
+/* Call this before rte_eal_init(). The driver's log still goes to stderr,
+ * too. */
 int sc_spy_init(void);
 /* Look at the descriptors of queue pair @queue, which packets were just
  * given to. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What the virtio driver really does, so that a test of one path cannot pass on
- * another one. The driver has no interface for that: the features and the
- * places of the rings are read from its vhost-user messages (this program's
- * sendmsg() comes before libc's), the burst functions from its log, and the
- * kinds of descriptors from the rings.
+ * Observes what the virtio driver really does, so that a test of one path
+ * cannot pass on another path. The driver has no interface for that. This code
+ * reads the features and the addresses of the rings from the driver's
+ * vhost-user messages (the sendmsg() here comes before libc's), the burst
+ * functions from the log, and the kinds of descriptors from the rings.
  */
 
 #define _GNU_SOURCE /* fopencookie */
