@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The ring fuzzer: bursts on a port whose peer writes to its rings, tables and
- * packets all the time, and in between packets over another port, whose peer
- * is honest. See rings.h for the parts.
+ * The ring fuzzer: runs bursts on a port whose peer writes to its rings, tables
+ * and packets all the time; in between, sends packets over another port, whose
+ * peer is honest. See rings.h for the parts.
  *
- *	race	the peer is a process of its own and writes while bursts run
- *	steps	the peer's writes come between two bursts, from the seed alone:
- *		what fails does so again
+ *	race	the peer is another process, and writes while bursts run
+ *	steps	the peer writes only between two bursts; its writes follow from
+ *		the seed, so a failure can be repeated
  *
- * With rules, the port also moves packets from and to other ports by itself:
- * see rings_rules.c.
+ * With rules, the port itself also moves packets from and to other ports: see
+ * rings_rules.c.
  *
- * A round is one negotiation of features; each has its own seed, made of the
- * program's and the round's number, and so can be repeated alone.
+ * A round has one negotiation of features. Its seed is made from the program's
+ * seed and the round's number, so that a round can be repeated alone.
  */
 
 #define _GNU_SOURCE /* memfd_create */
@@ -57,7 +57,7 @@ pick(uint32_t n)
 	return rf_rand(&rand_state) % n;
 }
 
-/* What was received is sound, and all of it can be read. */
+/* Check received packets: they must be consistent, and all bytes readable. */
 static void
 check_packet(struct rte_mbuf *m)
 {
@@ -216,7 +216,8 @@ new_round(uint64_t round)
 	rf_peer_tell(&mutator.l);
 }
 
-/* Rings that were stopped stay so; then they run again, otherwise. */
+/* Check that broken rings stay stopped; then start them again, with another
+ * layout. */
 static void
 restart_broken(unsigned int broken)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * libFuzzer target over the vhost-user core: a hostile front-end, real fds, a
- * user whose callbacks fail or wait when the input says so. After each step
- * the promises of vhost_user.h are checked; a broken one aborts.
+ * A libFuzzer target for the vhost-user core: a hostile front-end with real
+ * fds, and a user whose callbacks fail or wait when the input says so. After
+ * each step the program checks the promises of vhost_user.h, and aborts if one
+ * is broken.
  *
- * records.h describes the input. One file: all of it looks at the one user.
+ * records.h describes the input. One file: all functions use the same user.
  */
 
 #define _GNU_SOURCE
@@ -100,7 +101,8 @@ fuzz_unmap(void *opaque, struct vu_region *r)
 	u.n_mapped--;
 }
 
-/* From now on the user uses what the core shows; and the old, unless @only. */
+/* From now on the user uses the core's present state; and also the old one,
+ * unless @only. */
 static void
 adopt(bool only)
 {
@@ -295,7 +297,7 @@ check_regions(void)
 	}
 }
 
-/* How many fds from the first that the core could get are open. */
+/* The number of open fds, from the first one that the core could get. */
 static unsigned int
 open_fds(void)
 {
@@ -309,7 +311,7 @@ open_fds(void)
 	return n;
 }
 
-/* How many the core says it holds; all of them must be open. */
+/* The number of fds that the core says it holds; all must be open. */
 static unsigned int
 held_fds(void)
 {

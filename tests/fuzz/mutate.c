@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Mutations that know what a record is: blind ones would shift the whole rest
- * of a session, and hardly ever make two messages out of one.
+ * Mutations of whole records: blind mutations would shift the whole rest of a
+ * session, and hardly ever make two messages out of one.
  */
 
 #include <string.h>
@@ -64,7 +64,7 @@ insert_event(uint8_t *data, size_t size, size_t max_size, size_t pos,
 		      sizeof(record));
 }
 
-/* A message with the size that its kind most often has, of small numbers. */
+/* Make a message with the usual size of its kind, and small numbers. */
 static size_t
 insert_message(uint8_t *data, size_t size, size_t max_size, size_t pos,
 	       unsigned int *seed)
@@ -157,8 +157,8 @@ mutate_message(uint8_t *data, size_t size, size_t max_size, size_t pos,
 	return size - whole + RECORD_HEADER + n;
 }
 
-/* A 64-bit field of the payload at @record, of those that are addresses or
- * sizes there are only few others that matter. */
+/* A random 64-bit field of the payload at @record. Most fields that matter are
+ * addresses or sizes of 64 bits. */
 static uint8_t *
 random_field(uint8_t *record, size_t whole, unsigned int *seed)
 {
@@ -169,8 +169,8 @@ random_field(uint8_t *record, size_t whole, unsigned int *seed)
 	return record + start + 8 * next(seed, (whole - start) / 8);
 }
 
-/* What one message says, another says too, or nearly: regions that overlap,
- * rings at the very end of a region. */
+/* Copy a value of one message to another, perhaps with a small change: that
+ * makes regions that overlap, and rings at the very end of a region. */
 static void
 copy_field(uint8_t *from, size_t from_size, uint8_t *to, size_t to_size,
 	   unsigned int *seed)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The fuzzer's input: what a front-end says, as recorded sessions (.vus) have
- * it, so that those are inputs as they are.
+ * The fuzzer's input: the messages of a front-end, in the format of recorded
+ * sessions (.vus), so that a recording is an input.
  *
  * A sequence of records, little endian:
  *	u32 length	bytes that follow the two words
@@ -11,8 +11,8 @@
  *			is (enum fd_kind; 0, as in recordings: the kind that
  *			the request asks for)
  *	bytes		of the stream: a message, but it may be anything
- * A record of length 0 is no message but something that happens: bits 0-7 of
- * the word are an enum event, bits 8-15 its argument.
+ * A record of length 0 is not a message, but an event: bits 0-7 of the word are
+ * an enum event, bits 8-15 its argument.
  */
 
 #ifndef FUZZ_RECORDS_H
@@ -60,16 +60,16 @@ struct record {
 	const uint8_t *bytes;
 };
 
-/* A record at @data, cut to the @size bytes there are. 0 when there is none,
- * else its size as a whole. */
+/* Parse the record at @data, of which @size bytes exist; a longer record is
+ * cut. Returns its whole size, or 0 if there is no record. */
 size_t record_parse(const uint8_t *data, size_t size, struct record *r);
 
 /* The largest memory file, bytes. */
 #define MEMORY_SIZE	(UINT64_C(8) << 30)
 
-/* Once, before record_fd(). */
+/* Call this once before record_fd(). */
 void make_fd_templates(void);
-/* Fd @i of @r, for the core to keep. */
+/* Make fd @i of @r; the caller gives it to the core. */
 int record_fd(const struct record *r, unsigned int i);
 
 #endif

@@ -5,18 +5,18 @@
  *
  *	fuzz_rings.c	  the loop: rounds, bursts, figures
  *	rings_peer.c	  the hostile peer's process
- *	rings_layout.c	  what a round negotiates, and where its rings lie
- *	rings_mutate.c	  what the hostile peer writes
+ *	rings_layout.c	  features of a round, and addresses of its rings
+ *	rings_mutate.c	  the hostile peer's writes
  *	rings_port.c	  the hostile peer's port: set-up, restarts, checks
  *	rings_honest.c	  the other port, whose every packet is checked
  *	rings_rules.c	  rules from the hostile port and to it (--rules)
- *	rings_watch.c	  what is going on, when a burst does not end
+ *	rings_watch.c	  shows the state if a burst does not end
  *
  * The hostile peer's memory is one memfd. The peer process maps it as it is;
  * the driver's process maps each region between guard pages:
  *
  *	0x100000    LOW   256 KiB  rings, tables, buffers
- *	0x140000    HIGH  128 KiB  adjacent to LOW for the peer, not for us
+ *	0x140000    HIGH  128 KiB  adjacent to LOW for the peer, not here
  *	0x40000000  FAR    64 KiB  behind a hole
  */
 
@@ -55,7 +55,7 @@
 #define RF_PACKED	(1ULL << 34)
 #define RF_IN_ORDER	(1ULL << 35)
 
-/* Where a process sees the regions. */
+/* The addresses of the regions in a process. */
 struct rf_memory {
 	uint8_t *addr[RF_REGIONS];
 };
@@ -111,18 +111,20 @@ struct rf_mutator {
 	uint16_t *turn;
 	uint64_t writes;
 };
-/* Know @l from now on; nothing is written. @m->turn and @m->mem are set. */
+/* Use @l from now on, and write nothing. The caller has set @m->turn and
+ * @m->mem. */
 void rf_mutator_know(struct rf_mutator *m, const struct rf_layout *l);
-/* Ring @i as a correct driver would have it at the start. */
+/* Write ring @i as a correct driver would at its start. */
 void rf_mutator_begin(struct rf_mutator *m, unsigned int i);
 /* One step of the hostile peer. */
 void rf_mutate(struct rf_mutator *m);
 
 /* rings_peer.c */
 #define RF_AHEAD	2048u	/* bursts between two looks at the peer */
-/* Start the peer's process if this is a @race. Returns what mutators share. */
+/* Start the peer's process if this is a @race. Returns memory that all mutators
+ * share. */
 uint16_t *rf_peer_open(int memfd, bool race);
-/* The peer knows @l from now on. */
+/* Give @l to the peer's process. */
 void rf_peer_tell(const struct rf_layout *l);
 /* Wait until the peer has written something since the last time. */
 void rf_peer_wait(void);
@@ -152,39 +154,40 @@ struct rf_port {
 };
 void rf_port_open(struct rf_port *p, int memfd);
 void rf_port_close(struct rf_port *p);
-/* Stop both rings, and run them as @l says. */
+/* Stop both rings, and run them with the layout of @m. */
 void rf_port_round(struct rf_port *p, struct rf_mutator *m);
-/* Run ring @i again, as @m->l says. */
+/* Run ring @i again, with the layout of @m. */
 void rf_port_restart(struct rf_port *p, struct rf_mutator *m, unsigned int i);
-/* The memory is elsewhere from now on, in this process. */
+/* Move the peer's memory to other addresses of this process. */
 void rf_port_move(struct rf_port *p);
-/* How many rings are stopped by a violation. */
+/* The number of rings that a violation has stopped. */
 unsigned int rf_port_broken(const struct rf_port *p);
-/* These violations are counted and reported, and the link is down: waits for
- * that. Returns a set of rings. */
+/* Wait until the violations of these rings are counted and reported, and the
+ * link is down. Returns a set of rings. */
 unsigned int rf_port_check_broken(struct rf_port *p);
-/* No mbuf is lost. */
+/* Check that no mbuf is lost. */
 void rf_port_check_mbufs(const struct rf_port *p);
-/* Calls @show with each violation_* statistic that is not zero. */
+/* Call @show for each violation_* statistic that is not zero. */
 void rf_port_violations(const struct rf_port *p,
 			void (*show)(const char *rule, uint64_t count));
 
 /* rings_honest.c */
 void rf_honest_open(uint64_t *rand);
-/* Other features, other ring sizes. */
+/* Start with other features and other ring sizes. */
 void rf_honest_restart(uint64_t *rand);
-/* Packets both ways, each checked. */
+/* Send packets both ways, and check each. */
 void rf_honest_exchange(uint64_t *rand);
 uint64_t rf_honest_packets(void);
 void rf_honest_close(void);
 
 /* rings_rules.c */
-/* More honest ports, and rules between them and the hostile peer's @port. */
+/* Make more honest ports, and rules between them and the hostile peer's
+ * @port. */
 void rf_rules_open(uint16_t port);
-/* Other rules, and other features of honest peers. */
+/* Use other rules, and other features of honest peers. */
 void rf_rules_round(uint64_t *rand);
-/* After a burst of the hostile peer's port: look at what arrived, and send
- * packets of an honest peer to the hostile one. */
+/* Call this after a burst of the hostile peer's port: checks the packets that
+ * have arrived, and sends packets of an honest peer to the hostile one. */
 void rf_rules_step(uint64_t *rand);
 void rf_rules_show(void);
 void rf_rules_close(void);
@@ -198,14 +201,14 @@ struct rf_state {
 	struct rf_layout l;
 };
 extern struct rf_state rf_state;
-/* From now on, what takes more than a few seconds of processor time in one
- * step ends the program, and its end shows the state. */
+/* From now on, a step that takes more than a few seconds of processor time ends
+ * the program, which then shows the state. */
 void rf_watch(void);
 /* Begin a step of this name. */
 void rf_doing(const char *what);
 /* End the program with the state if not @ok. */
 void rf_need(bool ok, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-#define RF_SECONDS_TO_REPORT	60	/* generous: a busy machine */
+#define RF_SECONDS_TO_REPORT	60	/* many, for a busy machine */
 
 #endif

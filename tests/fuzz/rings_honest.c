@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The other port: its peer (fakepeer) is honest, and each of its packets has
- * to arrive, once, in order and unchanged, whatever the hostile peer does.
+ * The other port: its peer (fakepeer) is honest. Whatever the hostile peer
+ * does, each packet of the honest peer must arrive, once, in order and
+ * unchanged.
  */
 
 #include <setjmp.h>

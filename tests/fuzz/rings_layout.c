@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the peer negotiates in a round, and where its rings lie. */
+/* The features that the peer negotiates in a round, and the addresses of its
+ * rings. */
 
 #include "rings.h"
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What the hostile peer writes: mostly what a driver would, so that bursts get
- * far, at places where the port is about to look; and once in 2^heat times
- * something else. Each step writes one thing. The same steps are taken by the
- * peer's process while bursts run, or by the loop between two bursts.
+ * The writes of the hostile peer. Mostly it writes what a driver would, at
+ * places that the port is about to read, so that bursts get far; once in 2^heat
+ * times it writes something else. Each step writes one value. The peer's
+ * process takes these steps while bursts run, or the loop takes them between
+ * two bursts.
  *
- * Rings may lie anywhere, also across each other: each access is to bytes that
- * are in the peer's memory, and otherwise nothing is certain.
+ * Rings may lie anywhere, and may overlap: it is only certain that each access
+ * is to bytes of the peer's memory.
  */
 
 #include <string.h>
@@ -262,7 +263,7 @@ mutate_event(struct rf_mutator *m, unsigned int i)
 		PUT(*event, GET(*used_idx) + pick(m, 4));
 }
 
-/* What the device writes, and nobody else may. */
+/* Write to a field that only the device may write. */
 static void
 mutate_device_part(struct rf_mutator *m, unsigned int i)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The port of the hostile peer: a real ethdev over a transport of the fuzzer's
- * own. The peer's memory is between guard pages, and each mbuf ends with bytes
- * that a sanitizer watches.
+ * The port of the hostile peer: a real ethdev over a transport of the fuzzer.
+ * The peer's memory is between guard pages, and each mbuf ends with bytes that
+ * a sanitizer watches.
  */
 
 #define _GNU_SOURCE /* MAP_* */
@@ -167,7 +167,7 @@ configure(struct rf_port *p)
 	struct rte_eth_dev_info info;
 
 	rf_need(rte_eth_dev_info_get(p->port, &info) == 0, "no device info");
-	/* Whatever the driver can do is done, and so attacked. */
+	/* Enable all offloads of the driver, so that all are attacked. */
 	conf.rxmode.offloads = info.rx_offload_capa;
 	conf.txmode.offloads = info.tx_offload_capa;
 	rf_need(rte_eth_dev_configure(p->port, 1, 1, &conf) == 0 &&
@@ -198,7 +198,7 @@ rf_port_open(struct rf_port *p, int memfd)
 	set_regions(p);
 	opening = p;
 	rf_need(rte_vdev_init(VDEV, NULL) == 0, "cannot make the port");
-	/* Each change of the link is waited for: none may come late. */
+	/* Wait for each change of the link: none may come late. */
 	vhostpci_limit_init(&p->dev->link_ups, 1000000, 1000000);
 	configure(p);
 	p->peer.connected = true;
@@ -327,7 +327,7 @@ rf_port_move(struct rf_port *p)
 	protect(&p->maps[p->map], PROT_READ | PROT_WRITE);
 	set_regions(p);
 	adopt(p);
-	/* Whoever goes on with an old address finds nothing there. */
+	/* An access to an old address faults. */
 	protect(&old, PROT_NONE);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Rules between the hostile peer's port and honest ones (--rules). One file: what
- * is sent, by which rules, and what has to arrive of it, hang together.
+ * Rules between the hostile peer's port and honest ones (--rules). One file:
+ * sent packets, rules, and packets that must arrive depend on each other.
  *
- *	hostile -> near		what the hostile peer sends; each packet that
- *				arrives has a header that says nothing wrong
+ *	hostile -> near		packets of the hostile peer; each one that
+ *				arrives has a header without errors
  *	hostile -> hostile	both ends of a rule are its own
  *	near -> hostile, far	an honest peer's packets: each that does not come
  *				up arrives at far, once, in order and unchanged,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The ring fuzzer's state, for whoever has to repeat what went wrong. */
+/* Shows the ring fuzzer's state, from which one can repeat a failure. */
 
 #include <signal.h>
 #include <stdarg.h>

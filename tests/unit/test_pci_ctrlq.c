@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The driver's control virtqueue against a device that is played here,
- * including one that names buffers it does not have.
+ * The driver's control virtqueue. The test acts as the device, also as one that
+ * returns buffers that it does not have.
  */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What a vhost-pci device says of itself and of its peer's functions, as the
- * driver reads it: the configuration space and STATE, right and wrong.
+ * How the driver reads a vhost-pci device's configuration space and STATE, with
+ * right and wrong contents: they describe the device and its peer's functions.
  */
 
 #include <errno.h>
@@ -46,8 +46,8 @@ vhostpci_pci_window_map(struct vhostpci_pci *p,
 	return memory + (area - p->window_areas) * 4096 + offset;
 }
 
-/* A device of three functions, the second of another type, and what the driver
- * knows of it. */
+/* A device with three functions, the second of another type; and the driver's
+ * state for it. */
 struct device {
 	struct rte_pci_device pci;
 	struct virtio_pci_common_cfg common;
@@ -250,13 +250,13 @@ a_function_has_its_own_rings_and_memory(void **state)
 	assert_int_equal(d->peer.n_rings, 2);
 	assert_int_equal(d->rings[0].epoch, 13);
 	assert_int_equal(d->rings[1].epoch, 14);
-	/* Of its space, and each where its window is. */
+	/* Only regions of the function's space, at the window's addresses. */
 	assert_int_equal(d->peer.n_regions, 2);
 	assert_int_equal(d->peer.regions[0].gpa, 1 << 20);
 	assert_ptr_equal(d->peer.regions[0].addr, memory + 1024);
 	assert_ptr_equal(d->peer.regions[1].addr, memory + 4096 + 2048);
 
-	/* Another function's peer is none of ours. */
+	/* The peer of function 2 does not connect function 0. */
 	assert_int_equal(check(d, 0), 0);
 	assert_int_equal(convert(d), 0);
 	assert_false(d->peer.connected);
@@ -314,13 +314,13 @@ regions_that_cannot_be(void **state)
 	s->regions[2].gpa = 0;
 	s->regions[2].size = 0;
 	assert_int_equal(convert(d), -ERANGE);
-	/* What is in another space is another function's affair. */
+	/* Faults of another space do not concern this function. */
 	s->regions[2].space = 0;
 	assert_int_equal(convert(d), 0);
 	assert_int_equal(d->peer.n_regions, 1);
 }
 
-/* What a device says of a function that comes later is in STATE. */
+/* STATE, not the configuration space, tells of functions that come later. */
 static void
 network_functions_are_told_as_they_are_now(void **state)
 {
@@ -332,7 +332,7 @@ network_functions_are_told_as_they_are_now(void **state)
 	d->p.state->functions[0].type = VHOST_PCI_TYPE_NET;
 	d->p.state->functions[1].type = BLOCK;
 	d->p.state->functions[3].type = VHOST_PCI_TYPE_NET;
-	/* Beyond those of the configuration: nobody's word counts. */
+	/* This function is beyond those in the configuration space: ignored. */
 	d->p.state->functions[4].type = VHOST_PCI_TYPE_NET;
 	assert_int_equal(vhostpci_pci_functions(&d->p), 0x9);
 }
@@ -347,7 +347,7 @@ peer_is_known_by_its_name_or_its_uuid(void **state)
 	assert_int_equal(check(d, 0), 0);
 	assert_int_equal(vhostpci_pci_check_config(d->port, "a"), 0);
 	assert_int_equal(vhostpci_pci_check_config(d->port, "b"), -ENODEV);
-	/* A device that knows none is not found by none. */
+	/* The nil UUID does not find a device whose peer has no UUID. */
 	assert_int_equal(vhostpci_pci_check_config(d->port,
 			"00000000-0000-0000-0000-000000000000"), -ENODEV);
 	memcpy(d->config.peer_uuid, uuid, sizeof(uuid));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Several ports of one vhost-pci device: the driver's control moves each of them
- * before it tells the device, and what any of them may use stays mapped.
+ * Several ports of one vhost-pci device: before the driver's control
+ * acknowledges a STATE, it makes each port adopt the STATE; memory that a port
+ * may still use stays mapped.
  */
 
 #include <errno.h>

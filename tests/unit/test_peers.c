@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The table of peers: VMs that come, go and come back at random, honest and not,
- * against a model that knows who they really are; and each rule by itself. One
- * file: the table and what its callbacks were told serve all of it.
+ * The table of peers. Honest and lying VMs come, go and come back at random,
+ * and a model that knows their identities checks the table; other tests check
+ * each rule separately. One file: all tests use the table, and the records of
+ * its callbacks.
  */
 
 #include <setjmp.h>
@@ -32,7 +33,7 @@ static unsigned int seed;
 static struct peers t;
 static uint64_t now;
 static int plug_rc;
-/* What the callbacks were told. */
+/* Arguments of the last callbacks. */
 static unsigned int events[PEERS_REFUSED + 1], n_plugged, n_unplugged;
 static struct peers_event last;
 static bool plugged[PEERS_MAX];
@@ -96,7 +97,7 @@ setup(void **state)
 	return peers_init(&t, &standard, &ops, NULL);
 }
 
-/* The model: a VM as it is, whatever the table thinks. */
+/* The model: a VM as it really is. */
 struct vm {
 	char name[PEERS_NAME_LEN]; /* "": says none */
 	uint8_t uuid[16];	   /* nil: says none */
@@ -295,7 +296,8 @@ join(struct vm *vm)
 
 	if (vm->n_conns == 0 && pick(0, 1)) {
 		boot(vm);
-		/* The table cannot know it: the old one waits in vain. */
+		/* Without name and UUID the table does not recognize the VM
+		 * after a boot: the old entry waits in vain. */
 		if (vm->name[0] == '\0' && vm->uuid[3] == 0)
 			vm->peer = -1;
 	}
@@ -328,7 +330,8 @@ part(struct vm *vm)
 	vm->until = now + GRACE;
 }
 
-/* Somebody says that he is @vm, or has its memory and another name. */
+/* A liar has the name or the UUID of @vm with other memory, or the memory of
+ * @vm with another name or UUID. */
 static void
 lie(struct vm *vm)
 {
@@ -354,7 +357,7 @@ lie(struct vm *vm)
 			 -PEERS_OTHER_UUID);
 }
 
-/* Memory is plugged into @vm, and all of its connections hear of it. */
+/* Memory is plugged into @vm, and all of its connections present it. */
 static void
 grow(struct vm *vm)
 {
@@ -375,7 +378,7 @@ grow(struct vm *vm)
 		assert_int_equal(present(vm->conns[i], vm->ino, bytes), 0);
 }
 
-/* Memory of two VMs at once. */
+/* A front-end presents memory of two VMs at once. */
 static void
 mix(const struct vm *a, const struct vm *b)
 {
@@ -410,7 +413,8 @@ pass_time(void)
 	assert_true(peers_deadline(&t) > now);
 }
 
-/* Devices go when their guest likes; of VMs that are there it is not true. */
+/* Devices are unplugged at any time. For the device of a connected VM, the
+ * message is ignored. */
 static void
 devices_go(void)
 {
@@ -452,7 +456,7 @@ vms_come_and_go_as_in_the_model(void **state)
 		}
 		check();
 	}
-	/* All of it has been seen. */
+	/* Each event has occurred. */
 	for (op = 0; op <= PEERS_REFUSED; op++)
 		assert_in_range(events[op], 20, UINT32_MAX);
 }
@@ -504,7 +508,7 @@ made_up_identity_is_the_memorys(void **state)
 	(void)state;
 	assert_int_equal(present(conn, 9, 100 * MIB), 0);
 	first = t.peers[t.conns[conn].peer];
-	/* The server is restarted. */
+	/* Begin with an empty table, like a restarted server. */
 	setup(NULL);
 	conn = peers_connect(&t, now);
 	assert_int_equal(present(conn, 8, 100 * MIB), 0);
@@ -601,8 +605,9 @@ port_that_was_asked_for(void **state)
 	assert_int_equal(present(say(&b, 2), 10, 300 * MIB), -PEERS_NO_WINDOW);
 }
 
-/* A connection that goes on with quite other memory is no function of its VM any
- * more, unless it is alone: nobody else can be misled then. */
+/* A connection that changes to completely different memory is refused, because
+ * it no longer is a function of its VM. If it is the VM's only connection, the
+ * change is allowed: it can mislead nobody. */
 static void
 memory_of_one_function_stays_the_vms(void **state)
 {
@@ -620,7 +625,8 @@ memory_of_one_function_stays_the_vms(void **state)
 	assert_string_equal(peers_reason_text(-1000), "unknown");
 }
 
-/* Somebody else had it unplugged: the VM is no more awaited. */
+/* Another client has the device unplugged: the table no longer waits for the
+ * VM. */
 static void
 device_unplugged_while_its_vm_is_awaited(void **state)
 {

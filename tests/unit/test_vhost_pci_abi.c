@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The device ABI as drivers and devices of other builds know it: every offset
- * and value of vhost_pci.h, written out. A difference here is a new ABI.
+ * The device ABI, on which drivers and devices of other builds rely: every
+ * offset and value of vhost_pci.h as a number. A difference means a new ABI.
  */
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the core refuses before it looks at a payload: headers, sizes, numbers of
- * fds; and that it then holds none of them. */
+/* Messages that the core refuses before it looks at the payload, because of the
+ * header, the size, or the number of fds. The core must not keep these fds. */
 
 #include <errno.h>
 #include <string.h>

@@ -28,7 +28,7 @@ get(struct peer *p, struct vu_wire_inflight msg)
 	return peer_send(p, VU_GET_INFLIGHT_FD, 0, &msg, sizeof(msg), NULL, 0);
 }
 
-/* A session in which it was negotiated. */
+/* A session in which INFLIGHT_SHMFD is negotiated. */
 static struct peer *
 begin(void **state)
 {
@@ -68,7 +68,8 @@ buffer_is_given_and_handed_back(void **state)
 	assert_int_equal(p->n_inflight_gone, 2);
 }
 
-/* DPDK's and QEMU's end with padding; the specification's does not. */
+/* The payload of DPDK and QEMU ends with padding; the specification's does
+ * not. */
 static void
 message_may_have_padding_or_none(void **state)
 {

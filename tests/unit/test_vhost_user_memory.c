@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The peer's memory: what the core lets in. */
+/* The peer's memory: which regions the core accepts. */
 
 #define _GNU_SOURCE
 
@@ -358,7 +358,7 @@ memory_up_to_the_configured_sum_is_taken_again_and_again(void **state)
 
 	config.max_memory = MEM_SIZE;
 	peer_configure(p, &config);
-	/* A table takes the place of the one before: that does not count. */
+	/* A table replaces the last one, whose regions do not count. */
 	for (i = 0; i < 3; i++)
 		accepted(p, send_region(p, standard_region,
 					mem_fd(MEM_SIZE)));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The peer's memory: what is mapped and unmapped when it changes, by tables and
- * by slots, and how it is looked up. */
+/* The peer's memory: which regions are mapped and unmapped when tables or slots
+ * change it, and how addresses are translated. */
 
 #define _GNU_SOURCE
 
@@ -143,7 +143,7 @@ slots_are_added_and_removed(void **state)
 		assert_int_equal(p->core.n_regions, i + 1);
 		assert_int_equal(p->changed, VU_CHANGED_MEM);
 	}
-	/* The mmap offset is not looked at, the fd of old QEMUs is closed. */
+	/* The core ignores the mmap offset, and closes the fd of old QEMUs. */
 	r.gpa = r.uva = 2 * MIB;
 	r.mmap_offset = 77;
 	accepted(p, send_mem_reg(p, VU_REM_MEM_REG, &r, mem_fd(MEM_SIZE)));
@@ -181,7 +181,7 @@ slot_beyond_the_memory_of_a_peer_is_refused(void **state)
 	peer_configure(p, &config);
 	negotiate(p, F_PROTOCOL, ALL_PROTOCOL);
 	accepted(p, send_mem_reg(p, VU_ADD_MEM_REG, &r, mem_fd(MEM_SIZE)));
-	/* What went away makes room. */
+	/* Removed slots make room for new ones. */
 	accepted(p, send_mem_reg(p, VU_REM_MEM_REG, &r, -1));
 	accepted(p, send_mem_reg(p, VU_ADD_MEM_REG, &r, mem_fd(MEM_SIZE)));
 	r.gpa = r.uva = 0;

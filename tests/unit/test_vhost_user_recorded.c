@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What stock front-ends really said, from connect to stop, said to the core:
- * nothing of it may be refused, and every ring they kick must run.
+ * Sends recorded sessions of stock front-ends, from connect to stop, to the
+ * core: the core must refuse no message, and every ring that they kick must
+ * run.
  *
  * The sessions (tests/fuzz/corpus-raw/, format in its README.md) were recorded
- * against another back-end. A front-end acknowledges no more than it is
- * offered and sends nothing that depends on the rest, and so does this one.
+ * with another back-end. A front-end acknowledges only offered features, and
+ * sends no messages that depend on others; so the replay leaves those out.
  */
 
 #define _GNU_SOURCE
@@ -77,7 +78,8 @@ mask(uint8_t *payload, uint64_t offered)
 	memcpy(payload, &bits, sizeof(bits));
 }
 
-/* How many rings ran at the end of @s at most; each message is accepted. */
+/* Replay @s; the core must accept each message. Returns the largest number of
+ * rings that ran at one time. */
 static unsigned int
 replay(struct peer *p, struct session *s, int memory)
 {
@@ -104,7 +106,7 @@ replay(struct peer *p, struct session *s, int memory)
 		if (running > most)
 			most = running;
 	}
-	/* They ended in order. */
+	/* At the end of the session no ring runs. */
 	for (i = 0; i < p->core.n_rings; i++)
 		assert_false(p->core.rings[i].run);
 	return most;

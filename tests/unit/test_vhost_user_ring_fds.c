@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Vrings: the fds that come with them, to kick, to call and for errors. */
+/* Vrings: their fds for kicks, calls and errors. */
 
 #define _GNU_SOURCE
 
@@ -39,7 +39,8 @@ ring_fds_must_be_eventfds(void **state)
 	}
 }
 
-/* What the core looks at in the kernel's tables: in place of libc's. */
+/* open() in place of libc's, to see which of the kernel's files the core
+ * reads. */
 static unsigned int n_fdinfo;
 
 int
@@ -172,12 +173,13 @@ two_rings_with_one_kick_are_refused(void **state)
 	int fd = event_fd();
 
 	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 0, dup(fd)));
-	/* For the same ring it is fine, and after the other gave it up. */
+	/* The same ring may use it again; another ring may use it after this
+	 * ring has stopped. */
 	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 0, dup(fd)));
 	accepted(p, send_state(p, VU_GET_VRING_BASE, 0, 0));
 	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 1, dup(fd)));
 	if (p->core.rings[1].kick_id < 0) {
-		/* This kernel does not tell one eventfd from another. */
+		/* This kernel does not show which eventfd it is. */
 		close(fd);
 		skip();
 	}

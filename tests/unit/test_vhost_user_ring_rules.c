@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Vrings: what they may be: where they lie, and how large. */
+/* Vrings: rules for their addresses and sizes. */
 
 #define _GNU_SOURCE
 
@@ -12,7 +12,7 @@
 
 /* Extent and alignment */
 
-/* Start ring 0 of @num entries with its parts there. */
+/* Start ring 0 with @num entries, and with its parts at these addresses. */
 static int
 start_at(struct peer *p, uint32_t num, uint64_t desc, uint64_t avail,
 	 uint64_t used)
@@ -204,7 +204,7 @@ base_of_a_packed_ring_has_two_equal_halves(void **state)
 		accepted(p, send_state(p, VU_SET_VRING_BASE, 0, base[i]));
 		accepted(p, start_at(p, 100, MEM_UVA, MEM_UVA, MEM_UVA));
 		assert_int_equal(p->core.rings[0].base, want[i]);
-		/* It may repeat what it said, in the form it said it. */
+		/* The front-end may repeat the same base in the same form. */
 		accepted(p, send_state(p, VU_SET_VRING_BASE, 0, base[i]));
 		assert_int_equal(p->core.rings[0].base, want[i]);
 		refused(p, send_state(p, VU_SET_VRING_BASE, 0, base[i] ^ 1),
@@ -270,7 +270,8 @@ ring_beyond_the_last_is_refused(void **state)
 		-EINVAL, "no ring 255, only 4 rings");
 }
 
-/* It comes after the last pair: after the first without VIRTIO_NET_F_MQ. */
+/* The control queue comes after the last pair; without VIRTIO_NET_F_MQ, after
+ * the first pair. */
 static void
 control_queue_is_refused(void **state)
 {
@@ -282,7 +283,7 @@ control_queue_is_refused(void **state)
 	negotiate(p, F_VERSION_1 | F_PROTOCOL | BIT(VU_NET_F_CTRL_VQ),
 		  ALL_PROTOCOL);
 	accepted(p, send_state(p, VU_SET_VRING_NUM, 1, 256));
-	/* What front-ends say of pairs that they do not use. */
+	/* Front-ends disable pairs that they do not use. */
 	accepted(p, send_state(p, VU_SET_VRING_ENABLE, 2, 0));
 	refused(p, send_state(p, VU_SET_VRING_NUM, 2, 256), -ENOTSUP,
 		"ring 2 is the control queue");

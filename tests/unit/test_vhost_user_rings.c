@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Vrings: when they run, in whatever order they are set up. */
+/* Vrings: when they run, for any order of their set-up. */
 
 #define _GNU_SOURCE
 
@@ -266,7 +266,7 @@ paused_ring_is_no_obstacle_for_the_others(void **state)
 	accepted(p, send_vring_fd(p, VU_SET_VRING_KICK, 1, event_fd()));
 	assert_true(p->core.rings[1].run);
 	assert_false(p->core.rings[0].run);
-	/* What is said about the paused ring itself is judged. */
+	/* Messages about the paused ring itself are still checked. */
 	refused(p, send_state(p, VU_SET_VRING_ENABLE, 0, 1), -EFAULT,
 		"the descriptor table of ring 0");
 }
@@ -361,7 +361,7 @@ kick_ring_2(struct peer *p)
 	return vu_core_quiet(&p->core);
 }
 
-/* Ring 2, of which nothing is known to say that it is a pair's. */
+/* Set ring 2 up, of which no message shows yet that it belongs to a pair. */
 static void
 hold_ring_2(struct peer *p)
 {
@@ -399,7 +399,8 @@ receive_queue_runs_when_its_transmit_queue_is_named(void **state)
 	accepted(p, kick_ring_2(p));
 }
 
-/* The transmit queue's message came with the kick, and is not read yet. */
+/* The transmit queue's message, which shows that ring 2 belongs to a pair, came
+ * with the kick, but only a part of it is read yet. */
 static void
 kick_in_the_middle_of_a_message_says_nothing(void **state)
 {
@@ -425,7 +426,7 @@ stopped_ring_is_not_held(void **state)
 	accepted(p, kick_ring_2(p));
 }
 
-/* There is none to be taken for it. */
+/* Without VIRTIO_NET_F_CTRL_VQ no ring can be the control queue. */
 static void
 lone_ring_runs_without_a_control_queue(void **state)
 {

@@ -106,7 +106,7 @@ identity_is_said_once(void **state)
 	who.uuid[15] = 1;
 	refused(p, peer_send(p, VU_SET_IDENTITY, 0, &who, sizeof(who), NULL, 0),
 		-EINVAL, "another name or UUID");
-	/* The next front-end says it anew. */
+	/* The next front-end has to send it again. */
 	vu_core_disconnect(&p->core);
 	assert_false(p->core.has_identity);
 	assert_string_equal(p->core.name, "");

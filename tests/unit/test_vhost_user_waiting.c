@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Updates that take their time, and sessions that end and come back. */
+/* Updates that wait for the user, and sessions that end and come back. */
 
 #define _GNU_SOURCE
 
@@ -57,7 +57,7 @@ base_is_asked_for_only_after_the_ring_stopped(void **state)
 	p->update_rc = VU_WAIT;
 	accepted(p, send_state(p, VU_GET_VRING_BASE, 0, 0));
 	assert_int_equal(p->n_ring_base, 0);
-	/* Who waits may still use the old kick. */
+	/* A user that waits may still use the old kick fd. */
 	assert_int_equal(p->core.rings[0].kick_fd, -1);
 	assert_int_equal(write(kick, &(uint64_t){ 1 }, 8), 8);
 	p->ring_base = 77;
@@ -249,7 +249,8 @@ disconnect_keeps_the_text_of_what_ended_the_session(void **state)
 	struct peer *p = *state;
 
 	refused(p, send_empty(p, 77), -ENOTSUP, "request 77");
-	/* Nor does it matter what the user thinks of the disconnect. */
+	/* The error stays, whatever the user's update returns at the
+	 * disconnect. */
 	p->update_rc = -EIO;
 	p->error_text = "something else";
 	assert_int_equal(vu_core_disconnect(&p->core), 0);
@@ -266,14 +267,14 @@ session_after_a_violation_starts_clean(void **state)
 	for (i = 1; i <= 3; i++) {
 		prepare(p);
 		run_ring(p, 0);
-		/* Epochs count on: a user never takes an old ring for new. */
+		/* Epochs count on, so that a user can tell a new ring. */
 		assert_int_equal(p->core.rings[0].epoch, i);
 		assert_int_equal(p->core.rings[0].base, 0);
 		p->ring_base = 1000;
 		accepted(p, send_state(p, VU_GET_VRING_BASE, 0, 0));
 		accepted(p, send_u64(p, VU_SET_STATUS, 15));
 		assert_int_equal(send_empty(p, 77), -ENOTSUP);
-		/* Only the disconnect is left. */
+		/* After the violation only a disconnect is allowed. */
 		assert_int_equal(send_empty(p, VU_SET_OWNER), -EINVAL);
 		vu_core_disconnect(&p->core);
 		assert_int_equal(vu_core_connect(&p->core), 0);
@@ -296,7 +297,7 @@ failing_update_is_rolled_up_by_the_disconnect(void **state)
 	p->update_rc = -EIO;
 	refused(p, send_mem_table(p, &standard_region, &fd, 1), -EIO,
 		"cannot be adopted");
-	/* The old one may still be in use. */
+	/* The user may still use the old region. */
 	assert_int_equal(p->n_unmap, 0);
 	assert_int_equal(vu_core_disconnect(&p->core), 0);
 	assert_int_equal(p->n_unmap, 2);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The end of an interrupted commit: taken through every point at which a driver
- * can be lost in it, and whoever ends it, and whoever ends that, each buffer
- * comes back once; the peer's driver sees all of it, or nothing yet. One file: the
- * simulated peer serves all of it.
+ * The end of an interrupted commit. The tests try every point at which the
+ * driver can be killed in a commit, at which the one that ends the commit can
+ * be killed, and the next one. Each buffer must come back once, and at each
+ * point the peer's driver must see all of the commit, or nothing. One file: all
+ * tests use the simulated peer.
  */
 
 #include <errno.h>
@@ -40,7 +41,7 @@ struct scene {
 	struct vring_packed_desc desc[MAX_NUM];
 };
 
-/* Memory of @size bytes before a page that is not there. */
+/* Memory of @size bytes right before a page without access. */
 static void *
 at_page_end(size_t size)
 {
@@ -86,7 +87,8 @@ chain_place(const struct scene *s, uint32_t chain)
 	return place;
 }
 
-/* As the peer's driver: the rest of the ring is used in the lap before. */
+/* Peer's driver: make the chains available. The rest of the ring was used in
+ * the lap before. */
 static void
 post(struct scene *s)
 {
@@ -127,7 +129,7 @@ put_used(struct scene *s, uint16_t place, uint16_t id, uint32_t len)
 	d->flags = used_flags(place);
 }
 
-/* As a driver of the device: the last @written used descriptors. */
+/* Device's driver: write the last @written used descriptors of the commit. */
 static void
 commit(struct scene *s, uint32_t written)
 {
@@ -149,8 +151,8 @@ store(struct scene *s, const struct vring_commit_store *to)
 		s->desc[to->at].len = 0;
 }
 
-/* End the commit, but only the first @most stores; returns how many there
- * were to be executed. */
+/* End the commit, but do only the first @most stores; returns the number of
+ * stores that it needs. */
 static uint32_t
 end(struct scene *s, uint32_t most)
 {
@@ -173,7 +175,7 @@ end(struct scene *s, uint32_t most)
 	return n;
 }
 
-/* As the peer's driver: buffers that came back, with their lengths. */
+/* Peer's driver: the number of buffers that came back, and their lengths. */
 static uint32_t
 take(const struct scene *s, uint32_t lengths[])
 {
@@ -199,8 +201,8 @@ take(const struct scene *s, uint32_t lengths[])
 	return n;
 }
 
-/* What is to be seen when the last @written were returned in the commit and the
- * others by whoever ended it. */
+/* Check the ring after the driver returned the last @written chains, and the
+ * others came back at the end of the commit. */
 static void
 check_all_back(const struct scene *s, uint32_t written)
 {
@@ -221,7 +223,7 @@ check_all_back(const struct scene *s, uint32_t written)
 	}
 }
 
-/* Of no descriptor the address is written, and nothing of others'. */
+/* Check that no address has changed, and no descriptor outside the commit. */
 static void
 check_rest(const struct scene *s, const struct scene *before)
 {
@@ -240,8 +242,8 @@ check_rest(const struct scene *s, const struct scene *before)
 	}
 }
 
-/* Traced: not one descriptor is left available of the chains that came back when
- * the commit was ended. */
+/* In a traced ring, check that no descriptor is still available, of the chains
+ * that came back at the end of the commit. */
 static void
 check_marks(const struct scene *s, uint32_t written)
 {
@@ -259,8 +261,9 @@ check_marks(const struct scene *s, uint32_t written)
 	}
 }
 
-/* One way to the end: @written, then @cut stores of the first who ends it, then
- * @again of the second, then all. */
+/* Try one sequence: the driver writes @written descriptors; the first one that
+ * ends the commit does @cut stores, the second one @again, and the third one
+ * all. */
 static void
 go(const struct scene *posted, uint32_t written, uint32_t cut, uint32_t again)
 {
@@ -349,7 +352,8 @@ each_buffer_comes_back_once_in_order(void **state)
 {
 	(void)state;
 	all_rings(VRING_COMMIT_IN_ORDER, true);
-	/* Nobody has to use one descriptor for all. */
+	/* With IN_ORDER, too, a driver may write a descriptor for each
+	 * buffer. */
 	all_rings(VRING_COMMIT_IN_ORDER, false);
 }
 
@@ -463,8 +467,8 @@ chain_that_does_not_end_ends_the_walk(void **state)
 	assert_int_equal(take(&s, lengths), 1);
 }
 
-/* One round of nonsense: reads and writes stay within the arrays (a fault
- * otherwise), stores within the commit. */
+/* One round with random contents: reads and writes must stay within the arrays
+ * (or fault), and stores within the commit. */
 static void
 nonsense(void)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The place of a traced packed ring is found in the ring, wherever a device was
- * killed, whatever the driver does meanwhile; and a commit that was interrupted
- * is ended by as many successors as it takes, each killed in turn.
+ * Finding the place of a traced packed ring in the ring itself, wherever the
+ * device was killed, and whatever the driver does meanwhile. Successors end an
+ * interrupted commit, although they are killed, too, one after the other.
  */
 
 #include <setjmp.h>
@@ -62,8 +62,9 @@ desc_of(struct sim *s, uint64_t at)
 	return &s->desc[at % s->num];
 }
 
-/* Driver: write a chain of @n, the first descriptor last, but only @written of
- * them. Ids are few and come back at once, as Linux's do. */
+/* Driver: write @written descriptors of a chain of @n; a chain's first
+ * descriptor is written last. As in Linux, ids are few, and used again at
+ * once. */
 static void
 post(struct sim *s, uint32_t n, uint32_t written)
 {
@@ -104,7 +105,8 @@ post_some(struct sim *s)
 	}
 }
 
-/* Driver: take what came back: each chain once, in turn. */
+/* Driver: take the chains that came back, and check that each comes once, in
+ * order. */
 static void
 take(struct sim *s)
 {
@@ -147,8 +149,8 @@ mark(struct sim *s, uint64_t at, uint16_t id)
 	desc_of(s, at)->flags = wrap_of(s, at) ? F_AVAIL | F_USED : 0;
 }
 
-/* A successor ends the commit from what it finds, but only @most stores. Returns
- * how many there were. */
+/* A successor ends the commit that it finds, but does only @most stores.
+ * Returns the number of stores that it needs. */
 static int
 end(struct sim *s, int most)
 {
@@ -212,7 +214,7 @@ be_in_the_middle(struct sim *s)
 		post(s, pick(2, n), 1);
 }
 
-/* A successor, and perhaps others before it, that are killed at once. */
+/* A successor; perhaps others come before it, and are killed soon. */
 static void
 survive(struct sim *s, uint64_t avail, uint64_t used)
 {
@@ -283,8 +285,9 @@ place_is_found_wherever_a_device_is_killed(void **state)
 	}
 }
 
-/* Is @at with @wrap a driver's place of @bits, less than half of them disturbed?
- * As the comment in vring_find.c has it, word by word. */
+/* Could the driver stand at @at with @wrap if the flags are @bits, and fewer
+ * than half of them are disturbed? This follows the comment in vring_find.c
+ * word by word. */
 static bool
 is_place(uint32_t bits, uint32_t num, uint32_t at, bool wrap)
 {

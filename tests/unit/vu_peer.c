@@ -249,8 +249,8 @@ peer_teardown(void **state)
 	assert_int_equal(vu_core_resume(&p->core), 0);
 	assert_int_equal(p->n_map, p->n_unmap);
 	assert_int_equal(count_fds(), p->fds_before);
-	/* What a stranger gave is closed by the user; tests with fds in parts of
-	 * messages count more. */
+	/* The user closes each fd that the front-end sent; tests that send
+	 * messages in parts count more. */
 	assert_true(p->n_closed >= p->n_given);
 	free(p);
 	return 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A front-end and a user around the real vhost-user core, for tests: messages
- * with real fds go in; what the core asks of its user is done (regions are
- * mapped) and recorded.
+ * A front-end and a user for the real vhost-user core, for tests. The front-end
+ * sends messages with real fds. The user does what the core asks for (maps
+ * regions), and records it.
  */
 
 #ifndef VU_PEER_H
@@ -46,16 +46,16 @@
 struct peer {
 	struct vu_core core;
 	int fds_before;
-	/* What the callbacks are to return. */
+	/* Return values of the callbacks, set by the test. */
 	int map_rc, update_rc, send_rc;
 	unsigned int map_fails_at;	/* n_map of the map that fails; 0: none */
 	uint32_t ring_base;
 	const char *error_text;		/* set by a failing callback */
-	/* What was asked of them. */
+	/* Records of the callbacks' calls. */
 	unsigned int n_map, n_unmap, n_update, n_ring_base;
 	uint32_t changed;		/* of the last update */
 	uint32_t all_changed;
-	unsigned int n_given, n_closed;	/* fds: sent, and closed by us */
+	unsigned int n_given, n_closed;	/* fds: sent, and closed by the user */
 	/* Replies: how many, and the last one. */
 	unsigned int n_replies;
 	uint32_t reply_hdr[3];
@@ -67,19 +67,19 @@ struct peer {
 	int reply_fd;			/* of the last reply that had one */
 };
 
-/* cmocka: a connected peer in *state; the teardown disconnects and checks that
- * neither mappings nor fds are left. */
+/* For cmocka: make a connected peer in *state. The teardown disconnects, and
+ * checks that neither mappings nor fds are left. */
 int peer_setup(void **state);
 int peer_teardown(void **state);
-/* Another configuration: only before any message. */
+/* Use another configuration. Call this before any message. */
 void peer_configure(struct peer *p, const struct vu_config *config);
 struct vu_config peer_config(void);
 /* All cmocka tests of these files are of this form. */
 #define peer_test(f) cmocka_unit_test_setup_teardown(f, peer_setup, \
 						     peer_teardown)
 
-/* Send one message; what vu_core_input() returned. The fds become the core's.
- */
+/* Send one message; returns the result of vu_core_input(). The core owns the
+ * fds then. */
 int peer_send(struct peer *p, uint32_t request, uint32_t flags,
 	      const void *payload, uint32_t size, const int *fds,
 	      unsigned int n_fds);
@@ -97,7 +97,8 @@ int send_mem_reg(struct peer *p, uint32_t request,
 
 uint64_t reply_u64(const struct peer *p);
 
-/* The call failed with @err, and the error text contains @text. */
+/* Check that the call failed with @err, and that the error text contains
+ * @text. */
 void refused(struct peer *p, int rc, int err, const char *text);
 #define accepted(p, rc) \
 	do { \
@@ -110,19 +111,20 @@ void refused(struct peer *p, int rc, int err, const char *text);
 int mem_fd(uint64_t size);
 int mem_fd_unsealed(uint64_t size);
 int event_fd(void);
-/* Number of entries in /proc/self/fd: to be compared with an earlier one. */
+/* The number of entries in /proc/self/fd, for comparison with an earlier
+ * one. */
 int count_fds(void);
 
 extern const struct vu_wire_region standard_region;
 
 void negotiate(struct peer *p, uint64_t features, uint64_t protocol);
-/* Negotiate all but the packed ring and tell the standard region. */
+/* Negotiate all features but the packed ring, and send the standard region. */
 void prepare(struct peer *p);
 void set_standard_memory(struct peer *p);
-/* NUM, BASE, ADDR as QEMU sends them; 256 entries, rings 64 KiB apart. */
+/* Send NUM, BASE and ADDR as QEMU does: 256 entries, rings 64 KiB apart. */
 void set_up_ring(struct peer *p, uint32_t index);
 uint64_t ring_uva(uint32_t index);
-/* And KICK, ENABLE: the ring runs. */
+/* Call set_up_ring(), and send KICK and ENABLE, so that the ring runs. */
 void run_ring(struct peer *p, uint32_t index);
 
 #endif
