@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Drives ethdev ports, of whatever driver, as a bench tells it on standard input: one
- * line for each command, one line for each answer, "error: ..." if it failed. It is a
- * switch's place (idle, forward) or the peers' (latency, oneway), on one core, and does
- * nothing between commands.  One file: one loop obeys all commands, which share its ports.
+ * Drives ethdev ports of any driver, on one core, by commands on standard input: each
+ * command is a line, and each answer is a line, "error: ..." after a failure. The program
+ * acts as a switch (idle, forward), or as the peers (latency, oneway), and does nothing
+ * between commands.  One file: one loop obeys all commands, which share the ports.
  *
  *   add QUEUES DEVARGS		attach a device, start its port: "port NUMBER"
  *   up [FIRST COUNT]		wait until all links are up, or those of COUNT ports: "up"
  *   memory			"heap BYTES anonymous BYTES"
  *   xstats PORT			"xstats NAME VALUE ...", those that are not 0
  *   idle FIRST COUNT QUEUES POLLS
- *				poll the queues of COUNT ports, which are to be idle, in
- *				turn: "cycles PER-POLL packets N"
+ *				poll the queues of COUNT idle ports in turn:
+ *				"cycles PER-POLL packets N"
  *   forward A B ...	between the ports of each pair, both ways, until the next command:
  *				"rx CYCLES tx CYCLES packets N passes N drops N"
- *   latency A B SIZE COUNT	send from A, wait for it at B, one at a time:
+ *   latency A B SIZE COUNT	send a packet from A, wait for it at B, COUNT times:
  *				"p50 CYCLES p99 CYCLES lost N"
- *   fill A B SIZE COUNT		anew COUNT packets from each, of one flow each: "sent N"
- *   oneway A B SIZE MS		send from A as fast as may be, take from B:
+ *   fill A B SIZE COUNT		empty both, send COUNT packets from each, each packet of
+ *				another flow: "sent N"
+ *   oneway A B SIZE MS		send from A as fast as possible, receive at B:
  *				"sent N received N seconds S"; SIZE 0: the usual mix
  *   end, quit
  */
@@ -129,7 +130,7 @@ wait_up(uint16_t first, uint16_t count)
 	printf("up\n");
 }
 
-/* Anonymous memory that is resident; the peers' memory is of files. */
+/* Resident anonymous memory, which excludes peers' memory: that is of files. */
 static uint64_t
 anonymous_bytes(void)
 {
@@ -180,7 +181,7 @@ xstats(uint16_t port)
 
 /* The switch's part */
 
-/* One poll of each; returns the packets, of which there should be none. */
+/* Poll each queue once; returns the number of packets, which should be 0. */
 static uint64_t
 poll_all(uint16_t first, uint16_t count, uint16_t queues)
 {
@@ -303,7 +304,7 @@ make_packet(struct rte_mbuf *m, uint16_t size, uint16_t flow)
 	m->pkt_len = size;
 }
 
-/* Take packets until @wanted came, or none for @ms. */
+/* Receive until @wanted packets have come, or none has come for @ms. */
 static uint64_t
 drain(uint16_t port, uint64_t wanted, unsigned int ms)
 {
@@ -394,7 +395,7 @@ send_burst(uint16_t port, unsigned int size, uint64_t number)
 	return sent;
 }
 
-/* Returns the packets that went in, of @count, of flows from @first on. */
+/* Send @count packets, of flows from @first on; returns how many were sent. */
 static unsigned int
 put_in(uint16_t port, unsigned int size, unsigned int count, unsigned int first)
 {

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Figures of this machine alone, of two cores that pass lines of cache to
- * each other, without rings, drivers or a switch:
+ * Measures this machine only: two cores that pass lines of cache to each other,
+ * without rings, drivers or a switch.
  *
  *   floor_copy crossing MILLISECONDS
  *	cycles for a line to go to the other core and back
  *   floor_copy copy SIZE MILLISECONDS far|near
- *	cycles for each packet of SIZE bytes (0: the usual mix) that is copied,
- *	with its virtio-net header.  far: out of lines that the other core has
- *	just written, into lines that it then reads.  near: the copying core
- *	has written them itself, and nobody reads: what the crossing adds is
- *	the difference.
+ *	cycles to copy a packet of SIZE bytes (0: the usual mix) with its
+ *	virtio-net header.  far: from lines that the other core has just
+ *	written, into lines that it then reads.  near: the copying core has
+ *	written the lines itself, and nobody reads the copies.  The difference
+ *	is the cost of the crossing.
  *   floor_copy hertz MILLISECONDS
  *	cycles of the time stamp counter in a second
  *
- * Core 1 copies, as the switch does; core 0 plays the peers.
+ * Core 1 copies, in place of the switch; core 0 acts as the peers.
  */
 
 #define _GNU_SOURCE

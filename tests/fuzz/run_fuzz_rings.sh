@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Run the ring fuzzer in the current build directory: a slice of
-# RING_FUZZ_SECONDS (6) in each mode, or BURSTS bursts in all, a quarter of them in
-# each mode. Whatever it finds, its output ends with how to repeat it.
+# Run the ring fuzzer in the current build directory, in each mode: for
+# RING_FUZZ_SECONDS (6), or for a quarter of BURSTS bursts. After a failure, the
+# output ends with the command that repeats it.
 set -eu
 
 fuzzer=tests/fuzz/fuzz_rings

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Run the fuzzer for FUZZ_SECONDS (20) in the current build directory. A finding
-# is left as tests/fuzz/crash-*; it is run again with
-# tests/fuzz/fuzz_vhost_user FILE.
+# Run the fuzzer for FUZZ_SECONDS (20) in the current build directory. It leaves
+# a crash input as tests/fuzz/crash-*; `tests/fuzz/fuzz_vhost_user FILE` runs the
+# input again.
 set -eu
 
 fuzzer=tests/fuzz/fuzz_vhost_user
@@ -16,7 +16,7 @@ fi
     "$srcdir"/tests/fuzz/corpus-raw/*.vus
 mkdir -p tests/fuzz/corpus
 log=tests/fuzz/fuzz_vhost_user.out
-# Every input that ever taught something first, then new ones.
+# The fuzzer first runs all inputs of the corpus and the seeds, then new ones.
 if "$fuzzer" -max_total_time="${FUZZ_SECONDS:-20}" -max_len=8192 -timeout=20 \
     -reduce_inputs=0 -print_final_stats=1 -artifact_prefix=tests/fuzz/ \
     tests/fuzz/corpus tests/fuzz/seeds >"$log" 2>&1; then

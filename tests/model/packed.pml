@@ -1,50 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The packed ring's commit, and its end by a successor: doc/device-spec.md,
- * section 9, "Packed rings". A driver hands buffers back to a peer, in bursts
- * of up to the whole ring. It is killed again and again, before and after any
- * of its stores, and its successor in the end of the commit as well. The peer
- * posts and takes back all along. Nothing ends: every state is looked at that
- * any number of laps, bursts and deaths leads to.
+ * A model of the packed ring's commit, and of its end by a successor:
+ * doc/device-spec.md, section 9, "Packed rings". A driver hands buffers back to
+ * a peer, in bursts of up to the whole ring. The driver is killed again and
+ * again, before and after each of its stores; so is its successor while it ends
+ * the commit. The peer posts and takes back all the time. Nothing ends: spin
+ * visits every state that any number of laps, bursts and deaths can reach.
  *
- * Checked: each buffer comes back once, in order, from its own place; of a
- * packet in several buffers the peer never gets the rest without the beginning
- * (MRG); nobody waits for ever. A buffer that is lost, or given to the wrong
- * lap, stops the ring: the peer waits for it until it has none left to post,
- * the driver waits for those, and spin calls that an invalid end state.
+ * The model checks that each buffer comes back once, in order, from its own
+ * place; that the peer never gets the rest of a packet in several buffers
+ * without the beginning (MRG); and that nobody waits for ever. A buffer that is
+ * lost, or given to the wrong lap, stops the ring: the peer waits for the
+ * buffer until it has none left to post, and the driver waits for posted
+ * buffers. Spin reports that as an invalid end state.
  *
- * What a killed process has stored reaches memory, in order; what it was about
- * to store does not.
+ * Finished stores of a killed process reach memory in order; later stores do
+ * not happen.
  *
- * Right:
+ * Right variants:
  *   N=3, N=4		descriptors of the ring
  *   SINGLE		each chain is one descriptor; else one or two
  *   IN_ORDER		one used descriptor for a burst
  *   MRG		packets take several buffers
- *   NO_PLACE_AFTER	the place is published before the used descriptors only:
- *			the walk then finds nothing to do. The driver does
- *			publish it, for halves that are equal at rest.
+ *   NO_PLACE_AFTER	the place is published only before the used descriptors:
+ *			then the walk finds nothing to do. The real driver
+ *			publishes it after them, too, to make both halves equal
+ *			at rest.
  *   REVOKE		the device takes the memory away and gives it back, again
  *			and again; nobody is killed. See device().
- * Broken, each in one place:
+ * Broken variants, each with one fault:
  *   FIRST_TO_LAST	used descriptors are written from the first to the last
- *   NO_PLACE_BEFORE	the place is published after the used descriptors only
- *   PLACE_TOO_EARLY	... before them only, both halves as they will be
+ *   NO_PLACE_BEFORE	the place is published only after the used descriptors
+ *   PLACE_TOO_EARLY	the place is published only before them, with the final
+ *			values of both halves
  *   ANY_ORDER		the stores reach memory in any order: no release
  *   NO_FINISH		the successor goes on at the next available index
  *   RESUME_AT_USED	the successor does the burst again
- *   PLACE_OF_WALK	what the successor's commit publishes is where its walk
- *			ended, not where the commit that it ends would have
+ *   PLACE_OF_WALK	the successor publishes the place where its walk ended,
+ *			not the place where the unfinished commit would end
  *   WALK_BLINDLY	the walk takes descriptors that are not available
  *   NO_FORGET		MRG: the lengths already written stay
  *   STALE_BASE		the base of a new epoch is not where the page stood
- * Broken, with REVOKE:
+ * Broken variants with REVOKE:
  *   NO_LOOK		the driver does not look whether it may go on
- *   LOOK_FIRST		... or before it says what it is about to do
+ *   LOOK_FIRST		the driver looks before it publishes its commit
  *   NO_MEMBARRIER	the device does not make the driver's processor execute
  *			a barrier
- *   NO_BEFORE		the device looks at the page after the memory is gone, only
+ *   NO_BEFORE		the device looks at the page only after the memory is gone
  *   GIVEN_UP_IS_NEXT	a burst of the whole ring that was given up looks like
  *			one more
  */
@@ -58,12 +61,12 @@
 #ifndef TIMES
 #define TIMES	2
 #endif
-bit revoked;		/* what the page says */
-bit gone;		/* the memory is nobody's: stores are lost */
-bit waits;		/* the driver, for its memory */
-bit settled, acked;	/* the device knows where the ring stands; the driver is
-			 * through with the memory */
-byte place;		/* ... where that is */
+bit revoked;		/* the page's word for the driver */
+bit gone;		/* the memory is not the peer's: stores are lost */
+bit waits;		/* the driver waits for its memory */
+bit settled, acked;	/* the device knows the ring's place; the driver no
+			 * longer uses the memory */
+byte place;		/* the ring's place */
 bit place_wrap = 1;
 #define REACHES(a)	(!gone || (a) == PAGE)
 #include "tso.pml"

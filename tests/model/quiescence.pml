@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * How control stops bursts: "Quiescence" in doc/architecture.md. One queue, one
- * thread that polls it for ever, one thread of control that changes the set-up
- * again and again. Both run on processors with store buffers.
+ * A model of how control stops bursts: "Quiescence" in doc/architecture.md.
+ * There is one queue, one thread that polls it for ever, and one thread of
+ * control that changes the set-up again and again. Both run on processors with
+ * store buffers.
  *
- * Checked: control never changes the set-up while a burst uses it; a burst sees
- * a set-up that is whole and the newest; control sees all that bursts have
- * done to the ring.
+ * The model checks that control never changes the set-up while a burst uses it;
+ * that a burst sees a set-up that is complete and the newest; and that control
+ * sees all stores of bursts to the ring.
  *
- * Which one is right, and without any of these membarrier is there:
+ * Without a macro, the kernel has membarrier. A right variant:
  *   FENCE		the kernel lacks membarrier
- * Broken, each in one place:
+ * Broken variants, each with one fault:
  *   NO_BARRIER		control executes a barrier of its own, bursts do not
  *   FENCE_BURST_ONLY	bursts execute a barrier, control does not
  *   BARRIER_FIRST	control clears run after the barrier, not before it

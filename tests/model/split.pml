@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Where a successor goes on in a split ring: at the used index, whatever the
- * state page says (doc/device-spec.md, section 9). As in packed.pml a driver is
- * killed again and again, before and after any of its stores, while the peer
- * posts and takes back.
+ * A model of the successor in a split ring: it goes on at the used index,
+ * whatever the state page says (doc/device-spec.md, section 9). As in
+ * packed.pml, a driver is killed again and again, before and after each of its
+ * stores, while the peer posts and takes back.
  *
- * Checked: each buffer comes back once, in order; nobody waits for ever.
+ * The model checks that each buffer comes back once, in order, and that nobody
+ * waits for ever.
  *
- * Right:
+ * Right variants:
  *   N=2, N=4		entries of the ring
  *   IN_ORDER		one used entry for a burst
- * Broken, each in one place:
- *   RESUME_AT_PAGE	the successor goes on where the page says
- *   RESUME_AT_AVAIL	the successor leaves out what is available
- *   PAGE_FIRST		... as the page says, which is written before the ring
+ * Broken variants, each with one fault:
+ *   RESUME_AT_PAGE	the successor goes on at the place in the page
+ *   RESUME_AT_AVAIL	the successor skips the available buffers
+ *   PAGE_FIRST		the successor goes on at the place in the page, which
+ *			the driver writes before the ring
  *   IDX_FIRST		the used index is stored before the used entries
  *   ANY_ORDER		the stores reach memory in any order: no release
  */

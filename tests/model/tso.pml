@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Memory as an x86 processor has it, for the models of this folder.
+ * The memory of x86 processors, for the models of this folder.
  *
- * A store waits in the processor's own buffer and reaches memory later, after
- * the stores before it. A load sees the newest store of its own processor, and
- * of the others only what has reached memory: a processor may load before its
- * own earlier store is visible. A full barrier waits until the buffer is empty.
+ * A store waits in its processor's buffer, and reaches memory later, after the
+ * stores before it. A load sees the newest store of its own processor, and
+ * those stores of other processors that have reached memory. So a load may come
+ * before an earlier store of the same processor is visible to others. A full
+ * barrier waits until the buffer is empty.
  *
  * The memory is mem[]. Each model declares the buffers that it needs, and a
  * process that drains them at any time.
  *
- * The buffer of the models holds DEPTH stores, and a store waits for room. In
- * one that holds more, stores could only be later.
+ * A buffer holds DEPTH stores, and a store waits for room. A larger buffer
+ * could only delay stores more.
  *
- * SC makes the memory sequentially consistent, which is not what any x86 has:
- * a broken variant that this leaves unfound is found by the store buffers.
+ * SC makes the memory sequentially consistent, which no x86 is. If spin finds
+ * the error of a broken variant only without SC, the store buffers cause the
+ * error.
  */
 #ifndef DEPTH
 #define DEPTH	2

@@ -251,7 +251,7 @@ fds_that_are_no_files_are_refused(void **state)
 		-EINVAL, "neither on tmpfs nor on hugetlbfs");
 }
 
-/* A page fault there could take for ever. */
+/* A page fault in such a file could take for ever. */
 static void
 file_on_a_disk_is_refused(void **state)
 {
@@ -328,7 +328,7 @@ more_regions_than_configured_are_refused(void **state)
 		"2 regions, at most 1");
 }
 
-/* Sparse files: nothing of them is ever touched. */
+/* The files are sparse: nobody touches their pages. */
 static void
 table_of_more_memory_than_configured_is_refused(void **state)
 {
