@@ -65,7 +65,7 @@ signal_all() {
 in_front() {
     local status=0
     set +m
-    # In such a background command the shell ignores SIGINT and closes stdin: undo both.
+    # A background command ignores SIGINT, and reads from /dev/null: undo both.
     (trap - INT TERM HUP; exec "$@") <&0 9>&- &
     FRONT=$!
     wait "$FRONT" || status=$?
