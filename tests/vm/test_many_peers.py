@@ -81,10 +81,12 @@ class Served:
 
     def staying(self):
         """Two guests that stay; they come when a test runs alone."""
-        for name in {"g1", "g3"} - set(self.guests):
-            self.guest(name).start()
+        new = [self.guest(name).start() for name in ("g1", "g3")
+               if name not in self.guests]
+        for guest in new:
+            guest.ready()
         self.wait_peers(2, 2)
-        return [self.guests[name].ready() for name in ("g1", "g3")]
+        return self.guests["g1"], self.guests["g3"]
 
     def join(self, number, nics=1):
         first = Station(self.link, number, nics)
