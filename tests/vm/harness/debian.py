@@ -155,29 +155,29 @@ class Root:
         self.folder = Path(folder)
 
     def sh(self, command, seconds=1800, check=True):
-        done = subprocess.run(
-            ["chroot", self.folder, "/bin/sh", "-ec", command], text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=seconds * config.TIME_SCALE,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
-                 "DEBIAN_FRONTEND": "noninteractive"}, check=False)
-        assert not check or done.returncode == 0, done.stdout[-3000:]
-        return done.stdout
+        """Run a shell command with /proc, without the host's /dev and /sys."""
+        code, said = self._enter("mount -t proc proc $0/proc",
+                                 ["/bin/sh", "-ec", command], seconds)
+        assert not check or code == 0, said[-3000:]
+        return said
 
     def run(self, words, seconds=1800):
         """Run a program with /proc, /dev and the network.  The program is
         process 1 of a name space of its own, so its children end with it.
         Returns exit code and output."""
-        enter = """for d in dev sys; do mount --rbind /$d $0/$d; done
-            mount -t proc proc $0/proc; exec chroot $0 "$@\""""
+        return self._enter("for d in dev sys; do mount --rbind /$d $0/$d; "
+                           "done; mount -t proc proc $0/proc", words, seconds)
+
+    def _enter(self, mounts, words, seconds):
         done = subprocess.run(
             ["unshare", "--mount", "--propagation", "private", "--pid",
-             "--fork", "--kill-child", "bash", "-euc", enter, self.folder,
-             *words], text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=seconds * config.TIME_SCALE, check=False,
+             "--fork", "--kill-child", "bash", "-euc",
+             f'{mounts}; exec chroot $0 "$@"', self.folder, *words], text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=seconds * config.TIME_SCALE,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
-                 "HOME": "/root", "TERM": "dumb"})
+                 "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root",
+                 "TERM": "dumb"}, check=False)
         return done.returncode, done.stdout
 
     def apt(self, *arguments):
