@@ -128,7 +128,8 @@ keep_ring(struct vhostpci_dev *dev, const struct vhostpci_vring_desc *now,
 		dev->transport.ops->call(dev, i);
 	if (moved && (waits || vhostpci_ring_usable(ring)))
 		rule = vhostpci_ring_relocate(ring, now);
-	if (!waits || vhostpci_mem_is_late(&dev->mem))
+	if (!waits || rule != VHOSTPCI_RULE_NONE ||
+	    vhostpci_mem_is_late(&dev->mem))
 		return rule;
 	/* The burst left its ring in order, before the packet in question.
 	 * release: a burst on the ring finds the regions. */
@@ -137,7 +138,7 @@ keep_ring(struct vhostpci_dev *dev, const struct vhostpci_vring_desc *now,
 	 * again for what is in the ring. */
 	if (vhostpci_ring_is_rx(ring) && dev->n_rxq > 0)
 		vhostpci_intr_rearm(dev, i / 2 % dev->n_rxq);
-	return rule;
+	return VHOSTPCI_RULE_NONE;
 }
 
 static void
@@ -171,7 +172,7 @@ adopt_ring(struct vhostpci_dev *dev, const struct vhostpci_peer *peer,
 	if (now->run && mem_rule != VHOSTPCI_RULE_NONE && !ring->broken)
 		rule = mem_rule;
 	if (rule != VHOSTPCI_RULE_NONE)
-		vhostpci_ring_break(ring, rule);
+		vhostpci_ring_stop(ring, rule);
 }
 
 /*

@@ -5,27 +5,35 @@
 #include "vring/ring.h"
 
 void
-vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule)
+vhostpci_ring_stop(struct vhostpci_ring *ring, enum vhostpci_rule rule)
 {
 	/* acquire: the data that looks like a violation was read before this
 	 * fence. Pairs with the order of the device, which stores revoked
-	 * before it changes the memory, and grown before the peer uses new
-	 * memory. */
+	 * before it changes the memory. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (vhostpci_ring_is_revoked(ring))
 		rule = VHOSTPCI_RULE_REVOKED;
-	else if (vhostpci_mem_is_late(ring->mem))
-		rule = VHOSTPCI_RULE_GROWN;
 	__atomic_store_n(&ring->broken, rule, __ATOMIC_RELEASE);
 	/* At most once for each start of the ring, and for each state. */
 	ring->report(ring->dev);
 }
 
 void
+vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule)
+{
+	/* acquire: as above. The device stores grown before the peer uses new
+	 * memory. */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (vhostpci_mem_is_late(ring->mem))
+		rule = VHOSTPCI_RULE_GROWN;
+	vhostpci_ring_stop(ring, rule);
+}
+
+void
 vhostpci_withdraw(struct vhostpci_ring *ring, uint16_t avail, uint16_t used)
 {
 	vhostpci_ring_publish(ring, avail, used);
-	vhostpci_ring_break(ring, VHOSTPCI_RULE_REVOKED);
+	vhostpci_ring_stop(ring, VHOSTPCI_RULE_REVOKED);
 }
 
 void

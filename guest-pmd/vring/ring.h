@@ -214,8 +214,13 @@ vhostpci_ring_is_revoked(const struct vhostpci_ring *ring)
 		ring->generation;
 }
 
-/* datapath: stop using @ring because of @rule. If the ring is revoked, or the peer
- * uses memory that is not known yet, that is the reason instead. */
+/* datapath or control: stop using @ring because of @rule. If the ring is revoked,
+ * that is the reason instead. */
+void vhostpci_ring_stop(struct vhostpci_ring *ring, enum vhostpci_rule rule);
+
+/* datapath: the same. If the peer uses memory that is not known yet, the ring waits
+ * for a state instead. Not for a ring that could not be set up: it must not go
+ * on with the next state. */
 void vhostpci_ring_break(struct vhostpci_ring *ring, enum vhostpci_rule rule);
 
 /* datapath: the ring is revoked. Publish the true place instead of the announced

@@ -328,6 +328,28 @@ memory_that_never_came_is_a_violation(void **state)
 	fp_free(fp);
 }
 
+/* A ring that cannot be set up is no packet in new memory: it does not go on. */
+static void
+ring_that_cannot_be_set_up_does_not_wait(void **state)
+{
+	struct fakepeer *fp = grown_peer(0);
+	struct rte_mbuf *m;
+
+	(void)state;
+	fp->grown++;
+	fp->peer.generation++;
+	fp->peer.rings[FP_FROM_PEER].num = NUM - 1;
+	fp->peer.rings[FP_FROM_PEER].epoch++;
+	fp_adopt(fp);
+	assert_true(fp_wait_broken(fp, FP_FROM_PEER));
+	assert_int_equal(info_of(fp).violations, 1);
+	fp->peer.generation = fp->grown;
+	fp_adopt(fp);
+	assert_int_equal(fp_rx(fp, &m, 1), 0);
+	assert_int_equal(info_of(fp).broken_rings, 1);
+	fp_free(fp);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -342,6 +364,7 @@ main(int argc, char *argv[])
 		cmocka_unit_test(packed_packets_in_new_memory_wait),
 		cmocka_unit_test(buffers_in_new_memory_wait),
 		cmocka_unit_test(memory_that_never_came_is_a_violation),
+		cmocka_unit_test(ring_that_cannot_be_set_up_does_not_wait),
 	};
 
 	(void)argc;
