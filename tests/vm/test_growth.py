@@ -22,12 +22,6 @@ VIRTIO_MEM = ["-m", "256M,slots=4,maxmem=4G", "-object",
 BLOCKS = "/sys/devices/system/memory"
 
 
-def grown_by_hand(vm):
-    """Online the new memory by hand: Linux leaves this to an administrator."""
-    vm.sh(f"for b in {BLOCKS}/memory*/state; do "
-          "grep -q offline $b && echo online_movable > $b; done; true", 60)
-
-
 def online_for_kernel(vm):
     """Online what is there by now; has Linux taken pages of it?  It prefers
     them to those below 4 GiB, for packets as well."""
@@ -44,6 +38,17 @@ def online_for_kernel(vm):
 
 def memory_mib(vm):
     return int(vm.sh("grep MemTotal /proc/meminfo").split()[1]) >> 10
+
+
+def wait_grown(vm, mib):
+    """Online new memory by hand, as an administrator does, until Linux uses
+    `mib` MiB.  Linux adds a block of 128 MiB after the other, later than the
+    device or the DIMM has it."""
+    def grown():
+        vm.sh(f"for b in {BLOCKS}/memory*/state; do "
+              "grep -q offline $b && echo online_movable > $b; done; true", 60)
+        return memory_mib(vm) >= mib
+    wait_until(grown, 30, "Linux uses the memory")
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +132,7 @@ def test_peer_grows_and_shrinks_while_it_sends(sound):
     with no_loss(g, h):
         plug(g, "dimm", 1024)
         peer_memory(sw, "g", 1536)
-        grown_by_hand(g)
-        wait_until(lambda: memory_mib(g) >= before + 1000, 30,
-                   "Linux uses the memory")
+        wait_grown(g, before + 1000)
         unplug(g, "dimm")
         peer_memory(sw, "g", 512)
 
@@ -157,9 +160,7 @@ def test_virtio_mem_grows_and_shrinks_while_it_receives(sound):
                 wait_until(lambda: h.qmp.command(
                     "qom-get", path="/machine/peripheral/vm0",
                     property="size") == 512 * MIB, 60, "it is plugged")
-                grown_by_hand(h)
-                wait_until(lambda: memory_mib(h) >= before + 500, 30,
-                           "Linux uses the memory")
+                wait_grown(h, before + 500)
             else:
                 # Linux keeps the memory that it cannot move: only part of it
                 # is unplugged.
