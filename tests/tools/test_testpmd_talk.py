@@ -96,6 +96,10 @@ class Here:
     """This machine in place of a switch VM."""
     start_command = staticmethod(Command)
 
+    @staticmethod
+    def state():
+        return "the state of the machine"
+
 
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
@@ -142,8 +146,10 @@ def test_who_ends_is_told_with_its_last_words(pmd):
 
 
 def test_who_hangs_is_late(pmd):
-    with pytest.raises(Late, match="(?s)answers 'hang'.*link of port 0"):
+    with pytest.raises(Late, match="(?s)answers 'hang'.*link of port 0") \
+            as late:
         pmd.said("hang", 0.3)
+    assert str(late.value).endswith(pmd.where())
 
 
 def test_quit_is_seen(fake):

@@ -52,6 +52,7 @@ def _busy(request):
 
 def pytest_configure(config):
     from harness import config as paths
+    config.addinivalue_line("markers", "full: runs only with --full")
     if config.getoption("builddir"):
         paths.BUILD = Path(config.getoption("builddir")).resolve()
 
@@ -65,11 +66,16 @@ def _log_name(text):
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-")
 
 
-def pytest_collection_modifyitems(items):
-    """Run the tests of `shared` first, the others after them, in their order.
-    So the shared VMs, which need CPU time even when idle, do not run beside
-    other tests' VMs."""
+def pytest_collection_modifyitems(config, items):
+    """Skip tests that are marked as `full` where CI runs a slice.  Run the tests
+    of `shared` first, the others after them, in their order.  So the shared
+    VMs, which need CPU time even when idle, do not run beside other tests' VMs.
+    """
     items.sort(key=lambda item: "shared" not in item.fixturenames)
+    if not config.getoption("full"):
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="runs with --full"))
 
 
 def _topology(shared, images, name):
@@ -123,6 +129,9 @@ def pytest_runtest_makereport(item, call):
     if report.when == "call" and report.failed:
         for net in _open:
             for vm in net.vms.values():
+                if vm.child and vm.running():
+                    report.sections.append((f"{net.name}/{vm.name} state",
+                                            vm.state()))
                 if vm.child:
                     report.sections.append((
                         f"{net.name}/{vm.name} console", vm.console_tail()))

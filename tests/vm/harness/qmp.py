@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small QMP client.  QEMU connects to the client's socket, so the client need
 not poll until QEMU has made a socket."""
+import contextlib
 import json
 import socket
 
@@ -43,6 +44,16 @@ class Qmp:
                 raise QmpError(f"{name}: {answer['error']['desc']}")
             else:
                 return answer["return"]
+
+    @contextlib.contextmanager
+    def patience(self, seconds):
+        """Answers may take that long while the body runs."""
+        before = self.connection.gettimeout()
+        self.connection.settimeout(seconds)
+        try:
+            yield
+        finally:
+            self.connection.settimeout(before)
 
     def hmp(self, text, cpu=0):
         """Run a line of the human monitor; returns its text."""

@@ -22,6 +22,10 @@ class Talk:
         """True if testpmd has ended, so that no answer can come any more."""
         return False
 
+    def where(self):
+        """What testpmd does when no answer comes."""
+        return ""
+
     def said(self, line, seconds=20, interval=0.05):
         """Type a line.  Returns all that testpmd printed until the end of the
         answer: echo, answer, and log lines between or within them."""
@@ -35,7 +39,8 @@ class Talk:
             wait_until(lambda: end in self.text[before:] or self.ended(),
                        seconds, f"{self.name} answers {line!r}", interval)
         except Late as late:
-            raise Late(f"{late}; it says: {self.text[-3000:]}") from late
+            raise Late(f"{late}; it says: {self.text[-3000:]}\n"
+                       f"{self.where()}") from late
         answer, found, _ = self.text[before:].partition(end)
         assert found, f"{self.name} ended: {self.text[-3000:]}"
         return answer.replace("\r", "")

@@ -119,6 +119,9 @@ class Testpmd(Talk):
     def ended(self):
         return self.command.status is not None
 
+    def where(self):
+        return self.sw.state()
+
     def link_up(self, number):
         return "Link status: up" in self.said(f"show port info {number}")
 

@@ -13,6 +13,15 @@ from .procs import Child
 from .qmp import Qmp
 
 BOOT_SECONDS = 90
+# A line for each thread of the guest's programs: where it waits in the kernel.
+THREADS = r"""
+for t in /proc/[0-9]*/task/[0-9]*; do
+    [ -e $t/exe ] || continue
+    echo "$(cat $t/comm) $(cut -d' ' -f3,14,15 $t/stat) $(cat $t/syscall |
+        cut -d' ' -f1) $(head -n 3 $t/stack | sed 's/.* //' | tr '\n' ' ')"
+done 2> /dev/null
+grep -E 'cpu:|expires_next|idle_expires' /proc/timer_list
+grep -m1 now /proc/timer_list; grep -E 'LOC|RES|CAL|TLB' /proc/interrupts"""
 KERNEL_DIED = re.compile("Kernel panic - not syncing: Fatal exception"
                          "|rcu_preempt kthread starved")
 
@@ -194,6 +203,22 @@ class Vm:
         for channel in (self.agent, self.qmp):
             if channel:
                 channel.close()
+
+    def state(self):
+        """What the CPUs and the guest's programs do: for the report of a test
+        that waited in vain."""
+        lines = []
+        try:
+            with self.qmp.patience(10):
+                lines += re.findall(r"^(?:CPU#\d|RIP=).*",
+                                    self.qmp.hmp("info registers -a"), re.M)
+                for cpu in range(self.cpus):
+                    lines += re.findall(r"^(?:LVTT\t|Timer|IRR).*",
+                                        self.qmp.hmp("info lapic", cpu), re.M)
+            lines.append(self.run(THREADS, 20).stdout)
+        except (OSError, ValueError, AttributeError, AssertionError) as error:
+            lines.append(f"(no answer: {error})")
+        return "\n".join(lines)
 
     def console_tail(self, lines=30):
         try:
