@@ -29,11 +29,8 @@ vm_env = VHOSTPCI_KERNEL='$(KERNEL_SRC)'
 endif
 
 # These always run: only the builds of QEMU and OVS know what is up to date.
-.PHONY: qemu ovs kernel lint check-native check-device check-vm distfiles \
-	packages check-packages distcheck-sample
 .PHONY: qemu ovs kernel lint check-native check-slice check-arm64 check-device \
-	check-vm distfiles \
-	distcheck-sample
+	check-vm distfiles packages check-packages distcheck-sample
 qemu:
 	$(tools_env) $(top_srcdir)/tools/build-qemu
 ovs:
@@ -52,11 +49,12 @@ lint:
 check-native:
 	$(MAKE) $(AM_MAKEFLAGS) check \
 	  TESTS='$(filter-out $(qtest_tests),$(TESTS))'
-# Tests of the driver only, which need neither QEMU nor Open vSwitch.
+# Tests of the driver only, which need neither QEMU nor Open vSwitch.  The sanitizers'
+# runs are those of check-native.
 check-slice:
-	$(MAKE) $(AM_MAKEFLAGS) check check_DATA='$(native_tests) $(native_asan_tests)' \
+	$(MAKE) $(AM_MAKEFLAGS) check check_DATA='$(native_tests)' \
 	  check_PROGRAMS='$(unit_tests) tests/native/seqcheck/seqcheck' \
-	  TESTS='$(filter tests/unit/% $(native_tests) $(native_asan_tests) \
+	  TESTS='$(filter tests/unit/% $(native_tests) \
 	    tests/native/test_testpmd.py tests/native/test_interop.py,$(TESTS))'
 # Compiles for another architecture, and runs nothing.
 check-arm64:

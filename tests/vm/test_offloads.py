@@ -10,7 +10,7 @@ import pytest
 from harness import traffic
 from harness.shared import MTU, MTU_MAX, largest_mtu
 
-FILE_MIB, FILE_MIB_SLICE = 64, 16
+FILE_MIB, FILE_MIB_SLICE = 64, 8
 # The device's properties that offer offloads to its peer, and the properties
 # by which a peer's QEMU refuses them.
 OFFER = ",peer-offloads=on"

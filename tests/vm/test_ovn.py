@@ -17,6 +17,8 @@ from harness.mesh import Mesh
 from harness.ovn import Central, join, logical_host
 from harness.procs import wait_until
 
+pytestmark = pytest.mark.full
+
 NET = """
 vms:
   a: {memory: 768M}
@@ -109,9 +111,7 @@ def bring(vm, hosts, central_address):
 
 
 @pytest.fixture(scope="module")
-def mesh(images, full, tmp_path_factory):
-    if not full:
-        pytest.skip("runs with --full")
+def mesh(images, tmp_path_factory):
     path = tmp_path_factory.mktemp("ovn") / "net.yaml"
     path.write_text(NET)
     try:

@@ -175,7 +175,8 @@ def test_without_dev_mem_sysfs_maps_the_window(topology):
         assert memory_types(net.sw, port.address) in ({"uncached-minus"}, None)
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", ["uio_pci_generic", pytest.param(
+    "vfio-pci", marks=pytest.mark.full)])
 def test_an_unplugged_device_leaves_the_other_port_alone(topology, driver):
     net = topology
     net.sw = testpmd.switch(net, ["a", "b", "c"], driver=driver)

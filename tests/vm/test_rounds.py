@@ -6,7 +6,7 @@ import pytest
 
 from harness import rounds
 
-ROUNDS_FULL, ROUNDS_SLICE = 20, 2
+ROUNDS_FULL, ROUNDS_SLICE = 20, 1
 PORT_STATUS_SECONDS = 1.0
 PACKED_SLICE = ("vswitchd_killed", "switch_vm_killed")
 

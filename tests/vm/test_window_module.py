@@ -10,7 +10,8 @@ from harness import kmod, testpmd, traffic
 from harness.procs import wait_until
 from harness.testpmd import Testpmd
 
-DRIVERS = ("uio_pci_generic", "vfio-pci")
+DRIVERS = ("uio_pci_generic",
+           pytest.param("vfio-pci", marks=pytest.mark.full))
 WINDOW_BAR = 2
 WINDOW = 4 << 30
 MEMORY = 2 << 20  # where a peer's memory begins
