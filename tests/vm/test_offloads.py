@@ -122,6 +122,7 @@ def test_frames_come_back_once_in_order_and_unchanged(sound, way):
     traffic.raw_frames(*sound.named(way))
 
 
+@pytest.mark.full
 def test_frames_of_every_size_up_to_9014_come_back(sound):
     with largest_mtu(sound, "ab", JUMBO_PAGES) as (a, b):
         for sender, receiver in ((a, b), (b, a)):

@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 
+from .agent import AgentError
 from .procs import wait_until
 
 # pmd-maxsleep: an idle PMD thread sleeps, because several VMs share few cores.
@@ -177,7 +178,10 @@ class GuestOvs(Ovs):
                 + (f" --user {user}:{user}" if user else ""))
 
     def start_switch(self, user=None, seconds=60):
-        self.vm.sh(self.start_switch_command(user), seconds)
+        try:
+            self.vm.sh(self.start_switch_command(user), seconds)
+        except AgentError as error:
+            raise AgentError(f"{error}\n{self.vm.state()}") from error
 
     def kill_switch(self):
         """End ovs-vswitchd as a crash would; returns when it is gone."""
