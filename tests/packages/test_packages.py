@@ -81,6 +81,20 @@ def test_switch_takes_the_driver_and_one_release_of_open_vswitch(packages):
                         wanted["openvswitch-switch"])
 
 
+def test_documents_find_each_other(unpacked):
+    """Links to the source's folders lead out of the package; those to another
+    page or picture do not."""
+    root = unpacked / "usr/share/doc/vhost-pci-doc"
+    pages = list(root.rglob("*.md"))
+    assert len(pages) > 10, pages
+    links = [(page, link) for page in pages for link in re.findall(
+        r"\]\(([^)#:]+\.(?:md|svg))[)#]", page.read_text())]
+    assert len(links) > 30, links
+    lost = [(page.name, link) for page, link in links
+            if not (page.parent / link).exists()]
+    assert not lost, lost
+
+
 def test_programs_are_stripped_and_run(unpacked):
     for name, words in {
             "usr/lib/openvswitch-vhostpci/ovs-vswitchd-vhostpci":
