@@ -42,7 +42,7 @@ def memory_mib(vm):
 
 def wait_grown(vm, mib):
     """Online new memory by hand, as an administrator does, until Linux uses
-    `mib` MiB.  Linux adds a block of 128 MiB after the other, later than the
+    `mib` MiB.  Linux adds blocks of 128 MiB one by one, each later than the
     device or the DIMM has it."""
     def grown():
         vm.sh(f"for b in {BLOCKS}/memory*/state; do "

@@ -110,9 +110,9 @@ class Testpmd(Talk):
         try:
             self.said("start", wait)
         except Late as late:
-            # Once in many hundred starts, an emulated guest has stood still
-            # before EAL called the first driver.  A fault of this project
-            # would show in the second start, too.
+            # An emulated guest has stood still here for minutes, before EAL
+            # called the first driver.  A fault of this project would show in
+            # the second start, too.
             if config.is_kvm() or "Probe PCI driver" in self.text:
                 raise
             print(f"a second start of testpmd: {late}", flush=True)

@@ -13,7 +13,8 @@ from .procs import Child
 from .qmp import Qmp
 
 BOOT_SECONDS = 90
-# A line for each thread of the guest's programs: where it waits in the kernel.
+# Prints a line for each thread of the guest's programs (name, state, CPU time,
+# system call, innermost functions of the kernel), then timers and interrupts.
 THREADS = r"""
 for t in /proc/[0-9]*/task/[0-9]*; do
     [ -e $t/exe ] || continue
